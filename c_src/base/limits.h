@@ -1,0 +1,50 @@
+/* limits.h - every maximum, with its reason. */
+#ifndef TB_BASE_LIMITS_H
+#define TB_BASE_LIMITS_H
+
+/* clang-format off */
+
+/* --- terms */
+#define TB_MAX_ATOM_CHARS   255u             /* of the BEAM: more is corrupt */
+#define TB_MAX_ATOM_BYTES   (4u * TB_MAX_ATOM_CHARS)
+#define TB_MAX_NODE_BYTES   255u             /* epmd and ei take no more */
+#define TB_MAX_OPS          192              /* of one pattern; ours are short */
+#define TB_MAX_NESTING      64               /* of a pattern, and of text parsed */
+#define TB_MAX_PRINT_DEPTH  256              /* printing goes "..." beyond it */
+
+/* --- node names kept: those of peers that proved the cookie come first */
+#define TB_MAX_ATOMS         65536u
+#define TB_MAX_ATOMS_FOREIGN 32768u          /* seen inside messages only */
+
+/* --- frames */
+#define TB_MAX_FRAME        (128u << 20)     /* received; option max_frame */
+#define TB_MAX_UNFINISHED   (192u << 20)     /* parts of frames, all peers */
+#define TB_MAX_HANDSHAKE    4096u            /* a name and change; BEAM: 64 KiB */
+#define TB_READ_CHUNK       (64u << 10)      /* one read, shared by all peers */
+
+/* --- connections */
+#define TB_MAX_PENDING      256              /* in the handshake, inbound */
+#define TB_MAX_CONNECTIONS  65536
+#define TB_MAX_QUEUE        (64u << 20)      /* to one peer; option max_queue */
+#define TB_QUEUE_HIGH       (4u << 20)       /* above: we stop reading from it */
+#define TB_MAX_SIGNALS      262144u          /* monitors and links of one peer */
+#define TB_MAX_ONGOING      65536u           /* spawned by one peer, running */
+
+/* --- processes: pids that OTP 23 accepts (15 bits of id, 13 of serial) */
+#define TB_MAX_PID_ID       32767u
+#define TB_MAX_PID_SERIAL   8191u
+#define TB_MAX_MAILBOX      (64u << 20)      /* bytes waiting while suspended */
+#define TB_MAX_SYS_LOG      100              /* events of sys:log/2 */
+#define TB_MAX_LOGGED_TERM  4096u            /* a longer one is left out of it */
+
+/* --- epmd */
+#define TB_MAX_EPMD_REPLY   (256u << 10)     /* names of one host */
+
+/* --- text */
+#define TB_MAX_CONFIG       (1u << 20)       /* bytes of a configuration file */
+#define TB_MAX_LOG_LINE     2048
+#define TB_LOG_BURST        10               /* of one event id in a second */
+#define TB_LOG_IDS          128              /* event ids that are told apart */
+
+/* clang-format on */
+#endif

@@ -1,0 +1,70 @@
+/* mem.c - checked allocation, with failures on demand for tests.
+ * Owns: nothing. Thread: any; the fault counter is per thread. */
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tiebeam.h"
+
+static _Thread_local unsigned long fail_countdown;
+static _Thread_local unsigned long failing;
+
+void
+tb_mem_fail_after(unsigned long n)
+{
+    fail_countdown = n;
+    failing = 0;
+}
+
+static int
+should_fail(void)
+{
+    if (failing)
+        return 1;
+    if (fail_countdown == 0 || --fail_countdown > 0)
+        return 0;
+    failing = 1;
+    return 1;
+}
+
+void *
+tb_try_alloc(size_t bytes)
+{
+    return should_fail() ? NULL : calloc(1, bytes ? bytes : 1);
+}
+
+void *
+tb_try_realloc(void *p, size_t bytes)
+{
+    return should_fail() ? NULL : realloc(p, bytes ? bytes : 1);
+}
+
+void *
+tb_alloc(size_t bytes)
+{
+    void *p = calloc(1, bytes ? bytes : 1);
+
+    if (!p) {
+        fprintf(stderr, "tiebeam: cannot allocate %zu bytes\n", bytes);
+        abort();
+    }
+    return p;
+}
+
+void
+tb_free(void *p)
+{
+    free(p);
+}
+
+char *
+tb_strdup_n(const char *s, size_t n)
+{
+    char *copy = tb_alloc(n + 1);
+
+    if (n)
+        memcpy(copy, s, n);
+    return copy;
+}

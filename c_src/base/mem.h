@@ -1,0 +1,18 @@
+/* mem.h - allocation: tb_try_* below node/, tb_new() and tb_alloc() above. */
+#ifndef TB_BASE_MEM_H
+#define TB_BASE_MEM_H
+
+#include <stddef.h>
+
+/* tb_try_alloc - zeroed memory, or NULL. tb_try_realloc - as realloc. */
+void *tb_try_alloc(size_t bytes);
+void *tb_try_realloc(void *p, size_t bytes);
+
+/* tb_mem_fail_after - tests: let the n-th allocation from now fail, and all
+ * that follow it; 0 ends that. */
+void tb_mem_fail_after(unsigned long n);
+
+/* tb_strdup_n - n bytes and a NUL; never NULL (aborts). */
+char *tb_strdup_n(const char *s, size_t n);
+
+#endif

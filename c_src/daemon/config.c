@@ -1,0 +1,127 @@
+/* config.c - the configuration file: found, read, and what it leads to.
+ * In Erlang: file:consult/1 of a sys.config, and application:get_env/2.
+ * Owns: the file as a term. Borrows: settings. Thread: any. */
+#include "daemon/config.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/options.h"
+#include "daemon/sections.h"
+
+void
+tb_config_add(struct tb_config *c, char *name, struct tb_term opts)
+{
+    size_t n = c->n_discovery;
+    struct tb_discovery_config *all = tb_alloc((n + 1) * sizeof(*all));
+
+    if (n)
+        memcpy(all, c->discovery, n * sizeof(*all));
+    all[n] = (struct tb_discovery_config){ .name = name, .opts = opts };
+    tb_free(c->discovery);
+    c->discovery = all;
+    c->n_discovery = n + 1;
+}
+
+static void
+check_text(struct tb_reader *r, const struct tb_wr *raw)
+{
+    struct tb_wr text = { 0 };
+    struct tb_text_error where;
+    size_t before = r->errors->len;
+    int err;
+
+    tb_config_expand(&text, raw, r->c->path, r->errors);
+    if (r->errors->len != before)
+        goto out;
+    err = tb_consult(&r->c->body, (const char *)text.buf, text.len, &r->lines,
+                     &where);
+    if (err == -TB_ESYNTAX)
+        tb_wr_printf(r->errors, "%s:%u: %s (column %u)\n", r->c->path,
+                     where.line, where.what, where.column);
+    else if (err < 0)
+        tb_wr_printf(r->errors, "%s:1: %s\n", r->c->path, tb_strerror(err));
+    else
+        tb_sections_check(r);
+out:
+    tb_wr_free(&text);
+}
+
+/* erl adds ".config" to what it is given. */
+static int
+read_file(struct tb_config *c, struct tb_wr *raw)
+{
+    char longer[PATH_MAX];
+    int err = tb_file_text(raw, c->path);
+
+    if (err != -ENOENT || snprintf(longer, sizeof(longer), "%s.config",
+                                   c->path) >= (int)sizeof(longer))
+        return err;
+    if (tb_file_text(raw, longer) < 0)
+        return err;
+    tb_free(c->path);
+    c->path = tb_copy(longer);
+    return 0;
+}
+
+int
+tb_config_read(struct tb_config *c, struct tb_settings *s, struct tb_wr *errors)
+{
+    struct tb_reader r = { .c = c, .s = s, .errors = errors };
+    const char *path = tb_settings_text(s, TB_SET_CONFIG);
+    size_t before = errors->len;
+    struct tb_wr raw = { 0 };
+    int err;
+
+    memset(c, 0, sizeof(*c));
+    if (!path)
+        return 0;
+    c->path = tb_copy(path);
+    err = read_file(c, &raw);
+    if (err < 0)
+        tb_wr_printf(errors, "tiebeam: %s: cannot read %s: %s\n",
+                     s->v[TB_SET_CONFIG].origin, path, tb_strerror(err));
+    else
+        check_text(&r, &raw);
+    tb_wr_free(&raw);
+    tb_wr_free(&r.lines);
+    return errors->len == before ? 0 : -TB_EBADARG;
+}
+
+void
+tb_config_default(struct tb_config *c, const char *host)
+{
+    if (c->has_discovery)
+        return;
+    tb_wr_free(&c->body);
+    tb_build(&c->body, "[{source, {epmd, [Host]}}]", TB_ARGS(tb_v_str(host)));
+    tb_config_add(c, tb_copy("dns_cluster"), tb_wr_term(&c->body));
+}
+
+bool
+tb_config_same(const struct tb_config *a, const struct tb_config *b)
+{
+    if (a->n_discovery != b->n_discovery)
+        return false;
+    for (size_t i = 0; i < a->n_discovery; i++) {
+        const struct tb_discovery_config *x = &a->discovery[i];
+        const struct tb_discovery_config *y = &b->discovery[i];
+
+        if (strcmp(x->name, y->name) != 0 || x->opts.n != y->opts.n ||
+            memcmp(x->opts.p, y->opts.p, x->opts.n) != 0)
+            return false;
+    }
+    return true;
+}
+
+void
+tb_config_fini(struct tb_config *c)
+{
+    for (size_t i = 0; i < c->n_discovery; i++)
+        tb_free((char *)(uintptr_t)c->discovery[i].name);
+    tb_free(c->discovery);
+    tb_free(c->path);
+    tb_wr_free(&c->body);
+}

@@ -1,0 +1,39 @@
+/* config.h - the configuration file. */
+#ifndef TB_DAEMON_CONFIG_H
+#define TB_DAEMON_CONFIG_H
+
+#include "daemon/settings.h"
+#include "services/services.h"
+
+struct tb_config {
+    char *path;        /* owned; NULL: no file */
+    struct tb_wr body; /* the file as a term; entries borrow from it */
+    bool has_discovery;
+    struct tb_discovery_config *discovery; /* owned, and the names */
+    size_t n_discovery;
+};
+
+/* tb_config_read - read and check the file that settings name, if any; its
+ * values go into settings, under what flags and environment gave. Every error
+ * is a line "file:line: message" appended to errors. Returns 0, or -TB_EBADARG
+ * where there are any. Ownership: c, ended with tb_config_fini() in any case.
+ */
+int tb_config_read(struct tb_config *c, struct tb_settings *s,
+                   struct tb_wr *errors);
+
+/* tb_config_default - what runs where the file names no discovery: one that
+ * finds the nodes in the epmd of this host. */
+void tb_config_default(struct tb_config *c, const char *host);
+
+/* tb_config_same - whether both would start the same services. */
+bool tb_config_same(const struct tb_config *a, const struct tb_config *b);
+
+void tb_config_fini(struct tb_config *c);
+
+/* tb_config_expand - append raw with each ${VAR} and ${VAR:-default} replaced;
+ * inside quotes a value is escaped. A line per variable that is not set is
+ * appended to errors. */
+void tb_config_expand(struct tb_wr *w, const struct tb_wr *raw,
+                      const char *path, struct tb_wr *errors);
+
+#endif

@@ -1,0 +1,226 @@
+/* control.c - control messages, driven by the rows of dop.h.
+ * In Erlang: erts_net_message and the encoders beside it in dist.c.
+ * Owns: the compiled rows, once per thread. Thread: any.
+ * Source: erl_dist_protocol; PROTOCOL 4.1, 4.2. */
+#include "dist/control.h"
+
+#include <string.h>
+
+#include "base/rd.h"
+#include "base/wr.h"
+#include "dist/dflags.h"
+#include "term/check.h"
+#include "term/etf.h"
+#include "term/get.h"
+#include "term/pattern.h"
+#include "term/put.h"
+
+#define PASS_THROUGH 112
+
+struct row {
+    const char *name;
+    const char *pattern; /* of the whole control tuple */
+    bool payload;
+    struct tb_pattern *compiled; /* owned */
+};
+
+#define PAYLOAD_NO  false
+#define PAYLOAD_YES true
+static _Thread_local struct row rows[DOP_LAST + 1] = {
+#define X(name, value, operands, payload)                                      \
+    [value] = { #name, "{" #value ", " operands "}", PAYLOAD_##payload, NULL },
+    TB_DOPS(X)
+#undef X
+};
+
+static struct row *
+row_of(uint64_t op)
+{
+    return op <= DOP_LAST && rows[op].name ? &rows[op] : NULL;
+}
+
+int
+tb_control_init(void)
+{
+    int rc = 0;
+
+    for (unsigned op = 0; op <= DOP_LAST && rc == 0; op++) {
+        struct row *row = row_of(op);
+
+        if (row && !row->compiled)
+            row->compiled = tb_pattern_new(row->pattern, &rc);
+    }
+    return rc;
+}
+
+void
+tb_control_fini(void)
+{
+    for (unsigned op = 0; op <= DOP_LAST; op++) {
+        tb_free(rows[op].compiled);
+        rows[op].compiled = NULL;
+    }
+}
+
+const char *
+tb_control_name(unsigned op)
+{
+    const struct row *row = row_of(op);
+
+    return row ? row->name : "?";
+}
+
+/* ALTACT_SIG_SEND has a fifth element where its flags say so. */
+static bool
+match_row(struct row *row, struct tb_term t, struct tb_control *out)
+{
+    if (tb_pattern_match(row->compiled, t, false, out->arg))
+        return true;
+    return out->op == DOP_ALTACT_SIG_SEND &&
+           tb_match("{37, Flags:int, From:pid, To, _}", t, out->arg) == 1;
+}
+
+static int
+get_payload(struct tb_rd *r, struct tb_term *out)
+{
+    if (tb_rd_u8(r) != ETF_VERSION)
+        return -TB_EPROTO;
+    return tb_check(r, out);
+}
+
+int
+tb_control_get(const uint8_t *p, size_t n, struct tb_control *out)
+{
+    struct tb_rd r = tb_rd_of(p, n);
+    struct tb_term control, number;
+    struct row *row;
+    uint32_t arity;
+    uint64_t op;
+    int rc;
+
+    if (tb_rd_u8(&r) != PASS_THROUGH || tb_rd_u8(&r) != ETF_VERSION)
+        return -TB_EPROTO;
+    rc = tb_check(&r, &control);
+    if (rc < 0)
+        return rc;
+    if (!tb_get_tuple(control, &arity, &number) || arity == 0 ||
+        !tb_get_uint(number, &op))
+        return -TB_EPROTO;
+    row = row_of(op);
+    if (!row)
+        return 0;
+    out->op = (enum tb_dop)op;
+    out->payload = (struct tb_term){ NULL, 0 };
+    if (!match_row(row, control, out))
+        return -TB_EPROTO;
+    rc = row->payload ? get_payload(&r, &out->payload) : 0;
+    return rc < 0 ? rc : 1;
+}
+
+/* ----------------------------------------------------------- writing -- */
+
+static void
+put_frame(struct tb_wr *w, enum tb_dop op, struct tb_args args,
+          struct tb_term payload)
+{
+    size_t at = w->len;
+
+    tb_wr_u32(w, 0);
+    tb_wr_u8(w, PASS_THROUGH);
+    tb_wr_u8(w, ETF_VERSION);
+    tb_put_tuple(w, (uint32_t)args.n + 1);
+    tb_put_int(w, op);
+    for (size_t i = 0; i < args.n; i++)
+        tb_put_val(w, &args.v[i]);
+    if (payload.n) {
+        tb_wr_u8(w, ETF_VERSION);
+        tb_put_term(w, payload);
+    }
+    tb_wr_patch_u32(w, at, (uint32_t)(w->len - at - 4));
+    if (w->bad)
+        w->len = at;
+}
+
+static const struct tb_term no_payload;
+
+/* {Op, From, To, ..., Reason}: what EXIT_PAYLOAD replaced. */
+static void
+put_reason_inside(struct tb_wr *w, enum tb_dop op, struct tb_args args,
+                  struct tb_term reason)
+{
+    struct tb_val v[4] = { 0 };
+
+    memcpy(v, args.v, args.n * sizeof(v[0]));
+    v[args.n] = tb_v_term(reason);
+    put_frame(w, op, (struct tb_args){ args.n + 1, v }, no_payload);
+}
+
+/* Elements that only BEAMs fill: the empty atom ('Unused', cookie of old). */
+static struct tb_val
+unused(void)
+{
+    return tb_v_atom("");
+}
+
+static int
+put_old(struct tb_wr *w, uint64_t flags, enum tb_dop op, struct tb_args args,
+        struct tb_term payload)
+{
+    bool exit_payload = flags & TB_DFLAG(EXIT_PAYLOAD);
+
+    if (op == DOP_PAYLOAD_EXIT && !exit_payload)
+        put_reason_inside(w, DOP_EXIT, args, payload);
+    else if (op == DOP_PAYLOAD_EXIT2 && !exit_payload)
+        put_reason_inside(w, DOP_EXIT2, args, payload);
+    else if (op == DOP_PAYLOAD_MONITOR_P_EXIT && !exit_payload)
+        put_reason_inside(w, DOP_MONITOR_P_EXIT, args, payload);
+    else if (op == DOP_SEND_SENDER && !(flags & TB_DFLAG(SEND_SENDER)))
+        put_frame(w, DOP_SEND, TB_ARGS(unused(), args.v[1]), payload);
+    else if (op == DOP_UNLINK_ID && !(flags & TB_DFLAG(UNLINK_ID)))
+        put_frame(w, DOP_UNLINK, TB_ARGS(args.v[1], args.v[2]), no_payload);
+    else
+        return 0;
+    return 1;
+}
+
+static bool
+has_form(uint64_t flags, enum tb_dop op)
+{
+    switch (op) {
+    case DOP_ALIAS_SEND:
+        return flags & TB_DFLAG(ALIAS);
+    case DOP_SPAWN_REQUEST:
+    case DOP_SPAWN_REPLY:
+        return flags & TB_DFLAG(SPAWN);
+    case DOP_UNLINK_ID_ACK:
+        return flags & TB_DFLAG(UNLINK_ID);
+    case DOP_ALTACT_SIG_SEND:
+        return flags & TB_DFLAG(ALTACT_SIG);
+    case DOP_MONITOR_P:
+    case DOP_DEMONITOR_P:
+    case DOP_PAYLOAD_MONITOR_P_EXIT:
+        return flags & TB_DFLAG(DIST_MONITOR);
+    default:
+        return true;
+    }
+}
+
+int
+tb_control_put(struct tb_wr *w, uint64_t flags, enum tb_dop op,
+               struct tb_args args, struct tb_term payload)
+{
+    struct tb_val v[4] = { 0 };
+
+    if (!has_form(flags, op))
+        return -TB_ENOTSUP;
+    if (put_old(w, flags, op, args, payload))
+        return tb_wr_status(w);
+    if (op == DOP_REG_SEND) { /* {6, From, '', Name} */
+        v[0] = args.v[0];
+        v[1] = unused();
+        v[2] = args.v[1];
+        args = (struct tb_args){ 3, v };
+    }
+    put_frame(w, op, args, payload);
+    return tb_wr_status(w);
+}

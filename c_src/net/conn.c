@@ -1,0 +1,664 @@
+/* conn.c - one peer's connection, from its name to its end.
+ * In Erlang: dist_util, and a connection's part of net_kernel.
+ *
+ *   RESOLVE -> LOOKUP -> CONNECT -> HANDSHAKE -> UP -> CLOSED
+ *   (dialled)              ^            ^
+ *                next address           accepted connections begin here
+ *
+ * A connection is never closed from inside a call of its user: it is doomed,
+ * and tb_net_flush() closes it. So nobody loses a record under his hands.
+ * Owns: its stream, buffers, lookups. Borrows: net. Thread: loop.
+ * Source: PROTOCOL 2.3-2.6, 4.7. */
+#include "net/conn.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/mem.h"
+#include "net/epmd_client.h"
+
+static const struct tb_stream_cb stream_cb;
+
+static void settle(struct tb_conn *c);
+
+static void
+mark_dirty(struct tb_conn *c)
+{
+    if (!c->dirty.next)
+        tb_list_add(&c->net->dirty, &c->dirty);
+}
+
+void
+tb_conn_fail(struct tb_conn *c, int why)
+{
+    if (c->doomed || c->state == TB_CONN_CLOSED)
+        return;
+    c->doomed = true;
+    c->why = why;
+    mark_dirty(c);
+}
+
+/* The one place that writes the state. */
+static void
+conn_to(struct tb_conn *c, enum tb_conn_state state)
+{
+    bool was_pending = !c->initiator && c->state == TB_CONN_HANDSHAKE;
+
+    if (was_pending && state != TB_CONN_HANDSHAKE)
+        c->net->n_pending--;
+    c->state = state;
+}
+
+/* ------------------------------------------------------------- birth -- */
+
+static void
+on_setup_timeout(uv_timer_t *t)
+{
+    tb_conn_fail(t->data, -TB_ETIMEOUT);
+}
+
+static void
+restart_setup_timer(struct tb_conn *c)
+{
+    uv_timer_start(&c->timer, on_setup_timeout, c->net->setup_ms, 0);
+}
+
+static struct tb_conn *
+conn_new(struct tb_net *net, bool initiator, enum tb_conn_state state)
+{
+    struct tb_conn *c = tb_try_alloc(sizeof(*c));
+
+    if (!c)
+        return NULL;
+    c->net = net;
+    c->initiator = initiator;
+    c->state = state;
+    c->since_ms = c->read_ms = uv_now(net->loop);
+    c->out.max = c->flight.max = net->max_queue + net->max_frame + 4096;
+    c->frames.length_bytes = net->transport->length_bytes;
+    c->frames.max = TB_MAX_HANDSHAKE;
+    c->hs.our_name = net->name;
+    c->hs.our_flags = net->flags;
+    c->hs.our_creation = net->creation;
+    c->hs.length_bytes = net->transport->length_bytes;
+    uv_timer_init(net->loop, &c->timer);
+    c->timer.data = c;
+    c->open_handles = 1;
+    tb_list_add(&net->conns, &c->link);
+    net->n_conns++;
+    if (getrandom(&c->hs.challenge, sizeof(c->hs.challenge), 0) < 0)
+        tb_conn_fail(c, -EIO);
+    restart_setup_timer(c);
+    return c;
+}
+
+static void
+free_conn(struct tb_conn *c)
+{
+    tb_hs_fini(&c->hs);
+    tb_frames_fini(&c->frames);
+    tb_wr_free(&c->held);
+    tb_wr_free(&c->out);
+    tb_wr_free(&c->flight);
+    tb_free(c);
+}
+
+static void
+handle_closed(struct tb_conn *c)
+{
+    if (--c->open_handles == 0)
+        free_conn(c);
+}
+
+static void
+on_timer_closed(uv_handle_t *h)
+{
+    handle_closed(h->data);
+}
+
+static void
+on_stream_closed(void *owner)
+{
+    handle_closed(owner);
+}
+
+static void
+conn_close(struct tb_conn *c)
+{
+    if (c->state == TB_CONN_CLOSED)
+        return;
+    tb_list_del(&c->link);
+    tb_list_del(&c->dirty);
+    c->net->n_conns--;
+    c->net->unfinished -= c->frames.part.len + c->held.len;
+    tb_frames_fini(&c->frames);
+    tb_lookup_cancel(c->lookup);
+    tb_epmd_cancel(c->query);
+    conn_to(c, TB_CONN_CLOSED);
+    c->net->cb->down(c->net->ctx, c, c->why);
+    uv_close((uv_handle_t *)&c->timer, on_timer_closed);
+    if (c->stream)
+        c->stream->transport->close(c->stream);
+}
+
+/* ----------------------------------------------------------- dialling -- */
+
+static void try_address(struct tb_conn *c);
+
+/* Another address of the host may serve; the last one's error counts. */
+static void
+try_next_address(struct tb_conn *c, int why)
+{
+    if (++c->address < c->addresses.n)
+        try_address(c);
+    else
+        tb_conn_fail(c, why);
+}
+
+static void
+on_port(void *ctx, int status, const uint8_t *reply, size_t n)
+{
+    struct tb_conn *c = ctx;
+    struct tb_epmd_node node = { 0 };
+    struct sockaddr_in *to = &c->addresses.at[c->address];
+    int rc = status;
+
+    c->query = NULL;
+    if (rc == 0)
+        rc = tb_epmd_get_port2(reply, n, true, &node);
+    if (rc < 0) {
+        try_next_address(c, rc);
+        return;
+    }
+    to->sin_port = htons(node.port);
+    conn_to(c, TB_CONN_CONNECT);
+    rc = c->net->transport->connect(c->net, (struct sockaddr *)to, &stream_cb,
+                                    c, &c->stream);
+    if (rc < 0)
+        try_next_address(c, rc);
+    else
+        c->open_handles++;
+}
+
+static struct tb_text
+alive_part(const struct tb_conn *c)
+{
+    const char *at = memchr(c->hs.name, '@', c->hs.name_len);
+
+    return (struct tb_text){ c->hs.name, (size_t)(at - c->hs.name) };
+}
+
+static void
+try_address(struct tb_conn *c)
+{
+    struct sockaddr_in to = c->addresses.at[c->address];
+    struct tb_wr request = { 0 };
+
+    conn_to(c, TB_CONN_LOOKUP);
+    to.sin_port = htons(c->net->epmd_port);
+    tb_epmd_put_port_please2(&request, alive_part(c));
+    c->query = tb_epmd_ask(c->net->loop, &to, &request, on_port, c);
+    tb_wr_free(&request);
+    if (!c->query)
+        tb_conn_fail(c, -TB_ELIMIT);
+}
+
+static void
+on_addresses(void *ctx, int status, const struct tb_addresses *found)
+{
+    struct tb_conn *c = ctx;
+
+    c->lookup = NULL;
+    if (status < 0) {
+        tb_conn_fail(c, status);
+        return;
+    }
+    c->addresses = *found;
+    c->address = 0;
+    try_address(c);
+}
+
+struct tb_conn *
+tb_conn_dial(struct tb_net *net, struct tb_text name, void *owner)
+{
+    const char *at = name.n < sizeof(((struct tb_conn *)0)->hs.name)
+                         ? memchr(name.p, '@', name.n)
+                         : NULL;
+    struct tb_conn *c = at ? conn_new(net, true, TB_CONN_RESOLVE) : NULL;
+
+    if (!c)
+        return NULL;
+    c->owner = owner;
+    memcpy(c->hs.name, name.p, name.n);
+    c->hs.name_len = (uint8_t)name.n;
+    c->lookup = tb_resolve(net->resolver, c->hs.name + (at - name.p) + 1,
+                           on_addresses, c);
+    if (!c->lookup)
+        tb_conn_fail(c, -TB_ELIMIT);
+    return c;
+}
+
+/* ---------------------------------------------------------- handshake -- */
+
+static void
+write_handshake(struct tb_conn *c)
+{
+    c->out.bad |= c->hs.out.bad;
+    tb_wr_bytes(&c->out, c->hs.out.buf, c->hs.out.len);
+    tb_wr_clear(&c->hs.out, 0);
+    if (c->out.bad)
+        tb_conn_fail(c, -TB_ELIMIT);
+    mark_dirty(c);
+}
+
+static void
+load_cookie(struct tb_conn *c)
+{
+    struct tb_text peer = { c->hs.name, c->hs.name_len };
+
+    c->hs.cookie = *c->net->cb->cookie(c->net->ctx, peer);
+}
+
+static void
+on_opened(void *owner, int status)
+{
+    struct tb_conn *c = owner;
+
+    if (c->doomed)
+        return;
+    if (status < 0) {
+        c->stream->transport->close(c->stream);
+        c->stream = NULL;
+        try_next_address(c, status);
+        return;
+    }
+    conn_to(c, TB_CONN_HANDSHAKE);
+    restart_setup_timer(c);
+    load_cookie(c);
+    tb_hs_start(&c->hs);
+    write_handshake(c);
+    c->stream->transport->read_start(c->stream);
+}
+
+static void
+go_up(struct tb_conn *c)
+{
+    conn_to(c, TB_CONN_UP);
+    uv_timer_stop(&c->timer);
+    c->flags = tb_hs_effective_flags(&c->hs);
+    c->frames.length_bytes = 4;
+    c->frames.max = c->net->max_frame;
+    c->since_ms = uv_now(c->net->loop);
+    c->net->cb->up(c->net->ctx, c);
+}
+
+static void
+handshake_frame(struct tb_conn *c, const uint8_t *p, size_t n)
+{
+    int rc = tb_hs_feed(&c->hs, p, n);
+
+    if (rc == TB_HS_NAMED) {
+        load_cookie(c);
+        rc = tb_hs_status(&c->hs, c->net->cb->named(c->net->ctx, c));
+        restart_setup_timer(c);
+    } else if (rc == TB_HS_ALIVE) {
+        rc = tb_hs_alive(&c->hs, c->net->cb->alive(c->net->ctx, c));
+    }
+    if (c->hs.out.len)
+        write_handshake(c);
+    if (rc < 0)
+        tb_conn_fail(c, rc);
+    else if (rc == TB_HS_DONE && !c->doomed)
+        go_up(c);
+}
+
+/* ------------------------------------------------------------ reading -- */
+
+static void
+take_frame(struct tb_conn *c, const uint8_t *p, size_t n)
+{
+    if (c->state == TB_CONN_HANDSHAKE) {
+        handshake_frame(c, p, n);
+        return;
+    }
+    c->frames_in++;
+    if (n > 0) /* of no length: a tick */
+        c->net->cb->frame(c->net->ctx, c, p, n);
+}
+
+/* What came behind the frame at which the connection was throttled. */
+static void
+hold_rest(struct tb_conn *c)
+{
+    tb_wr_bytes(&c->held, c->frames.p, c->frames.n);
+    if (c->held.bad)
+        tb_conn_fail(c, -TB_ELIMIT);
+    tb_frames_lend(&c->frames, NULL, 0);
+}
+
+static void
+take_bytes(struct tb_conn *c, const uint8_t *p, size_t n)
+{
+    const uint8_t *body;
+    size_t len;
+    int rc = 0;
+
+    c->net->unfinished -= c->frames.part.len;
+    tb_frames_lend(&c->frames, p, n);
+    while (!c->doomed && !c->throttled &&
+           (rc = tb_frames_next(&c->frames, &body, &len)) > 0) {
+        take_frame(c, body, len);
+        if (c->out.len > TB_QUEUE_HIGH)
+            settle(c);
+    }
+    if (c->throttled)
+        hold_rest(c);
+    if (rc >= 0)
+        rc = tb_frames_keep(&c->frames);
+    c->net->unfinished += c->frames.part.len + c->held.len;
+    if (rc < 0 || c->net->unfinished > TB_MAX_UNFINISHED)
+        tb_conn_fail(c, rc < 0 ? rc : -TB_ELIMIT);
+}
+
+static void
+on_read(void *owner, const uint8_t *p, size_t n)
+{
+    struct tb_conn *c = owner;
+
+    c->read_ms = uv_now(c->net->loop);
+    c->bytes_in += n;
+    take_bytes(c, p, n);
+}
+
+static void
+take_held(struct tb_conn *c)
+{
+    struct tb_wr held = c->held;
+
+    c->held = (struct tb_wr){ 0 };
+    c->net->unfinished -= held.len;
+    take_bytes(c, held.buf, held.len);
+    tb_wr_free(&held);
+}
+
+static void
+on_ended(void *owner, int status)
+{
+    struct tb_conn *c = owner;
+
+    c->stream->transport->read_stop(c->stream);
+    tb_conn_fail(c, status == 0 || status == UV_ECONNRESET ? -TB_ECLOSED
+                                                           : status);
+}
+
+/* ------------------------------------------------------------ writing -- */
+
+size_t
+tb_conn_queued(const struct tb_conn *c)
+{
+    return c->out.len + c->flight.len - c->flown;
+}
+
+struct tb_wr *
+tb_conn_out(struct tb_conn *c)
+{
+    c->before = tb_conn_queued(c);
+    return &c->out;
+}
+
+void
+tb_conn_sent(struct tb_conn *c)
+{
+    c->frames_out++;
+    mark_dirty(c);
+    /* into an empty queue any one message is taken */
+    if (c->out.bad || c->before > c->net->max_queue)
+        tb_conn_fail(c, -TB_EQUEUE_FULL);
+}
+
+static void
+flight_done(struct tb_conn *c)
+{
+    c->bytes_out += c->flight.len;
+    c->flown = 0;
+    c->flying = false;
+    tb_wr_clear(&c->flight, TB_READ_CHUNK);
+}
+
+static void
+fly(struct tb_conn *c)
+{
+    struct tb_wr empty = c->flight;
+    ssize_t n;
+    int rc = 0;
+
+    c->flight = c->out;
+    c->out = empty;
+    c->wrote = true;
+    c->flying = true;
+    n = c->stream->transport->try_write(c->stream, c->flight.buf,
+                                        c->flight.len);
+    if (n == (ssize_t)c->flight.len) {
+        flight_done(c);
+        return;
+    }
+    c->flown = n > 0 ? (size_t)n : 0;
+    if (n >= 0)
+        rc = c->stream->transport->write(c->stream, c->flight.buf + n,
+                                         c->flight.len - (size_t)n);
+    if (n < 0 || rc < 0)
+        tb_conn_fail(c, -TB_ECLOSED);
+}
+
+static bool
+can_fly(const struct tb_conn *c)
+{
+    return c->stream && !c->flying && c->out.len > 0 && !c->out.bad &&
+           (c->state == TB_CONN_UP || c->state == TB_CONN_HANDSHAKE);
+}
+
+/* A peer that does not read is not read from, until half of what waits for
+ * it has gone. */
+static void
+throttle(struct tb_conn *c)
+{
+    size_t queued = c->flying ? tb_conn_queued(c) : 0;
+
+    if (c->state != TB_CONN_UP || c->doomed)
+        return;
+    if (!c->throttled && queued > TB_QUEUE_HIGH) {
+        c->throttled = true;
+        c->stream->transport->read_stop(c->stream);
+    } else if (c->throttled && queued < TB_QUEUE_HIGH / 2) {
+        c->throttled = false;
+        c->stream->transport->read_start(c->stream);
+    }
+}
+
+static void
+settle(struct tb_conn *c)
+{
+    if (can_fly(c))
+        fly(c);
+    throttle(c);
+}
+
+static void
+on_written(void *owner, int status)
+{
+    struct tb_conn *c = owner;
+
+    if (status < 0) {
+        tb_conn_fail(c, -TB_ECLOSED);
+        return;
+    }
+    flight_done(c);
+    mark_dirty(c);
+}
+
+void
+tb_net_flush(struct tb_net *net)
+{
+    while (!tb_list_empty(&net->dirty)) {
+        struct tb_conn *c = TB_ENTRY(net->dirty.next, struct tb_conn, dirty);
+
+        tb_list_del(&c->dirty);
+        settle(c);
+        if (!c->doomed && !c->throttled && c->held.len)
+            take_held(c);
+        if (c->doomed)
+            conn_close(c);
+    }
+}
+
+/* ----------------------------------------------------------- accepting -- */
+
+static const struct tb_stream_cb stream_cb = {
+    .opened = on_opened,
+    .read = on_read,
+    .ended = on_ended,
+    .written = on_written,
+    .closed = on_stream_closed,
+};
+
+static void
+on_connection(uv_stream_t *listener, int status)
+{
+    struct tb_net *net = listener->data;
+    struct tb_conn *c;
+
+    if (status < 0)
+        return;
+    c = conn_new(net, false, TB_CONN_HANDSHAKE);
+    if (!c)
+        return;
+    net->n_pending++;
+    if (net->transport->accept(net, listener, &stream_cb, c, &c->stream) < 0) {
+        tb_conn_fail(c, -TB_ECLOSED);
+        return;
+    }
+    c->open_handles++;
+    if (net->n_pending > TB_MAX_PENDING ||
+        net->n_conns > TB_MAX_CONNECTIONS) {
+        tb_conn_fail(c, -TB_ELIMIT);
+        return;
+    }
+    tb_hs_accept(&c->hs);
+    net->transport->read_start(c->stream);
+}
+
+static void
+on_listener_closed(uv_handle_t *h)
+{
+    tb_free(h);
+}
+
+static int
+listen_on(struct tb_net *net, const char *address, int port)
+{
+    uv_tcp_t *listener = tb_try_alloc(sizeof(*listener));
+    struct sockaddr_in at;
+    int n = sizeof(at), rc;
+
+    if (!listener)
+        return -TB_ELIMIT;
+    uv_tcp_init(net->loop, listener);
+    listener->data = net;
+    rc = net->transport->listen(listener, address, port, on_connection);
+    if (rc < 0) {
+        uv_close((uv_handle_t *)listener, on_listener_closed);
+        return rc;
+    }
+    uv_tcp_getsockname(listener, (struct sockaddr *)&at, &n);
+    net->listener = listener;
+    net->port = ntohs(at.sin_port);
+    return 0;
+}
+
+int
+tb_net_listen(struct tb_net *net, const char *address, int min, int max)
+{
+    int rc = -EADDRINUSE;
+
+    for (int port = min; rc == -EADDRINUSE && port <= max; port++)
+        rc = listen_on(net, address, port);
+    return rc;
+}
+
+/* --------------------------------------------------------------- ticks -- */
+
+static uint64_t
+sweep_interval(const struct tb_net *net)
+{
+    uint64_t quarter = net->tick_ms / 4;
+
+    return quarter < 1000 ? quarter : 1000;
+}
+
+static void
+tick(struct tb_conn *c)
+{
+    if (!c->wrote && !c->flying && c->out.len == 0) {
+        tb_wr_u32(&c->out, 0);
+        c->frames_out++;
+        mark_dirty(c);
+    }
+    c->wrote = false;
+}
+
+static void
+on_sweep(uv_timer_t *t)
+{
+    struct tb_net *net = t->data;
+    uint64_t now = uv_now(net->loop), interval = sweep_interval(net);
+    /* Time in which we did not run (stopped, starved) is not the peers'. */
+    uint64_t late = now - net->swept_ms > 2 * interval
+                        ? now - net->swept_ms - interval
+                        : 0;
+
+    net->swept_ms = now;
+    TB_LIST_EACH (c, &net->conns, struct tb_conn, link) {
+        c->read_ms += late;
+        if (c->read_ms > now)
+            c->read_ms = now;
+        if (c->state != TB_CONN_UP)
+            continue;
+        tick(c);
+        if (now - c->read_ms >= net->tick_ms)
+            tb_conn_fail(c, c->throttled ? -TB_EQUEUE_FULL : -TB_ETICK);
+    }
+}
+
+int
+tb_net_init(struct tb_net *net)
+{
+    int rc = tb_resolver_new(net->loop, &net->resolver);
+
+    tb_list_init(&net->conns);
+    tb_list_init(&net->dirty);
+    if (rc < 0)
+        return rc;
+    uv_timer_init(net->loop, &net->sweep);
+    net->sweep.data = net;
+    net->swept_ms = uv_now(net->loop);
+    uv_timer_start(&net->sweep, on_sweep, sweep_interval(net),
+                   sweep_interval(net));
+    return 0;
+}
+
+void
+tb_net_close(struct tb_net *net)
+{
+    if (net->listener)
+        uv_close((uv_handle_t *)net->listener, on_listener_closed);
+    net->listener = NULL;
+    TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
+        tb_conn_fail(c, -TB_ESTOPPED);
+    tb_net_flush(net);
+    if (net->resolver) {
+        tb_resolver_free(net->resolver);
+        net->resolver = NULL;
+        uv_close((uv_handle_t *)&net->sweep, NULL);
+    }
+}

@@ -1,0 +1,55 @@
+/* net.h - what all connections of a node share. */
+#ifndef TB_NET_NET_H
+#define TB_NET_NET_H
+
+#include <uv.h>
+
+#include "base/limits.h"
+#include "dist/handshake.h"
+#include "net/stream.h"
+#include "tiebeam.h"
+
+struct tb_conn;
+struct tb_resolver;
+
+/* What connections tell the node. None is called from inside a tb_conn_*. */
+struct tb_conn_cb {
+    /* the cookie for that peer */
+    const struct tb_cookie *(*cookie)(void *ctx, struct tb_text peer);
+    /* acceptor: who calls, and may it? (hs.name is known) */
+    enum tb_hs_status_code (*named)(void *ctx, struct tb_conn *c);
+    /* initiator: the peer believes in an old connection; is it dead? */
+    bool (*alive)(void *ctx, struct tb_conn *c);
+    void (*up)(void *ctx, struct tb_conn *c);
+    /* one message; p is lent. Ticks do not come here. */
+    void (*frame)(void *ctx, struct tb_conn *c, const uint8_t *p, size_t n);
+    /* once for every connection, up or not; its memory goes later */
+    void (*down)(void *ctx, struct tb_conn *c, int why);
+};
+
+struct tb_net {
+    uv_loop_t *loop;
+    const struct tb_transport *transport;
+    const struct tb_conn_cb *cb;
+    void *ctx;
+
+    struct tb_text name; /* borrowed: "app@host" */
+    uint32_t creation;
+    uint64_t flags;
+    uint16_t epmd_port;
+    uint32_t setup_ms, tick_ms;
+    size_t max_queue, max_frame;
+
+    struct tb_resolver *resolver; /* owned */
+    struct tb_list conns;         /* owned struct tb_conn */
+    struct tb_list dirty;         /* of those: with something to do */
+    unsigned n_conns, n_pending;
+    size_t unfinished; /* bytes of incomplete frames, all connections */
+    uv_tcp_t *listener; /* owned; NULL: does not listen */
+    uint16_t port;
+    uv_timer_t sweep;
+    uint64_t swept_ms;
+    uint8_t scratch[TB_READ_CHUNK]; /* every read goes here first */
+};
+
+#endif

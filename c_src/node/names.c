@@ -1,0 +1,91 @@
+/* names.c - what an epmd lists. In Erlang: net_adm:names/1.
+ * Owns: its questions. Thread: loop. Source: PROTOCOL 1.1. */
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "net/resolve.h"
+#include "node/call.h"
+#include "node/node.h"
+#include "term/put.h"
+
+struct question {
+    struct tb_node *node;
+    struct tb_ref ref; /* of the call that waits */
+};
+
+static void
+fail(struct question *q, int why)
+{
+    tb_call_settle(q->node, q->ref, why, "{error, Why}",
+                   TB_ARGS(tb_v_atom(tb_error_atom(why))));
+    tb_free(q);
+}
+
+static int
+put_names(struct tb_wr *w, const uint8_t *reply, size_t n)
+{
+    struct tb_rd r = tb_rd_of(reply, n);
+    struct tb_text name;
+    uint16_t port;
+    uint32_t count = 0;
+    int rc;
+
+    tb_rd_u32(&r); /* epmd's own port */
+    tb_put_list(w, 0);
+    while ((rc = tb_epmd_next_name(&r, &name, &port)) == 1) {
+        tb_build(w, "{Name, Port}",
+                 TB_ARGS(tb_v_bin(name.p, name.n), tb_v_int(port)));
+        count++;
+    }
+    tb_wr_patch_u32(w, 1, count);
+    tb_put_nil(w);
+    return rc;
+}
+
+static void
+on_names(void *ctx, int status, const uint8_t *reply, size_t n)
+{
+    struct question *q = ctx;
+    struct tb_wr w = { 0 };
+
+    if (status == 0)
+        status = put_names(&w, reply, n);
+    if (status < 0) {
+        fail(q, status);
+    } else {
+        tb_call_settle(q->node, q->ref, 0, "{ok, Names}",
+                       TB_ARGS(tb_v_term(tb_wr_term(&w))));
+        tb_free(q);
+    }
+    tb_wr_free(&w);
+}
+
+static void
+on_host(void *ctx, int status, const struct tb_addresses *found)
+{
+    struct question *q = ctx;
+    struct tb_wr request = { 0 };
+    struct sockaddr_in to = found->at[0];
+
+    if (status < 0 || q->node->state == TB_NODE_ENDED) {
+        fail(q, status < 0 ? status : -TB_ESTOPPED);
+        return;
+    }
+    to.sin_port = htons(q->node->net.epmd_port);
+    tb_epmd_put_names(&request);
+    if (!tb_epmd_ask(q->node->net.loop, &to, &request, on_names, q))
+        fail(q, -TB_ELIMIT);
+    tb_wr_free(&request);
+}
+
+void
+tb_epmd_names(struct tb_proc *self, const char *host, tb_done done, void *ctx)
+{
+    struct question *q = tb_new(struct question);
+
+    q->node = self->node;
+    q->ref = tb_call_expect(self, TB_CALL_OWN, TB_INFINITY, done, ctx);
+    if (!tb_resolve(self->node->net.resolver, host, on_host, q))
+        fail(q, -TB_ELIMIT);
+}

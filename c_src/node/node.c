@@ -1,0 +1,540 @@
+/* node.c - the local node: birth, membership, the turn of the loop, end.
+ * In Erlang: the emulator's boot and init:stop/0.
+ * Owns: everything, see node.h. Thread: loop. */
+#include "node/node.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/mem.h"
+#include "node/call.h"
+#include "node/gen.h"
+#include "node/peer.h"
+#include "node/proc.h"
+#include "node/sup.h"
+#include "term/ident.h"
+#include "term/put.h"
+
+/* How long a name is fought for that our own predecessor still holds. */
+#define NAME_TAKEN_MS 5000
+
+#define DEFAULT_TICKTIME_MS 60000
+#define DEFAULT_SETUP_MS    7000
+
+static _Thread_local unsigned nodes; /* users of the compiled tables */
+
+bool
+tb_node_is_us(const struct tb_node *node, struct tb_pid pid)
+{
+    return pid.node == node->name && pid.creation == node->creation;
+}
+
+struct tb_ref
+tb_node_ref(struct tb_node *node)
+{
+    uint64_t n = ++node->next_ref;
+
+    /* three words, the first below 2^18: what every release takes */
+    return (struct tb_ref){ .node = node->name,
+                            .creation = node->creation,
+                            .n = 3,
+                            .id = { (uint32_t)(n & 0x3ffff),
+                                    (uint32_t)(n >> 18), 0 } };
+}
+
+/* --------------------------------------------------------------- turns -- */
+
+static void end_node(struct tb_node *node);
+
+static void
+on_idle(uv_idle_t *h)
+{
+    (void)h; /* only there so that the loop does not sleep */
+}
+
+/* One turn: processes handle what waits, connections write what that gave.
+ * Bounded, so that the sockets are looked at again. */
+static void
+turn(struct tb_node *node)
+{
+    bool left = false;
+
+    for (int i = 0; i < 4; i++) {
+        left = tb_procs_run(node);
+        tb_net_flush(&node->net);
+        if (!left && tb_list_empty(&node->runnable))
+            break;
+    }
+    left = !tb_list_empty(&node->runnable);
+    if (node->stop_asked) {
+        end_node(node);
+        return;
+    }
+    if (left)
+        uv_idle_start(&node->idle, on_idle);
+    else
+        uv_idle_stop(&node->idle);
+}
+
+static void
+on_prepare(uv_prepare_t *h)
+{
+    turn(h->data);
+}
+
+static void
+on_check(uv_check_t *h)
+{
+    turn(h->data);
+}
+
+/* --------------------------------------------------------------- birth -- */
+
+static char *
+copy_of(const char *s)
+{
+    return s ? tb_strdup_n(s, strlen(s)) : NULL;
+}
+
+static void
+free_copy(const char *s)
+{
+    tb_free((void *)(uintptr_t)s);
+}
+
+static void
+copy_options(struct tb_node *node, const struct tb_options *o)
+{
+    node->options = *o;
+    node->options.name = copy_of(o->name);
+    node->options.cookie = NULL; /* lives in a type that no log can print */
+    node->options.listen_address = copy_of(o->listen_address);
+    node->options.epmd_command = copy_of(o->epmd_command);
+}
+
+static int
+set_cookie(struct tb_cookie *to, const char *cookie)
+{
+    size_t n = cookie ? strlen(cookie) : 0;
+
+    if (n == 0 || n > TB_MAX_COOKIE)
+        return -TB_EBADARG;
+    to->n = (uint8_t)n;
+    memcpy(to->text, cookie, n);
+    return 0;
+}
+
+int
+tb_node_set_cookie(struct tb_node *node, tb_atom peer, const char *cookie)
+{
+    struct tb_cookie *c = tb_new(struct tb_cookie);
+    int rc = set_cookie(c, cookie);
+
+    if (rc < 0) {
+        tb_free(c);
+        return rc;
+    }
+    tb_free(tb_map_take(node->cookies, &peer, sizeof(peer)));
+    return tb_map_put(node->cookies, &peer, sizeof(peer), c);
+}
+
+static void
+make_tables(struct tb_node *node)
+{
+    struct tb_map **maps[] = { &node->cookies, &node->peers, &node->procs,
+                               &node->names,   &node->monitors,
+                               &node->links,   &node->calls, &node->timers,
+                               &node->compiled };
+
+    for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
+        *maps[i] = tb_map_new();
+    tb_list_init(&node->all);
+    tb_list_init(&node->runnable);
+    tb_list_init(&node->node_subs);
+}
+
+static void
+init_net(struct tb_node *node)
+{
+    const struct tb_options *o = &node->options;
+    struct tb_net *net = &node->net;
+
+    net->transport = &tb_tcp;
+    net->cb = &tb_peer_conn_cb;
+    net->ctx = node;
+    net->name = tb_atom_text(node->name);
+    net->flags = TB_DFLAGS_OURS;
+    net->epmd_port = (uint16_t)(o->epmd_port ? o->epmd_port : TB_EPMD_PORT);
+    net->tick_ms = o->ticktime_ms ? o->ticktime_ms : DEFAULT_TICKTIME_MS;
+    net->setup_ms = o->setuptime_ms ? o->setuptime_ms : DEFAULT_SETUP_MS;
+    net->max_queue = o->max_queue ? o->max_queue : TB_MAX_QUEUE;
+    net->max_frame = o->max_frame ? o->max_frame : TB_MAX_FRAME;
+}
+
+/* Ours, not epmd's: processes exist before epmd has answered, and epmd counts
+ * from the clock again when it restarts. All that a peer needs is that the
+ * next incarnation has another. */
+static uint32_t
+random_creation(void)
+{
+    uint32_t c = 0;
+
+    if (getrandom(&c, sizeof(c), 0) < 0)
+        c = (uint32_t)uv_hrtime();
+    return c < 4 ? c + 4 : c;
+}
+
+static void
+start_turns(struct tb_node *node)
+{
+    uv_loop_t *loop = node->net.loop;
+
+    uv_prepare_init(loop, &node->prepare);
+    uv_check_init(loop, &node->check);
+    uv_idle_init(loop, &node->idle);
+    node->prepare.data = node->check.data = node->idle.data = node;
+    uv_prepare_start(&node->prepare, on_prepare);
+    uv_check_start(&node->check, on_check);
+}
+
+struct tb_node *
+tb_node_new(const struct tb_options *o, int *error)
+{
+    struct tb_node *node = tb_new(struct tb_node);
+    int rc;
+
+    tb_atoms_ref();
+    nodes++;
+    make_tables(node);
+    copy_options(node, o);
+    node->name = o->name ? tb_intern(tb_text_of(o->name)) : 0;
+    rc = node->name ? set_cookie(&node->cookie, o->cookie) : -TB_EBADARG;
+    if (rc == 0)
+        rc = tb_control_init();
+    if (rc == 0)
+        rc = tb_gen_init();
+    node->net.loop = o->loop;
+    if (rc == 0 && !o->loop) {
+        rc = uv_loop_init(&node->own_loop);
+        node->owns_loop = rc == 0;
+        node->net.loop = &node->own_loop;
+    }
+    if (rc < 0) {
+        *error = rc;
+        tb_node_free(node);
+        return NULL;
+    }
+    node->creation = random_creation();
+    node->started_ms = uv_now(node->net.loop);
+    init_net(node);
+    rc = tb_sup_start(node);
+    if (rc < 0) {
+        *error = rc;
+        tb_node_free(node);
+        return NULL;
+    }
+    return node;
+}
+
+/* ---------------------------------------------------------- membership -- */
+
+static void
+become_ready(struct tb_node *node, int status)
+{
+    if (status == 0)
+        node->state = TB_NODE_UP;
+    node->start_error = status;
+    if (node->ready)
+        node->ready(node->ready_ctx, status);
+    if (status < 0)
+        tb_node_stop(node);
+}
+
+static void
+on_registered(void *ctx, int status)
+{
+    become_ready(ctx, status);
+}
+
+static void
+on_renewed(void *ctx, int status)
+{
+    struct tb_node *node = ctx;
+
+    if (status == 0)
+        tb_log(TB_NOTICE, "epmd.registered", "name=%s again",
+               tb_atom_text(node->name).p);
+    else
+        tb_log(TB_WARNING, "epmd.lost", "reason=%s", tb_error_atom(status));
+}
+
+static void
+on_unlisted(uv_timer_t *t)
+{
+    struct tb_node *node = t->data;
+
+    uv_close((uv_handle_t *)t, (uv_close_cb)tb_free);
+    if (node->state == TB_NODE_STARTING)
+        become_ready(node, 0);
+}
+
+static int
+register_name(struct tb_node *node)
+{
+    const char *name = tb_atom_text(node->name).p;
+    struct tb_epmd_config config = { .epmd_port = node->net.epmd_port,
+                                     .dist_port = node->net.port,
+                                     .command = node->options.epmd_command,
+                                     .taken_ms = NAME_TAKEN_MS };
+    uv_timer_t *unlisted;
+
+    if (!node->options.no_epmd) {
+        node->alive = tb_strdup_n(name, strcspn(name, "@"));
+        config.alive = node->alive;
+        node->epmd = tb_epmd_register(node->net.loop, &config, on_registered,
+                                      on_renewed, node);
+        return node->epmd ? 0 : -TB_ELIMIT;
+    }
+    unlisted = tb_new(uv_timer_t);
+    uv_timer_init(node->net.loop, unlisted);
+    unlisted->data = node;
+    return uv_timer_start(unlisted, on_unlisted, 0, 0);
+}
+
+int
+tb_node_start(struct tb_node *node, void (*ready)(void *, int), void *ctx)
+{
+    const struct tb_options *o = &node->options;
+    int max = o->listen_max > o->listen_min ? o->listen_max : o->listen_min;
+    int rc;
+
+    node->ready = ready;
+    node->ready_ctx = ctx;
+    node->net.creation = node->creation;
+    rc = tb_net_init(&node->net);
+    if (rc < 0)
+        return rc;
+    node->state = TB_NODE_STARTING;
+    start_turns(node);
+    if (o->listen_min >= 0)
+        rc = tb_net_listen(&node->net, o->listen_address, o->listen_min, max);
+    if (rc == 0)
+        rc = register_name(node);
+    if (rc < 0) {
+        node->start_error = rc;
+        tb_node_stop(node);
+    }
+    return rc;
+}
+
+int
+tb_node_run(struct tb_node *node)
+{
+    uv_run(node->net.loop, UV_RUN_DEFAULT);
+    return node->start_error;
+}
+
+/* ----------------------------------------------------------------- end -- */
+
+void
+tb_node_stop(struct tb_node *node)
+{
+    node->stop_asked = true;
+    if (node->state == TB_NODE_STARTING || node->state == TB_NODE_UP)
+        uv_idle_start(&node->idle, on_idle);
+}
+
+static void
+end_node(struct tb_node *node)
+{
+    if (node->state == TB_NODE_ENDED)
+        return;
+    node->state = TB_NODE_ENDED;
+    tb_sup_stop(node);
+    tb_epmd_unregister(node->epmd);
+    node->epmd = NULL;
+    tb_net_close(&node->net);
+    uv_close((uv_handle_t *)&node->prepare, NULL);
+    uv_close((uv_handle_t *)&node->check, NULL);
+    uv_close((uv_handle_t *)&node->idle, NULL);
+}
+
+static void
+free_peer(void *ctx, void *peer)
+{
+    (void)ctx;
+    tb_peer_free(peer);
+}
+
+static void
+free_value(void *ctx, void *value)
+{
+    (void)ctx;
+    tb_free(value);
+}
+
+static void
+free_code(void *ctx, void *code)
+{
+    (void)ctx;
+    tb_compiled_free(code);
+}
+
+static void
+free_tables(struct tb_node *node)
+{
+    tb_map_each(node->peers, free_peer, NULL);
+    tb_map_each(node->cookies, free_value, NULL);
+    tb_map_each(node->compiled, free_code, NULL);
+    tb_map_free(node->cookies);
+    tb_map_free(node->peers);
+    tb_map_free(node->procs);
+    tb_map_free(node->names);
+    tb_map_free(node->monitors);
+    tb_map_free(node->links);
+    tb_map_free(node->calls);
+    tb_map_free(node->timers);
+    tb_map_free(node->compiled);
+}
+
+void
+tb_node_free(struct tb_node *node)
+{
+    if (!node)
+        return;
+    if (node->state == TB_NODE_NEW) /* it never ran */
+        tb_sup_stop(node);
+    else
+        end_node(node);
+    if (node->owns_loop) {
+        uv_run(&node->own_loop, UV_RUN_DEFAULT);
+        uv_loop_close(&node->own_loop);
+    }
+    free_tables(node);
+    tb_wr_free(&node->payload);
+    free_copy(node->alive);
+    free_copy(node->options.name);
+    free_copy(node->options.listen_address);
+    free_copy(node->options.epmd_command);
+    if (--nodes == 0) {
+        tb_control_fini();
+        tb_gen_fini();
+    }
+    explicit_bzero(&node->cookie, sizeof(node->cookie));
+    tb_free(node);
+    tb_atoms_unref();
+}
+
+/* ---------------------------------------------------------------- info -- */
+
+tb_atom
+tb_node_name(const struct tb_node *node)
+{
+    return node->name;
+}
+
+int
+tb_node_port(const struct tb_node *node)
+{
+    return node->net.port;
+}
+
+void *
+tb_node_loop(struct tb_node *node)
+{
+    return node->net.loop;
+}
+
+struct peer_list {
+    struct tb_wr *w;
+    uint32_t n;
+    uint64_t now;
+};
+
+static void
+put_peer(void *ctx, void *value)
+{
+    struct peer_list *l = ctx;
+    struct tb_peer *p = value;
+    struct tb_conn *c = p->conn;
+
+    if (!c)
+        return;
+    l->n++;
+    tb_put_atom(l->w, tb_atom_text(p->name));
+    tb_build(l->w,
+             "#{type => T, connection_id => Id, creation => C, up_ms => Up, "
+             "frames_in => Fi, frames_out => Fo, bytes_in => Bi, "
+             "bytes_out => Bo, queued => Q, monitors_and_links => S}",
+             TB_ARGS(tb_v_atom(p->visible ? "visible" : "hidden"),
+                     tb_v_int((int64_t)p->connection_id),
+                     tb_v_int(p->creation),
+                     tb_v_int((int64_t)(l->now - c->since_ms)),
+                     tb_v_int((int64_t)c->frames_in),
+                     tb_v_int((int64_t)c->frames_out),
+                     tb_v_int((int64_t)c->bytes_in),
+                     tb_v_int((int64_t)c->bytes_out),
+                     tb_v_int((int64_t)tb_conn_queued(c)),
+                     tb_v_int(p->n_signals)));
+}
+
+static void
+put_counters(struct tb_node *node, struct tb_wr *w)
+{
+    const struct tb_counters *c = &node->count;
+
+    tb_build(w,
+             "#{unknown_control => A, unknown_tag => B, dropped => C, "
+             "unexpected => D, late_replies => E, connections => F}",
+             TB_ARGS(tb_v_int((int64_t)c->unknown_control),
+                     tb_v_int((int64_t)c->unknown_tag),
+                     tb_v_int((int64_t)c->dropped),
+                     tb_v_int((int64_t)c->unexpected),
+                     tb_v_int((int64_t)c->late),
+                     tb_v_int((int64_t)c->connections)));
+}
+
+static void
+put_tables(struct tb_node *node, struct tb_wr *w)
+{
+    tb_build(w,
+             "#{processes => A, names => B, monitors => C, links => D, "
+             "calls => E, timers => F, peers => G, node_names => H}",
+             TB_ARGS(tb_v_int((int64_t)tb_map_count(node->procs)),
+                     tb_v_int((int64_t)tb_map_count(node->names)),
+                     tb_v_int((int64_t)tb_map_count(node->monitors)),
+                     tb_v_int((int64_t)tb_map_count(node->links)),
+                     tb_v_int((int64_t)tb_map_count(node->calls)),
+                     tb_v_int((int64_t)tb_map_count(node->timers)),
+                     tb_v_int((int64_t)tb_map_count(node->peers)),
+                     tb_v_int((int64_t)tb_atoms_count())));
+}
+
+int
+tb_put_info(struct tb_node *node, struct tb_wr *w)
+{
+    struct tb_wr peers = { 0 }, counters = { 0 }, tables = { 0 };
+    struct peer_list l = { &peers, 0, uv_now(node->net.loop) };
+
+    tb_put_map(&peers, 0);
+    tb_map_each(node->peers, put_peer, &l);
+    tb_wr_patch_u32(&peers, 1, l.n);
+    put_counters(node, &counters);
+    put_tables(node, &tables);
+    tb_build(w,
+             "#{name => N, version => V, creation => C, port => P, "
+             "registered => R, uptime_ms => U, nodes => Nodes, "
+             "counters => Counters, tables => Tables}",
+             TB_ARGS(tb_v_node(node->name),
+                     tb_v_bin(TB_VERSION, strlen(TB_VERSION)),
+                     tb_v_int(node->creation), tb_v_int(node->net.port),
+                     tb_v_bool(tb_epmd_is_registered(node->epmd)),
+                     tb_v_int((int64_t)(l.now - node->started_ms)),
+                     tb_v_term(tb_wr_term(&peers)),
+                     tb_v_term(tb_wr_term(&counters)),
+                     tb_v_term(tb_wr_term(&tables))));
+    tb_wr_free(&peers);
+    tb_wr_free(&counters);
+    tb_wr_free(&tables);
+    return tb_wr_status(w);
+}

@@ -1,0 +1,451 @@
+/* discovery.c - finds nodes and connects to them, round after round.
+ *
+ * Sources: {epmd, [Host]}, whatever is registered there; {nodes, [Node]};
+ * ignore. A round asks the source, dials all that is not connected, and is
+ * over when each dial has ended; the next one comes an interval later. Each
+ * change of an outcome is one log line, however long it lasts.
+ * In Erlang: libcluster's Epmd and LocalEpmd strategies.
+ * Owns: candidates. Thread: loop. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "services/services.h"
+
+#define DEFAULT_INTERVAL_MS 5000
+#define MAX_CANDIDATES      4096
+#define MAX_HOSTS           64
+
+struct candidate {
+    struct tb_list link;
+    tb_atom node;
+    bool seen;    /* in this round's answer */
+    bool dialled; /* in this round */
+    int last;     /* the last outcome; 1: none yet */
+};
+
+struct waiting {
+    struct tb_list link;
+    struct tb_from *from; /* owned */
+};
+
+struct discovery {
+    const struct tb_discovery_config *config;
+    char own_host[256];
+    int64_t interval_ms; /* < 0: on request only */
+    bool quiet, ignore;
+    struct tb_term hosts, nodes;  /* of the configuration; n == 0: not given */
+    struct tb_list candidates;    /* owned struct candidate */
+    struct tb_list waiting;       /* owned struct waiting */
+    unsigned n_candidates, asked; /* asked: answers that are still to come */
+    uint64_t rounds;
+    bool running;
+};
+
+static int begin_round(struct tb_proc *self, struct discovery *d);
+
+/* ------------------------------------------------------- candidates -- */
+
+static struct candidate *
+candidate_of(struct discovery *d, tb_atom node)
+{
+    struct candidate *c;
+
+    TB_LIST_EACH (known, &d->candidates, struct candidate, link)
+        if (known->node == node)
+            return known;
+    if (d->n_candidates >= MAX_CANDIDATES)
+        return NULL;
+    c = tb_new(struct candidate);
+    c->node = node;
+    c->last = 1;
+    tb_list_add(&d->candidates, &c->link);
+    d->n_candidates++;
+    return c;
+}
+
+static void
+forget(struct discovery *d, struct candidate *c)
+{
+    tb_list_del(&c->link);
+    tb_free(c);
+    d->n_candidates--;
+}
+
+static void
+see(struct tb_proc *self, struct discovery *d, struct tb_text name)
+{
+    tb_atom node = tb_intern(name);
+    struct candidate *c;
+
+    if (!node || node == tb_node_name(tb_self_node(self)))
+        return;
+    c = candidate_of(d, node);
+    if (c)
+        c->seen = true;
+}
+
+/* --------------------------------------------------------- outcomes -- */
+
+static const char *
+other_kind(const char *seen)
+{
+    const char *at = strchr(seen, '@');
+
+    return at && strchr(at, '.') ? "name" : "sname";
+}
+
+/* A node that calls itself otherwise than it was found: its names are of the
+ * other kind, so say how to start to match them. */
+static void
+log_wrong_name(struct discovery *d, struct candidate *c, struct tb_term why)
+{
+    struct tb_val v[TB_MAX_HOLES];
+    char seen[256] = "?";
+
+    if (tb_match("{wrong_name, Seen:bin}", why, v) == 1)
+        snprintf(seen, sizeof(seen), "%.*s", (int)v[0].text.n, v[0].text.p);
+    tb_log(TB_NOTICE, "discovery.wrong_name",
+           "[%s] %s calls itself %s: start with -%s tiebeam%s to join it",
+           d->config->name, tb_atom_text(c->node).p, seen, other_kind(seen),
+           strchr(seen, '@') ? strchr(seen, '@') : "");
+}
+
+static void
+log_outcome(struct discovery *d, struct candidate *c, int status,
+            struct tb_term why)
+{
+    if (d->quiet || status == c->last)
+        return;
+    if (status == 0)
+        tb_log(TB_NOTICE, "discovery.connected", "[%s] %s", d->config->name,
+               tb_atom_text(c->node).p);
+    else if (status == -TB_ENAME)
+        log_wrong_name(d, c, why);
+    else if (status == -TB_ECLOSED || status == -TB_EAUTH)
+        /* a BEAM that does not like our cookie just closes */
+        tb_log(TB_NOTICE, "discovery.not_connected",
+               "[%s] %s refused us; most likely it has another cookie",
+               d->config->name, tb_atom_text(c->node).p);
+    else
+        tb_log(TB_NOTICE, "discovery.not_connected", "[%s] %s: %s",
+               d->config->name, tb_atom_text(c->node).p, tb_strerror(status));
+}
+
+/* {Connected, [{Node, Error}]} */
+static void
+put_result(struct tb_proc *self, struct discovery *d, struct tb_wr *w)
+{
+    struct tb_wr connected = { 0 }, failed = { 0 }, pairs = { 0 };
+    size_t n = 0;
+
+    tb_put_nodes(tb_self_node(self), "connected", &connected);
+    TB_LIST_EACH (c, &d->candidates, struct candidate, link) {
+        if (c->last >= 0)
+            continue;
+        tb_build(&pairs, "{Node, Why}",
+                 TB_ARGS(tb_v_node(c->node),
+                         tb_v_atom(tb_error_atom(c->last))));
+        n++;
+    }
+    tb_build_list(&failed, n, &pairs);
+    tb_build(w, "{Connected, Failed}",
+             TB_ARGS(tb_v_term(tb_wr_term(&connected)),
+                     tb_v_term(tb_wr_term(&failed))));
+    tb_wr_free(&connected);
+    tb_wr_free(&failed);
+    tb_wr_free(&pairs);
+}
+
+/* ------------------------------------------------------------- rounds -- */
+
+static void
+answer_waiting(struct tb_proc *self, struct discovery *d)
+{
+    struct tb_wr result = { 0 };
+
+    if (tb_list_empty(&d->waiting))
+        return;
+    put_result(self, d, &result);
+    TB_LIST_EACH (w, &d->waiting, struct waiting, link) {
+        tb_reply_to(self, w->from, "Result",
+                    TB_ARGS(tb_v_term(tb_wr_term(&result))));
+        tb_list_del(&w->link);
+        tb_from_free(w->from);
+        tb_free(w);
+    }
+    tb_wr_free(&result);
+}
+
+static void
+end_round(struct tb_proc *self, struct discovery *d)
+{
+    d->running = false;
+    d->rounds++;
+    answer_waiting(self, d);
+    if (d->interval_ms >= 0)
+        tb_send_after(self, (uint64_t)d->interval_ms, "round", TB_NONE);
+}
+
+static int
+on_dialled(struct tb_proc *self, void *state, void *ctx, int status,
+           struct tb_term result)
+{
+    struct discovery *d = state;
+    struct candidate *c = ctx;
+
+    c->dialled = false;
+    log_outcome(d, c, status, result);
+    c->last = status;
+    if (--d->asked == 0)
+        end_round(self, d);
+    return TB_NOREPLY;
+}
+
+/* Gone from the source: nobody is disconnected for it. */
+static void
+dial_candidates(struct tb_proc *self, struct discovery *d)
+{
+    d->asked++; /* so that the round does not end before all are dialled */
+    TB_LIST_EACH (c, &d->candidates, struct candidate, link) {
+        if (!c->seen) {
+            forget(d, c);
+            continue;
+        }
+        c->dialled = true;
+        d->asked++;
+        tb_connect(self, c->node, on_dialled, c);
+    }
+    if (--d->asked == 0)
+        end_round(self, d);
+}
+
+/* Hosts are asked side by side; the ctx of an answer is its host's place. */
+static struct tb_text
+host_at(struct discovery *d, uintptr_t place)
+{
+    struct tb_val v[TB_MAX_HOLES];
+    struct tb_elems e;
+    struct tb_term item;
+
+    for (tb_elems_open(&e, d->hosts); tb_elems_next(&e, &item);)
+        if (place-- == 0 && (tb_match("Host:atom", item, v) == 1 ||
+                             tb_match("Host:bin", item, v) == 1))
+            return v[0].text;
+    return (struct tb_text){ d->own_host, strlen(d->own_host) };
+}
+
+static int
+on_names(struct tb_proc *self, void *state, void *ctx, int status,
+         struct tb_term result)
+{
+    struct discovery *d = state;
+    struct tb_text host = host_at(d, (uintptr_t)ctx);
+    struct tb_val v[TB_MAX_HOLES], name[TB_MAX_HOLES];
+    struct tb_elems e;
+    struct tb_term item;
+    char node[512];
+
+    if (status == 0 && tb_match("{ok, Names:list}", result, v) == 1) {
+        for (tb_elems_open(&e, v[0].term); tb_elems_next(&e, &item);) {
+            if (tb_match("{Name:bin, _}", item, name) != 1 ||
+                name[0].text.n + host.n + 2 > sizeof(node))
+                continue;
+            snprintf(node, sizeof(node), "%.*s@%.*s", (int)name[0].text.n,
+                     name[0].text.p, (int)host.n, host.p);
+            see(self, d, (struct tb_text){ node, strlen(node) });
+        }
+    } else if (!d->quiet) {
+        tb_log(TB_INFO_LEVEL, "discovery.no_names", "[%s] epmd at %.*s: %s",
+               d->config->name, (int)host.n, host.p, tb_strerror(status));
+    }
+    if (--d->asked == 0)
+        dial_candidates(self, d);
+    return TB_NOREPLY;
+}
+
+static void
+ask_hosts(struct tb_proc *self, struct discovery *d, unsigned n)
+{
+    d->asked = n;
+    for (uintptr_t i = 0; i < n; i++) {
+        struct tb_text host = host_at(d, i);
+        char name[256];
+
+        snprintf(name, sizeof(name), "%.*s", (int)host.n, host.p);
+        tb_epmd_names(self, name, on_names, (void *)i);
+    }
+}
+
+static void
+see_listed(struct tb_proc *self, struct discovery *d)
+{
+    struct tb_val v[TB_MAX_HOLES];
+    struct tb_elems e;
+    struct tb_term item;
+
+    for (tb_elems_open(&e, d->nodes); tb_elems_next(&e, &item);)
+        if (tb_match("Node:atom", item, v) == 1)
+            see(self, d, v[0].text);
+}
+
+static unsigned
+count_hosts(struct discovery *d)
+{
+    struct tb_elems e;
+    struct tb_term item;
+    unsigned n = 0;
+
+    for (tb_elems_open(&e, d->hosts);
+         n < MAX_HOSTS && tb_elems_next(&e, &item);)
+        n++;
+    return n;
+}
+
+static int
+begin_round(struct tb_proc *self, struct discovery *d)
+{
+    if (d->running)
+        return TB_NOREPLY;
+    d->running = true;
+    TB_LIST_EACH (c, &d->candidates, struct candidate, link)
+        c->seen = false;
+    if (d->hosts.n && count_hosts(d) > 0) {
+        ask_hosts(self, d, count_hosts(d));
+    } else {
+        if (d->nodes.n)
+            see_listed(self, d);
+        dial_candidates(self, d);
+    }
+    return TB_NOREPLY;
+}
+
+/* ----------------------------------------------------------- requests -- */
+
+static int
+on_round(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)m;
+    return begin_round(self, state);
+}
+
+static int
+on_discover(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct discovery *d = state;
+    struct waiting *w = tb_new(struct waiting);
+
+    w->from = tb_from_keep(m);
+    tb_list_add(&d->waiting, &w->link);
+    return begin_round(self, d);
+}
+
+static int
+on_has_ran(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct discovery *d = state;
+
+    return tb_reply(self, m, "Ran",
+                    TB_ARGS(tb_v_bool(d->rounds > 0 && !d->ignore)));
+}
+
+static int
+on_info(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct discovery *d = state;
+    struct tb_wr result = { 0 };
+    int rc;
+
+    put_result(self, d, &result);
+    rc = tb_reply(self, m,
+                  "#{name => N, rounds => R, candidates => C, result => Res}",
+                  TB_ARGS(tb_v_atom(d->config->name),
+                          tb_v_int((int64_t)d->rounds),
+                          tb_v_int(d->n_candidates),
+                          tb_v_term(tb_wr_term(&result))));
+    tb_wr_free(&result);
+    return rc;
+}
+
+static int
+on_stop(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)state;
+    tb_reply(self, m, "ok", TB_NONE);
+    return tb_stop(self, "normal", TB_NONE);
+}
+
+static void
+read_option(struct discovery *d, struct tb_term option)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    if (tb_match("{source, {epmd, Hosts:list}}", option, v) == 1)
+        d->hosts = v[0].term;
+    else if (tb_match("{source, {nodes, Nodes:list}}", option, v) == 1)
+        d->nodes = v[0].term;
+    else if (tb_match("{source, ignore}", option, v) == 1)
+        d->ignore = true;
+    else if (tb_match("{interval, Ms:int}", option, v) == 1)
+        d->interval_ms = v[0].i;
+    else if (tb_match("{interval, none}", option, v) == 1)
+        d->interval_ms = -1;
+    else if (tb_match("{log, off}", option, v) == 1)
+        d->quiet = true;
+}
+
+static int
+init(struct tb_proc *self, void *state, const void *arg)
+{
+    struct discovery *d = state;
+    const struct tb_discovery_config *config = arg;
+    struct tb_text us = tb_atom_text(tb_node_name(tb_self_node(self)));
+    struct tb_elems e;
+    struct tb_term option;
+
+    d->config = config;
+    d->interval_ms = DEFAULT_INTERVAL_MS;
+    snprintf(d->own_host, sizeof(d->own_host), "%s", strchr(us.p, '@') + 1);
+    tb_list_init(&d->candidates);
+    tb_list_init(&d->waiting);
+    for (tb_elems_open(&e, config->opts); tb_elems_next(&e, &option);)
+        read_option(d, option);
+    if (!d->ignore)
+        tb_send_after(self, 0, "round", TB_NONE);
+    return tb_register(self, config->name);
+}
+
+static void
+terminate(struct tb_proc *self, void *state, struct tb_term why)
+{
+    struct discovery *d = state;
+
+    (void)self;
+    (void)why;
+    TB_LIST_EACH (c, &d->candidates, struct candidate, link)
+        forget(d, c);
+    TB_LIST_EACH (w, &d->waiting, struct waiting, link) {
+        tb_from_free(w->from);
+        tb_free(w);
+    }
+}
+
+/* clang-format off */
+static const struct tb_clause clauses[] = {
+    { TB_CALL, "discover_nodes", on_discover },
+    { TB_CAST, "discover_nodes", on_round    },
+    { TB_CALL, "has_ran",        on_has_ran  },
+    { TB_CALL, "info",           on_info     },
+    { TB_CALL, "stop",           on_stop     },
+    { TB_INFO, "round",          on_round    },
+    { 0 },
+};
+/* clang-format on */
+
+const struct tb_service tb_discovery = {
+    .state_size = sizeof(struct discovery),
+    .trap_exit = true,
+    .init = init,
+    .terminate = terminate,
+    .clauses = clauses,
+};

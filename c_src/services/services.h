@@ -1,0 +1,25 @@
+/* services.h - the list of services; each is one file beside this. */
+#ifndef TB_SERVICES_SERVICES_H
+#define TB_SERVICES_SERVICES_H
+
+#include "tiebeam.h"
+
+extern const struct tb_service tb_net_kernel;
+extern const struct tb_service tb_rex;
+extern const struct tb_service tb_tiebeam;
+extern const struct tb_service tb_discovery;
+
+/* What an instance of tb_discovery is started with. */
+struct tb_discovery_config {
+    const char *name;    /* registered */
+    struct tb_term opts; /* checked: {source, _}, {interval, _}, {log, _} */
+};
+
+/* Functions of tb_net_kernel, which tb_tiebeam shares: {connect, Node} and
+ * {disconnect, Node} under other names. */
+int tb_on_connect_node(struct tb_proc *self, void *state,
+                       const struct tb_msg *m);
+int tb_on_disconnect_node(struct tb_proc *self, void *state,
+                          const struct tb_msg *m);
+
+#endif

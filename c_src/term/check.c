@@ -1,0 +1,354 @@
+/* check.c - the only walker of unvouched bytes.
+ *
+ * No stack: a count of terms still owed is enough to know where a term ends,
+ * and since each owes at least a byte, a claimed arity can never exceed what
+ * has come. Refuses what a BEAM refuses, so that what we pass on is safe.
+ * Owns: nothing. Thread: any.
+ * Source: erl_ext_dist; PROTOCOL 5.1, 5.2. */
+#include "term/check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "term/etf.h"
+
+/* Length of the UTF-8 sequence at p, or 0 where it is none. */
+static size_t
+utf8_length(const uint8_t *p, size_t n)
+{
+    uint32_t min[] = { 0, 0, 0x80, 0x800, 0x10000 }, c;
+    size_t len = p[0] < 0x80 ? 1
+               : (p[0] & 0xe0) == 0xc0 ? 2
+               : (p[0] & 0xf0) == 0xe0 ? 3
+               : (p[0] & 0xf8) == 0xf0 ? 4
+                                       : 0;
+
+    if (len == 0 || len > n)
+        return 0;
+    if (len == 1)
+        return 1;
+    c = p[0] & (0x7fu >> len);
+    for (size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+        c = c << 6 | (p[i] & 0x3fu);
+    }
+    return c < min[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0
+                                                                       : len;
+}
+
+static bool
+is_atom_text(const uint8_t *p, size_t n)
+{
+    size_t chars = 0;
+
+    for (size_t i = 0, len; i < n; i += len, chars++) {
+        len = utf8_length(p + i, n - i);
+        if (len == 0)
+            return false;
+    }
+    return chars <= TB_MAX_ATOM_CHARS;
+}
+
+static void
+check_atom(struct tb_rd *r)
+{
+    uint8_t tag = tb_rd_u8(r);
+    bool utf8 = tag == ETF_SMALL_ATOM_UTF8 || tag == ETF_ATOM_UTF8;
+    const uint8_t *p;
+    size_t n;
+
+    if (tag == ETF_SMALL_ATOM_UTF8 || tag == ETF_SMALL_ATOM)
+        n = tb_rd_u8(r);
+    else if (tag == ETF_ATOM_UTF8 || tag == ETF_ATOM)
+        n = tb_rd_u16(r);
+    else
+        n = SIZE_MAX;
+    p = tb_rd_take(r, n);
+    if (p && (utf8 ? !is_atom_text(p, n) : n > TB_MAX_ATOM_CHARS))
+        r->bad = true;
+}
+
+static void
+check_small_int(struct tb_rd *r)
+{
+    uint8_t tag = tb_rd_u8(r);
+
+    if (tag == ETF_SMALL_INTEGER)
+        tb_rd_take(r, 1);
+    else if (tag == ETF_INTEGER)
+        tb_rd_take(r, 4);
+    else
+        r->bad = true;
+}
+
+static void
+check_float(struct tb_rd *r)
+{
+    uint64_t bits = tb_rd_u64(r);
+
+    if ((bits >> 52 & 0x7ff) == 0x7ff) /* NaN, infinity */
+        r->bad = true;
+}
+
+static void
+check_float_text(struct tb_rd *r)
+{
+    const uint8_t *p = tb_rd_take(r, 31);
+    char text[32] = "", *end;
+
+    if (!p)
+        return;
+    memcpy(text, p, 31);
+    if (!isfinite(strtod(text, &end)) || end == text)
+        r->bad = true;
+}
+
+static void
+check_big(struct tb_rd *r, size_t n)
+{
+    tb_rd_u8(r); /* any sign byte but 0 is a minus */
+    tb_rd_take(r, n);
+}
+
+static void
+check_bits(struct tb_rd *r)
+{
+    size_t n = tb_rd_u32(r);
+    uint8_t bits = tb_rd_u8(r);
+
+    tb_rd_take(r, n);
+    if (bits < 1 || bits > 8 || n == 0)
+        r->bad = true;
+}
+
+/* A pid or a port: the node, then so many bytes. */
+static void
+check_node_and(struct tb_rd *r, size_t n)
+{
+    check_atom(r);
+    tb_rd_take(r, n);
+}
+
+static void
+check_pid(struct tb_rd *r)
+{
+    uint8_t tag = tb_rd_u8(r);
+
+    if (tag == ETF_NEW_PID)
+        check_node_and(r, 12);
+    else if (tag == ETF_PID)
+        check_node_and(r, 9);
+    else
+        r->bad = true;
+}
+
+static void
+check_ref(struct tb_rd *r, size_t creation_bytes)
+{
+    size_t n = tb_rd_u16(r);
+
+    check_node_and(r, creation_bytes + 4 * n);
+    if (n < 1 || n > TB_REF_WORDS)
+        r->bad = true;
+}
+
+static void
+check_export(struct tb_rd *r)
+{
+    check_atom(r);
+    check_atom(r);
+    if (tb_rd_u8(r) != ETF_SMALL_INTEGER)
+        r->bad = true;
+    tb_rd_take(r, 1);
+}
+
+static uint64_t
+check_fun(struct tb_rd *r)
+{
+    uint64_t free_variables;
+
+    tb_rd_take(r, 4 + 1 + 16 + 4);
+    free_variables = tb_rd_u32(r);
+    check_atom(r);
+    check_small_int(r);
+    check_small_int(r);
+    check_pid(r);
+    return free_variables;
+}
+
+static uint64_t
+check_record(struct tb_rd *r)
+{
+    uint64_t fields = tb_rd_u32(r);
+
+    tb_rd_u8(r);
+    check_atom(r);
+    check_atom(r);
+    for (uint64_t i = 0; i < fields && !r->bad; i++)
+        check_atom(r);
+    return fields;
+}
+
+/* Leaves: tags whose length stands in the tag's own fields. */
+static bool
+check_leaf(struct tb_rd *r, uint8_t tag)
+{
+    switch (tag) {
+    case ETF_SMALL_INTEGER:
+        return tb_rd_take(r, 1);
+    case ETF_INTEGER:
+        return tb_rd_take(r, 4);
+    case ETF_SMALL_BIG:
+        check_big(r, tb_rd_u8(r));
+        return true;
+    case ETF_LARGE_BIG:
+        check_big(r, tb_rd_u32(r));
+        return true;
+    case ETF_NEW_FLOAT:
+        check_float(r);
+        return true;
+    case ETF_FLOAT:
+        check_float_text(r);
+        return true;
+    case ETF_NIL:
+        return true;
+    case ETF_STRING:
+        tb_rd_take(r, tb_rd_u16(r));
+        return true;
+    case ETF_BINARY:
+        tb_rd_take(r, tb_rd_u32(r));
+        return true;
+    case ETF_BIT_BINARY:
+        check_bits(r);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Leaves that hold the name of a node. */
+static bool
+check_identifier(struct tb_rd *r, uint8_t tag)
+{
+    switch (tag) {
+    case ETF_SMALL_ATOM_UTF8:
+    case ETF_ATOM_UTF8:
+    case ETF_SMALL_ATOM:
+    case ETF_ATOM:
+        r->p--;
+        check_atom(r);
+        return true;
+    case ETF_NEW_PID:
+    case ETF_PID:
+        r->p--;
+        check_pid(r);
+        return true;
+    case ETF_NEW_PORT:
+        check_node_and(r, 8);
+        return true;
+    case ETF_V4_PORT:
+        check_node_and(r, 12);
+        return true;
+    case ETF_PORT:
+    case ETF_REFERENCE:
+        check_node_and(r, 5);
+        return true;
+    case ETF_NEWER_REFERENCE:
+        check_ref(r, 4);
+        return true;
+    case ETF_NEW_REFERENCE:
+        check_ref(r, 1);
+        return true;
+    case ETF_EXPORT:
+        check_export(r);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Containers: how many terms they owe. */
+static bool
+check_container(struct tb_rd *r, uint8_t tag, uint64_t *owes)
+{
+    switch (tag) {
+    case ETF_SMALL_TUPLE:
+        *owes = tb_rd_u8(r);
+        return true;
+    case ETF_LARGE_TUPLE:
+        *owes = tb_rd_u32(r);
+        return true;
+    case ETF_LIST:
+        *owes = (uint64_t)tb_rd_u32(r) + 1;
+        return true;
+    case ETF_MAP:
+        *owes = 2 * (uint64_t)tb_rd_u32(r);
+        return true;
+    case ETF_NEW_FUN:
+        *owes = check_fun(r);
+        return true;
+    case ETF_RECORD:
+        *owes = check_record(r);
+        return true;
+    default:
+        return false;
+    }
+}
+
+int
+tb_check(struct tb_rd *r, struct tb_term *out)
+{
+    const uint8_t *start = r->p;
+    uint64_t owed = 1, owes;
+
+    while (owed > 0) {
+        uint8_t tag = tb_rd_u8(r);
+
+        if (r->bad)
+            return -TB_EBADTERM;
+        owes = 0;
+        if (!check_leaf(r, tag) && !check_identifier(r, tag) &&
+            !check_container(r, tag, &owes)) {
+            /* the truncated leaf, or a tag of a later release */
+            if (!r->bad) {
+                r->bad = true;
+                return -TB_EUNKNOWN_TAG;
+            }
+        }
+        owed += owes - 1;
+        if (r->bad || owed > tb_rd_left(r)) {
+            r->bad = true;
+            return -TB_EBADTERM;
+        }
+    }
+    *out = (struct tb_term){ start, (size_t)(r->p - start) };
+    return 0;
+}
+
+int
+tb_check_whole(const void *p, size_t n, struct tb_term *out)
+{
+    struct tb_rd r = tb_rd_of(p, n);
+    struct tb_term t;
+    int rc = tb_check(&r, &t);
+
+    if (rc == 0 && tb_rd_left(&r) > 0)
+        rc = -TB_EBADTERM;
+    if (rc == 0)
+        *out = t;
+    return rc;
+}
+
+size_t
+tb_skip(const uint8_t *p)
+{
+    /* Checked bytes end their term before any bound could matter. */
+    struct tb_rd r = tb_rd_of(p, (size_t)1 << 40);
+    struct tb_term t = { p, 0 };
+
+    tb_check(&r, &t);
+    return t.n;
+}

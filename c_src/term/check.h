@@ -1,0 +1,21 @@
+/* check.h - the only walker of unvouched bytes. Everything else in term/
+ * trusts what has passed here. */
+#ifndef TB_TERM_CHECK_H
+#define TB_TERM_CHECK_H
+
+#include "base/rd.h"
+#include "tiebeam.h"
+
+/* tb_check - walk one term (without a version byte) and step r behind it.
+ * Returns 0 and the term, -TB_EBADTERM, or -TB_EUNKNOWN_TAG (its length cannot
+ * be known). Needs no memory and no stack, whatever the depth.
+ * Source: PROTOCOL 5.1, 5.2; erl_ext_dist. */
+int tb_check(struct tb_rd *r, struct tb_term *out);
+
+/* tb_check_whole - as tb_check, of exactly these bytes. */
+int tb_check_whole(const void *p, size_t n, struct tb_term *out);
+
+/* tb_skip - length of the checked term that begins at p. */
+size_t tb_skip(const uint8_t *p);
+
+#endif

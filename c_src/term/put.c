@@ -1,0 +1,237 @@
+/* put.c - typed writes, over ei.
+ * Owns: nothing. Thread: any.
+ * Source: erl_interface, ei(3); erl_ext_dist. */
+#include "term/put.h"
+
+#include <ei.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "term/etf.h"
+#include "term/ident.h"
+
+/* What ei writes at the most for a value that has no text in it. */
+#define MAX_LEAF 32
+
+void
+tb_put_int(struct tb_wr *w, int64_t i)
+{
+    char *room = (char *)tb_wr_room(w, MAX_LEAF);
+    int n = 0;
+
+    if (room && ei_encode_longlong(room, &n, i) == 0)
+        tb_wr_add(w, (size_t)n);
+}
+
+void
+tb_put_uint(struct tb_wr *w, uint64_t u)
+{
+    char *room = (char *)tb_wr_room(w, MAX_LEAF);
+    int n = 0;
+
+    if (room && ei_encode_ulonglong(room, &n, u) == 0)
+        tb_wr_add(w, (size_t)n);
+}
+
+void
+tb_put_float(struct tb_wr *w, double f)
+{
+    char *room = (char *)tb_wr_room(w, MAX_LEAF);
+    int n = 0;
+
+    if (!isfinite(f))
+        w->bad = true;
+    else if (room && ei_encode_double(room, &n, f) == 0)
+        tb_wr_add(w, (size_t)n);
+}
+
+void
+tb_put_atom(struct tb_wr *w, struct tb_text text)
+{
+    char *room = (char *)tb_wr_room(w, text.n + 3);
+    int n = 0;
+
+    if (!room)
+        return;
+    if (text.n > TB_MAX_ATOM_BYTES ||
+        ei_encode_atom_len_as(room, &n, text.p, (int)text.n, ERLANG_UTF8,
+                              ERLANG_UTF8) < 0)
+        w->bad = true;
+    else
+        tb_wr_add(w, (size_t)n);
+}
+
+void
+tb_put_bin(struct tb_wr *w, const void *p, size_t n)
+{
+    if (n > UINT32_MAX) {
+        w->bad = true;
+        return;
+    }
+    tb_wr_u8(w, ETF_BINARY);
+    tb_wr_u32(w, (uint32_t)n);
+    tb_wr_bytes(w, p, n);
+}
+
+/* The code point at *s, which is stepped behind it. */
+static uint32_t
+next_char(const char **s)
+{
+    const unsigned char *p = (const unsigned char *)*s;
+    int more = p[0] < 0x80 ? 0 : p[0] < 0xe0 ? 1 : p[0] < 0xf0 ? 2 : 3;
+    uint32_t c = more ? p[0] & (0x3fu >> more) : p[0];
+    int i = 1;
+
+    for (; i <= more && (p[i] & 0xc0) == 0x80; i++)
+        c = c << 6 | (p[i] & 0x3fu);
+    *s += i;
+    return c;
+}
+
+void
+tb_put_str(struct tb_wr *w, const char *utf8)
+{
+    uint32_t count = 0, max = 0;
+
+    for (const char *s = utf8; *s; count++) {
+        uint32_t c = next_char(&s);
+
+        max = c > max ? c : max;
+    }
+    if (count == 0) {
+        tb_put_nil(w);
+    } else if (max < 256 && count <= UINT16_MAX) {
+        tb_wr_u8(w, ETF_STRING);
+        tb_wr_u16(w, (uint16_t)count);
+        for (const char *s = utf8; *s;)
+            tb_wr_u8(w, (uint8_t)next_char(&s));
+    } else {
+        tb_put_list(w, count);
+        for (const char *s = utf8; *s;)
+            tb_put_int(w, next_char(&s));
+        tb_put_nil(w);
+    }
+}
+
+static bool
+copy_node(char node[], tb_atom atom)
+{
+    struct tb_text text = tb_atom_text(atom);
+
+    if (text.n == 0)
+        return false;
+    memcpy(node, text.p, text.n + 1);
+    return true;
+}
+
+void
+tb_put_pid(struct tb_wr *w, struct tb_pid pid)
+{
+    char *room = (char *)tb_wr_room(w, MAX_LEAF + TB_MAX_NODE_BYTES);
+    erlang_pid p;
+    int n = 0;
+
+    if (!room)
+        return;
+    p.num = pid.id;
+    p.serial = pid.serial;
+    p.creation = pid.creation;
+    if (!copy_node(p.node, pid.node) || ei_encode_pid(room, &n, &p) < 0)
+        w->bad = true;
+    else
+        tb_wr_add(w, (size_t)n);
+}
+
+void
+tb_put_ref(struct tb_wr *w, struct tb_ref ref)
+{
+    char *room = (char *)tb_wr_room(w, MAX_LEAF + TB_MAX_NODE_BYTES);
+    erlang_ref r;
+    int n = 0;
+
+    if (!room)
+        return;
+    r.len = (int)ref.n;
+    r.creation = ref.creation;
+    memcpy(r.n, ref.id, sizeof(ref.id));
+    if (!copy_node(r.node, ref.node) || ei_encode_ref(room, &n, &r) < 0)
+        w->bad = true;
+    else
+        tb_wr_add(w, (size_t)n);
+}
+
+void
+tb_put_term(struct tb_wr *w, struct tb_term t)
+{
+    tb_wr_bytes(w, t.p, t.n);
+}
+
+void
+tb_put_tuple(struct tb_wr *w, uint32_t arity)
+{
+    if (arity < 256) {
+        tb_wr_u8(w, ETF_SMALL_TUPLE);
+        tb_wr_u8(w, (uint8_t)arity);
+    } else {
+        tb_wr_u8(w, ETF_LARGE_TUPLE);
+        tb_wr_u32(w, arity);
+    }
+}
+
+void
+tb_put_list(struct tb_wr *w, uint32_t n)
+{
+    tb_wr_u8(w, ETF_LIST);
+    tb_wr_u32(w, n);
+}
+
+void
+tb_put_map(struct tb_wr *w, uint32_t pairs)
+{
+    tb_wr_u8(w, ETF_MAP);
+    tb_wr_u32(w, pairs);
+}
+
+void
+tb_put_nil(struct tb_wr *w)
+{
+    tb_wr_u8(w, ETF_NIL);
+}
+
+void
+tb_put_val(struct tb_wr *w, const struct tb_val *v)
+{
+    switch (v->type) {
+    case TB_T_INT:
+        tb_put_int(w, v->i);
+        break;
+    case TB_T_FLOAT:
+        tb_put_float(w, v->f);
+        break;
+    case TB_T_ATOM:
+        tb_put_atom(w, v->text);
+        break;
+    case TB_T_PID:
+        tb_put_pid(w, v->pid);
+        break;
+    case TB_T_REF:
+        tb_put_ref(w, v->ref);
+        break;
+    case TB_T_BIN:
+        tb_put_bin(w, v->text.p, v->text.n);
+        break;
+    case TB_T_STR:
+        tb_put_str(w, v->text.p);
+        break;
+    case TB_T_TERM:
+    case TB_T_LIST:
+    case TB_T_MAP:
+    case TB_T_TUPLE:
+        tb_put_term(w, v->term);
+        break;
+    case TB_T_NONE:
+        w->bad = true;
+        break;
+    }
+}

@@ -1,0 +1,499 @@
+/* tiebeam.h - write a C node that is a first-class member of an Erlang cluster.
+ *
+ * A node (struct tb_node) owns one event loop, its connections and its
+ * processes. A process (struct tb_proc) is a table of message patterns, each
+ * with a handler: the gen_server of C. Terms travel as bytes in the external
+ * term format; the pattern notation takes them apart and builds them.
+ *
+ * Thread: everything belongs to the thread that called tb_node_new().
+ * Errors: functions return >= 0, or a negative errno, or a negative TB_E*.
+ */
+#ifndef TIEBEAM_H
+#define TIEBEAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TB_VERSION "0.1.0"
+#define TB_API     __attribute__((visibility("default")))
+
+/* ------------------------------------------------------------ errors -- */
+
+/* name, the atom that peers are sent, the text for people */
+/* clang-format off */
+#define TB_ERRORS(X) \
+    X(BADTERM,      "bad_term",       "not a well-formed external term")      \
+    X(UNKNOWN_TAG,  "unknown_tag",    "a term with a tag that is not known")  \
+    X(LIMIT,        "system_limit",   "a limit was reached")                  \
+    X(BADARG,       "badarg",         "bad argument")                         \
+    X(PATTERN,      "bad_pattern",    "malformed term pattern")               \
+    X(SYNTAX,       "syntax_error",   "syntax error")                         \
+    X(PROTO,        "protocol_error", "the peer broke the protocol")          \
+    X(AUTH,         "bad_cookie",     "the cookies differ")                   \
+    X(FLAGS,        "missing_flags",  "the peer lacks mandatory capabilities")\
+    X(NAME,         "wrong_name",     "the node there has another name")      \
+    X(NOK,          "nok",            "the peer dials us at the same time")   \
+    X(NOT_ALLOWED,  "not_allowed",    "the peer does not allow us")           \
+    X(ALIVE,        "alive",          "a connection with that name is up")    \
+    X(IN_USE,       "name_in_use",    "the name is registered by another node")\
+    X(NO_EPMD,      "no_epmd",        "epmd does not answer")                 \
+    X(NOT_IN_EPMD,  "not_in_epmd",    "epmd does not know that name")         \
+    X(NXDOMAIN,     "nxdomain",       "the host name does not resolve")       \
+    X(NOPROC,       "noproc",         "no such process")                      \
+    X(NOCONNECTION, "noconnection",   "no connection to that node")           \
+    X(TIMEOUT,      "timeout",        "no answer in time")                    \
+    X(CLOSED,       "connection_closed", "the peer closed the connection")    \
+    X(TICK,         "net_tick_timeout",  "nothing came within net_ticktime")  \
+    X(QUEUE_FULL,   "queue_full",     "the peer does not read")               \
+    X(DISCONNECT,   "disconnect",     "disconnected on request")              \
+    X(REPLACED,     "wait_pending",   "replaced by a new connection")         \
+    X(STOPPED,      "shutdown",       "the node stops")                       \
+    X(NOTSUP,       "notsup",         "not supported")                        \
+    X(EXIT,         "exit",           "the process ended, or the call raised")
+/* clang-format on */
+
+enum tb_error {
+    TB_E_FIRST = 20000,
+#define TB_E_ENUM(name, atom, text) TB_E##name,
+    TB_ERRORS(TB_E_ENUM)
+#undef TB_E_ENUM
+};
+
+/* tb_strerror - text of a negative result; static storage.
+ * tb_error_atom - the atom peers are sent for it; static storage. */
+TB_API const char *tb_strerror(int err);
+TB_API const char *tb_error_atom(int err);
+
+/* ------------------------------------------------------------- terms -- */
+
+/* An encoded, checked term, without the version byte 131. Borrowed bytes. */
+struct tb_term {
+    const uint8_t *p;
+    size_t n;
+};
+
+/* Text of an atom or the bytes of a binary. Borrowed, not NUL-terminated. */
+struct tb_text {
+    const char *p;
+    size_t n;
+};
+
+/* An interned node name: compare with ==. 0 is no name. */
+typedef uint32_t tb_atom;
+
+struct tb_pid {
+    tb_atom node;
+    uint32_t id, serial, creation;
+};
+
+#define TB_REF_WORDS 5
+struct tb_ref {
+    tb_atom node;
+    uint32_t creation;
+    uint32_t n; /* words used; the others are 0 */
+    uint32_t id[TB_REF_WORDS];
+};
+
+enum tb_type {
+    TB_T_NONE,
+    TB_T_INT,
+    TB_T_FLOAT,
+    TB_T_ATOM,
+    TB_T_PID,
+    TB_T_REF,
+    TB_T_BIN,
+    TB_T_STR, /* building only: a charlist */
+    TB_T_TERM,
+    TB_T_LIST,
+    TB_T_MAP,
+    TB_T_TUPLE
+};
+
+/* A value that filled a hole, or that fills one. */
+struct tb_val {
+    enum tb_type type;
+    union {
+        int64_t i;
+        double f;
+        struct tb_text text; /* TB_T_ATOM, TB_T_BIN, TB_T_STR */
+        struct tb_pid pid;
+        struct tb_ref ref;
+        struct tb_term term; /* TB_T_TERM, TB_T_LIST, TB_T_MAP, TB_T_TUPLE */
+    };
+};
+
+/* Constructors of values; strings are borrowed. */
+TB_API struct tb_val tb_v_int(int64_t i);
+TB_API struct tb_val tb_v_float(double f);
+TB_API struct tb_val tb_v_bool(bool b);
+TB_API struct tb_val tb_v_atom(const char *text);
+TB_API struct tb_val tb_v_atom_n(struct tb_text text);
+TB_API struct tb_val tb_v_node(tb_atom node);
+TB_API struct tb_val tb_v_str(const char *text);
+TB_API struct tb_val tb_v_bin(const void *p, size_t n);
+TB_API struct tb_val tb_v_pid(struct tb_pid pid);
+TB_API struct tb_val tb_v_ref(struct tb_ref ref);
+TB_API struct tb_val tb_v_term(struct tb_term term);
+
+struct tb_args {
+    size_t n;
+    const struct tb_val *v;
+};
+
+#define TB_ARGS(...)                                                           \
+    ((struct tb_args){ sizeof((struct tb_val[]){ __VA_ARGS__ }) /              \
+                           sizeof(struct tb_val),                              \
+                       (const struct tb_val[]){ __VA_ARGS__ } })
+#define TB_NONE ((struct tb_args){ 0, NULL })
+
+/* A growing buffer. Writes after a failure do nothing; ask .bad at the end. */
+struct tb_wr {
+    uint8_t *buf;
+    size_t len, cap;
+    size_t max; /* bytes it may grow to; 0: TB_MAX_FRAME */
+    bool bad;
+};
+TB_API void tb_wr_free(struct tb_wr *w);
+TB_API void tb_wr_bytes(struct tb_wr *w, const void *p, size_t n);
+TB_API void tb_wr_str(struct tb_wr *w, const char *s);
+TB_API void tb_wr_printf(struct tb_wr *w, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#define TB_MAX_HOLES 12
+
+/* tb_match - match a checked term with a pattern; out receives the holes.
+ *
+ * The notation: words in lower case and 'quoted' words are atoms; digits are
+ * integers; "text" is a charlist and <<"text">> a binary; { }, [ ], [H|T] and
+ * #{ } as in Erlang; _ matches anything; Name or Name:type is a hole, type
+ * one of int float atom pid ref bin list map tuple term (the default).
+ * #{k := V} matches a map that has at least that key.
+ *
+ * Returns 1 and the holes in order, 0 for no match, -TB_EPATTERN for a
+ * malformed pattern. Ownership: out borrows from term. */
+TB_API int tb_match(const char *pattern, struct tb_term term,
+                    struct tb_val out[TB_MAX_HOLES]);
+
+/* tb_build - append the term that a template describes; holes are filled from
+ * args in order, and #{k => V} is a map. Returns 0, or an error that is also
+ * sticky in w. */
+TB_API int tb_build(struct tb_wr *w, const char *pattern, struct tb_args args);
+
+/* tb_build_list - append the list of n terms that stand one after the other in
+ * elements. */
+TB_API int tb_build_list(struct tb_wr *w, size_t n,
+                         const struct tb_wr *elements);
+
+/* tb_wr_term - what w holds, as a term. Borrowed from w until it changes. */
+TB_API struct tb_term tb_wr_term(const struct tb_wr *w);
+
+/* tb_print - append the term as text, as io:format("~tw") does. */
+TB_API int tb_print(struct tb_wr *w, struct tb_term term);
+
+/* Where and why a text does not parse. */
+struct tb_text_error {
+    unsigned line, column; /* from 1 */
+    char what[160];        /* "expected ',' or ']' before '}'" */
+};
+
+/* The line of the term that begins at offset at of the buffer parsed into. */
+struct tb_line {
+    uint32_t at, line;
+};
+
+/* tb_parse - append the one term that the text is, with or without a final
+ * dot. tb_consult - append the list of all its terms, each ending in a dot, as
+ * file:consult/1. Integers (any width, Base#Digits, $c, 1_000), floats, atoms,
+ * "strings" (adjacent ones join), <<"binaries">>, <<1,2,3>>, ~"sigils",
+ * tuples, lists, maps, % comments; pids, references and funs have no text.
+ *
+ * lines: NULL, or receives a struct tb_line for every term, by rising offset.
+ * Returns 0, -TB_ESYNTAX with *error filled, or -TB_ELIMIT. */
+TB_API int tb_parse(struct tb_wr *w, const char *text, size_t n,
+                    struct tb_text_error *error);
+TB_API int tb_consult(struct tb_wr *w, const char *text, size_t n,
+                      struct tb_wr *lines, struct tb_text_error *error);
+
+/* tb_phash2 - erlang:phash2(Term, Range); range 0 stands for 2^32. */
+TB_API uint32_t tb_phash2(struct tb_term term, uint32_t range);
+
+/* Elements of a list, one after the other. */
+struct tb_elems {
+    struct tb_term rest; /* the tail, once tb_elems_next() gave 0 */
+    uint32_t left;
+    const uint8_t *chars; /* inside a STRING_EXT */
+};
+/* tb_elems_open - false where term is not a list.
+ * tb_elems_next - 1 and the next element, or 0 at the end. */
+TB_API bool tb_elems_open(struct tb_elems *e, struct tb_term list);
+TB_API int tb_elems_next(struct tb_elems *e, struct tb_term *out);
+
+/* tb_text_is - whether an atom's or a binary's text is that C string. */
+TB_API bool tb_text_is(struct tb_text t, const char *s);
+TB_API struct tb_text tb_atom_text(tb_atom a);
+TB_API bool tb_pid_eq(struct tb_pid a, struct tb_pid b);
+TB_API bool tb_ref_eq(struct tb_ref a, struct tb_ref b);
+
+/* ------------------------------------------------------ small things -- */
+
+/* An intrusive list; .next == itself when empty. */
+struct tb_list {
+    struct tb_list *prev, *next;
+};
+TB_API void tb_list_init(struct tb_list *l);
+TB_API void tb_list_add(struct tb_list *head, struct tb_list *item); /* last */
+TB_API void tb_list_del(struct tb_list *item); /* twice is harmless */
+TB_API bool tb_list_empty(const struct tb_list *l);
+
+#define TB_ENTRY(ptr, type, member)                                            \
+    ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* TB_LIST_EACH - the body may delete the entry it stands on, no other. */
+#define TB_LIST_EACH(var, head, type, member)                                  \
+    for (struct tb_list *tb_l_ = (head)->next, *tb_n_ = tb_l_->next;           \
+         tb_l_ != (head); tb_l_ = tb_n_, tb_n_ = tb_l_->next)                  \
+        for (type *var = TB_ENTRY(tb_l_, type, member); var; var = NULL)
+
+/* tb_new - zeroed memory for one object; never NULL (aborts, as a BEAM does).
+ * tb_free - gives it back; NULL is harmless. */
+#define tb_new(type) ((type *)tb_alloc(sizeof(type)))
+TB_API void *tb_alloc(size_t bytes);
+TB_API void tb_free(void *p);
+
+enum tb_level {
+    TB_EMERGENCY,
+    TB_ALERT,
+    TB_CRITICAL,
+    TB_ERROR,
+    TB_WARNING,
+    TB_NOTICE,
+    TB_INFO_LEVEL,
+    TB_DEBUG
+};
+
+/* tb_log - report an event: a stable id such as "conn.refused", and its facts.
+ * More than TB_LOG_BURST of one id in a second are counted, not printed. */
+TB_API void tb_log(enum tb_level level, const char *event, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A sink gets one event; suppressed is how many of its id were left out. */
+typedef void (*tb_log_sink)(void *ctx, enum tb_level level, const char *event,
+                            const char *text, uint64_t suppressed);
+/* tb_log_to - where events of at most that level go; NULL: nowhere. */
+TB_API void tb_log_to(tb_log_sink sink, void *ctx, enum tb_level level);
+
+/* --------------------------------------------------------- processes -- */
+
+struct tb_node;
+struct tb_proc;
+
+/* Who asked: borrowed in a message, owned after tb_from_keep(). */
+struct tb_from {
+    struct tb_pid pid;
+    struct tb_term tag; /* echoed byte for byte */
+};
+
+struct tb_msg {
+    struct tb_val arg[TB_MAX_HOLES]; /* the holes of the clause's pattern */
+    struct tb_term term;             /* what the pattern was matched with */
+    struct tb_from from;             /* TB_CALL and TB_FUN */
+};
+
+/* What a handler returns. A negative error instead ends the process with
+ * {error, Atom}. */
+enum {
+    TB_NOREPLY = 0,
+    TB_STOP = 1 /* what tb_stop() returns */
+};
+
+typedef int (*tb_handler)(struct tb_proc *self, void *state,
+                          const struct tb_msg *m);
+
+enum tb_kind {
+    TB_END,
+    TB_CALL, /* gen_server:call, the request */
+    TB_CAST, /* gen_server:cast */
+    TB_INFO, /* any other message */
+    TB_FUN   /* {Module, Function, Args}: rpc, erpc, spawn */
+};
+
+struct tb_clause {
+    enum tb_kind kind;
+    const char *pattern;
+    tb_handler fn;
+};
+
+struct tb_service {
+    const char *name; /* registered; NULL: none */
+    size_t state_size;
+    bool trap_exit;
+    /* NULL, or: fill the zeroed state. A negative error ends the process. */
+    int (*init)(struct tb_proc *self, void *state, const void *arg);
+    /* NULL, or: free what the state owns. */
+    void (*terminate)(struct tb_proc *self, void *state, struct tb_term why);
+    /* NULL, or: append the state as a term, for sys:get_state/1. */
+    int (*format)(struct tb_proc *self, void *state, struct tb_wr *w);
+    const struct tb_clause *clauses; /* first match wins; ends with { 0 } */
+};
+
+enum tb_restart { TB_TEMPORARY, TB_TRANSIENT, TB_PERMANENT };
+
+/* tb_start - start a service under the node's supervisor; its init has run on
+ * return. arg is given to init, now and at each restart, and must live as long
+ * as the node. Errors: what init gave; -TB_EPATTERN; -TB_EIN_USE. */
+TB_API int tb_start(struct tb_node *node, const struct tb_service *service,
+                    const void *arg, enum tb_restart restart,
+                    struct tb_pid *pid);
+
+/* tb_register - a registered name for a process that its service gave none;
+ * 0 or -TB_EIN_USE. Copied; it goes with the process. */
+TB_API int tb_register(struct tb_proc *self, const char *name);
+
+TB_API struct tb_node *tb_self_node(const struct tb_proc *self);
+TB_API struct tb_pid tb_self(const struct tb_proc *self);
+
+/* tb_stop - for return: ends the process with that reason after the handler.
+ * tb_exit - sends an exit signal to any process, as erlang:exit/2. */
+TB_API int tb_stop(struct tb_proc *self, const char *reason, struct tb_args a);
+TB_API void tb_exit(struct tb_proc *self, struct tb_pid to, const char *reason,
+                    struct tb_args args);
+
+/* tb_reply - answer a call; returns TB_NOREPLY, for return.
+ * tb_raise - let a TB_FUN fail with error:Reason at its caller. */
+TB_API int tb_reply(struct tb_proc *self, const struct tb_msg *m,
+                    const char *reply, struct tb_args args);
+TB_API int tb_raise(struct tb_proc *self, const struct tb_msg *m,
+                    const char *reason, struct tb_args args);
+
+/* tb_from_keep - keep a caller to answer later; owned, end it with
+ * tb_from_free(). */
+TB_API struct tb_from *tb_from_keep(const struct tb_msg *m);
+TB_API void tb_from_free(struct tb_from *from);
+TB_API int tb_reply_to(struct tb_proc *self, const struct tb_from *from,
+                       const char *reply, struct tb_args args);
+
+/* Sends never fail and never run a handler; they connect where needed. */
+TB_API void tb_send(struct tb_proc *self, struct tb_pid to, const char *msg,
+                    struct tb_args args);
+TB_API void tb_send_name(struct tb_proc *self, const char *name, tb_atom node,
+                         const char *msg, struct tb_args args);
+
+/* tb_monitor - a message {'DOWN', Ref, process, Object, Reason} to self when
+ * that process ends. tb_demonitor - false where the monitor is gone. */
+TB_API struct tb_ref tb_monitor(struct tb_proc *self, struct tb_pid pid);
+TB_API struct tb_ref tb_monitor_name(struct tb_proc *self, const char *name,
+                                     tb_atom node);
+TB_API bool tb_demonitor(struct tb_proc *self, struct tb_ref ref);
+TB_API void tb_link(struct tb_proc *self, struct tb_pid pid);
+TB_API void tb_unlink(struct tb_proc *self, struct tb_pid pid);
+
+/* tb_monitor_nodes - {nodeup, Node, Info} and {nodedown, Node, Info} to self;
+ * Info is the map of net_kernel:monitor_nodes/2: connection_id, node_type and
+ * nodedown_reason. */
+TB_API void tb_monitor_nodes(struct tb_proc *self, bool on);
+
+/* tb_send_after - the message comes to self after ms milliseconds.
+ * tb_cancel_timer - false where it has come already. */
+TB_API struct tb_ref tb_send_after(struct tb_proc *self, uint64_t ms,
+                                   const char *msg, struct tb_args args);
+TB_API bool tb_cancel_timer(struct tb_proc *self, struct tb_ref ref);
+
+/* tb_done - the end of a call. status: 0 and the reply; -TB_EEXIT and the exit
+ * reason (of an erpc: {Class, Reason}); -TB_ENOPROC, -TB_ENOCONNECTION,
+ * -TB_ETIMEOUT, with the atom. Not called once self has ended. */
+typedef int (*tb_done)(struct tb_proc *self, void *state, void *ctx, int status,
+                       struct tb_term result);
+
+#define TB_INFINITY UINT64_MAX
+
+/* tb_call, tb_call_name - gen_server:call to a process anywhere.
+ * tb_erpc - erpc:call; args is a template for the argument list.
+ * Every call ends in one done(), by the reply, the target's end or timeout. */
+TB_API void tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
+                    struct tb_args args, uint64_t timeout_ms, tb_done done,
+                    void *ctx);
+TB_API void tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
+                         const char *request, struct tb_args args,
+                         uint64_t timeout_ms, tb_done done, void *ctx);
+TB_API void tb_erpc(struct tb_proc *self, tb_atom node, const char *module,
+                    const char *function, const char *arglist,
+                    struct tb_args args, uint64_t timeout_ms, tb_done done,
+                    void *ctx);
+
+/* -------------------------------------------------------------- node -- */
+
+struct tb_options {
+    const char *name;   /* "app@host"; required */
+    const char *cookie; /* required; at most 255 bytes */
+    int listen_min,
+        listen_max; /* ports; 0: any. listen_min < 0: no listening */
+    const char *listen_address; /* NULL: all of this host */
+    int epmd_port;              /* 0: 4369 */
+    const char *epmd_command;   /* NULL: "epmd"; "": never start one */
+    bool no_epmd;               /* do not register */
+    uint32_t ticktime_ms;       /* 0: 60000 */
+    uint32_t setuptime_ms;      /* 0: 7000 */
+    size_t max_queue;           /* bytes to one peer; 0: 64 MiB */
+    size_t max_frame;           /* bytes from a peer; 0: 128 MiB */
+    void *loop;                 /* a uv_loop_t; NULL: one of its own */
+};
+
+/* tb_node_new - a node that does nothing yet. *error is set where it is NULL.
+ * tb_node_start - listen and register; ready(ctx, 0) once it is a member, or
+ *   ready(ctx, error) where it cannot become one.
+ * tb_node_run - run the loop until tb_node_stop() has been carried out.
+ *   Returns the error of the start, or 0.
+ * tb_node_stop - end all processes with shutdown, write out, close.
+ * tb_node_free - after tb_node_run(). */
+TB_API struct tb_node *tb_node_new(const struct tb_options *o, int *error);
+TB_API int tb_node_start(struct tb_node *node, void (*ready)(void *, int),
+                         void *ctx);
+TB_API int tb_node_run(struct tb_node *node);
+TB_API void tb_node_stop(struct tb_node *node);
+TB_API void tb_node_free(struct tb_node *node);
+
+TB_API tb_atom tb_node_name(const struct tb_node *node);
+TB_API int tb_node_port(const struct tb_node *node);
+TB_API void *tb_node_loop(struct tb_node *node);
+
+/* tb_node_set_cookie - another cookie for one peer, as erlang:set_cookie/2. */
+TB_API int tb_node_set_cookie(struct tb_node *node, tb_atom peer,
+                              const char *cookie);
+
+/* tb_intern - the small value of a node name; 0 where it is no node name
+ * (Name@Host, at most 255 characters) or the table is full. */
+TB_API tb_atom tb_intern(struct tb_text name);
+
+/* tb_connect - done(…, 0, Node) once connected, or an error with a term that
+ * tells why. tb_disconnect - false where there was no connection. */
+TB_API void tb_connect(struct tb_proc *self, tb_atom node, tb_done done,
+                       void *ctx);
+TB_API bool tb_disconnect(struct tb_node *node, tb_atom peer);
+
+/* tb_put_nodes - append the list of connected nodes. which: "visible",
+ * "hidden", "connected" (both), "this" or "known". */
+TB_API int tb_put_nodes(struct tb_node *node, const char *which,
+                        struct tb_wr *w);
+/* tb_put_info - append the map that describes the node: name, creation, port,
+ * peers, counters. */
+TB_API int tb_put_info(struct tb_node *node, struct tb_wr *w);
+/* tb_epmd_names - {ok, [{Name, Port}]} of the epmd on a host, a name a binary; as
+ * net_adm:names/1. */
+TB_API void tb_epmd_names(struct tb_proc *self, const char *host, tb_done done,
+                          void *ctx);
+
+/* tb_whereis - the pid behind a registered name; false where there is none.
+ * tb_is_alive - whether a local pid is a process. */
+TB_API bool tb_whereis(struct tb_node *node, struct tb_text name,
+                       struct tb_pid *pid);
+TB_API bool tb_is_alive(struct tb_node *node, struct tb_pid pid);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
