@@ -1,5 +1,7 @@
 # tiebeam: make run, make test, make help
 
+.DEFAULT_GOAL := all
+
 VERSION  := $(shell sed -n 's/^\#define TB_VERSION "\(.*\)"/\1/p' include/tiebeam.h)
 MODE     ?= release
 BUILD    := build/$(MODE)
@@ -52,6 +54,7 @@ LIB_SRC := \
     c_src/dist/handshake.c \
     c_src/net/conn.c \
     c_src/net/epmd_client.c \
+    c_src/net/net.c \
     c_src/net/resolve.c \
     c_src/net/tcp.c \
     c_src/node/call.c \
@@ -94,6 +97,8 @@ DAEMON_SRC := \
 
 UNIT_TESTS := \
     test/term/test_phash2.c \
+    test/term/test_print.c \
+    test/term/test_text.c \
     test/dist/test_epmd.c \
     test/dist/test_frame.c \
     test/dist/test_handshake.c \
@@ -103,14 +108,72 @@ LIB        := $(BUILD)/libtiebeam.a
 BIN        := $(BUILD)/tiebeam
 LIB_OBJ    := $(LIB_SRC:%.c=$(BUILD)/%.o)
 DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/%.o)
+TEST_OBJ   := $(BUILD)/test/tb_test.o
 TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
+EXAMPLE    := $(BUILD)/examples/echo
+FUZZERS    := check control epmd frame handshake pattern text
+C_FILES     = $(LIB_SRC) $(DAEMON_SRC) $(UNIT_TESTS) $(wildcard test/*.c test/*/*.c test/*/*.h test/*.h c_src/*/*.h include/*.h)
 
-all: $(LIB) $(BIN)
+BUILD_PKGS := gcc make pkg-config libc6-dev erlang-base erlang-dev \
+              libuv1-dev libc-ares-dev libssl-dev uthash-dev
+TEST_PKGS  := erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev
+LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev
+
+all: $(LIB) priv/bin/tiebeam ## build the library and the daemon
+
+run: ## install what is missing, build, and join the nodes of this host
+	@sh test/deps.sh $(BUILD_PKGS)
+	@$(MAKE) --no-print-directory all
+	@exec priv/bin/tiebeam $(ARGS)
+
+test: ## install what is missing, build, and run all tests
+	@sh test/deps.sh $(BUILD_PKGS) $(TEST_PKGS)
+	@$(MAKE) --no-print-directory all
+	@sh test/all.sh $(MAKE) $(BUILD)
+
+unit: $(TEST_BIN) ## the unit tests alone
+	@sh test/unit.sh $(TEST_BIN)
+
+interop: $(BIN) $(EXAMPLE) ## the tests against real erl and elixir nodes
+	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) BUILD=$(BUILD)/interop \
+	    sh test/interop/run.sh $(SUITES)
+
+live: $(BUILD)/test/term/live_terms ## terms compared with a live erl
+	@LIVE_TERMS=$< escript test/term/live.escript
+
+corpus: $(FUZZERS:%=$(BUILD)/corpus/%) ## the fuzzers' corpora as unit tests
+	@for f in $(FUZZERS); do \
+	    $(BUILD)/corpus/$$f test/fuzz/corpus/$$f || exit 1; done
+
+sanitize: ## unit tests and suites with ASan and UBSan
+	@$(MAKE) --no-print-directory MODE=asan unit corpus interop
+
+fuzz: ## each fuzzer for T seconds (default 60)
+	@sh test/fuzz/run.sh $(or $(T),60) $(FUZZERS)
+
+check: lint test sanitize ## what CI runs
+
+lint: ## formatting, include direction, banned calls, clang-tidy
+	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
+	@sh test/lint/lint.sh '$(CPPFLAGS)' $(sort $(C_FILES))
+
+format: ## rewrite the sources in the house style
+	clang-format -i $(sort $(C_FILES))
+
+clean: ## remove all that was built
+	rm -rf build priv/bin
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' Makefile | awk '{n=$$1; $$1=""; printf "  make %-10s%s\n", n, $$0}'
+
+priv/bin/tiebeam: $(BIN)
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
-	$(Q)$(CC) $(CPPFLAGS) $(TB_CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) -Itest $(TB_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(LIB): $(LIB_OBJ)
 	@echo "  AR   $@"
@@ -118,6 +181,27 @@ $(LIB): $(LIB_OBJ)
 
 $(BIN): $(DAEMON_OBJ) $(LIB)
 	@echo "  LD   $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(DAEMON_OBJ) $(LIB) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
--include $(LIB_OBJ:.o=.d) $(DAEMON_OBJ:.o=.d)
+# The example sees only what is installed: the header and the library.
+$(EXAMPLE): priv/examples/echo.c $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD   $@"
+	$(Q)$(CC) -std=c17 $(WARN) $(CFLAGS) -Iinclude $(LDFLAGS) -o $@ $^ $(LIBS)
+
+DAEMON_PARTS := $(filter-out %/main.o,$(DAEMON_OBJ))
+$(BUILD)/test/daemon/%: $(BUILD)/test/daemon/%.o $(DAEMON_PARTS) $(TEST_OBJ) $(LIB)
+	@echo "  LD   $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+$(BUILD)/test/%: $(BUILD)/test/%.o $(TEST_OBJ) $(LIB)
+	@echo "  LD   $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+$(BUILD)/corpus/%: $(BUILD)/test/fuzz/run_corpus.o $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+.PHONY: all run test unit interop live corpus sanitize fuzz check lint format clean help
+.SECONDARY:
+-include $(shell find build -name '*.d' 2>/dev/null)

@@ -433,7 +433,7 @@ struct tb_options {
     int listen_min,
         listen_max; /* ports; 0: any. listen_min < 0: no listening */
     const char *listen_address; /* NULL: all of this host */
-    int epmd_port;              /* 0: 4369 */
+    int epmd_port;              /* 0: $ERL_EPMD_PORT, else 4369 */
     const char *epmd_command;   /* NULL: "epmd"; "": never start one */
     bool no_epmd;               /* do not register */
     uint32_t ticktime_ms;       /* 0: 60000 */
@@ -482,8 +482,8 @@ TB_API int tb_put_nodes(struct tb_node *node, const char *which,
 /* tb_put_info - append the map that describes the node: name, creation, port,
  * peers, counters. */
 TB_API int tb_put_info(struct tb_node *node, struct tb_wr *w);
-/* tb_epmd_names - {ok, [{Name, Port}]} of the epmd on a host, a name a binary; as
- * net_adm:names/1. */
+/* tb_epmd_names - {ok, [{Name, Port}]} of the epmd on a host, a name a binary;
+ * as net_adm:names/1. */
 TB_API void tb_epmd_names(struct tb_proc *self, const char *host, tb_done done,
                           void *ctx);
 

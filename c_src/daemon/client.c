@@ -47,13 +47,13 @@ now_us(void)
 
 /* Long names go with long ones; nobody dials us, so that any host will do. */
 static void
-own_name(const struct tb_client *c, int slot, char name[TB_NODENAME_MAX])
+own_name(struct tb_client *c, int slot)
 {
     const char *theirs = tb_nodename_host(c->target);
     char host[TB_NODENAME_MAX];
 
     tb_short_host(host);
-    snprintf(name, TB_NODENAME_MAX, "tiebeam_cli_%d@%.200s", slot,
+    snprintf(c->name, sizeof(c->name), "tiebeam_cli_%d@%.200s", slot,
              strpbrk(theirs, ".:") ? theirs : host);
 }
 
@@ -178,11 +178,11 @@ on_ready(void *ctx, int error)
 }
 
 static int
-run_node(struct tb_client *c, const char *name)
+run_node(struct tb_client *c)
 {
     struct start s = { .c = c };
     struct tb_options o = {
-        .name = name,
+        .name = c->name,
         .cookie = c->cookie,
         .listen_min = -1,
         .epmd_port = c->epmd_port,
@@ -205,7 +205,6 @@ run_node(struct tb_client *c, const char *name)
 int
 tb_client_run(struct tb_client *c)
 {
-    char name[TB_NODENAME_MAX];
     int slot, fd = take_slot(&slot);
 
     c->status = -TB_EBADARG;
@@ -214,9 +213,9 @@ tb_client_run(struct tb_client *c)
     c->status = -TB_ELIMIT;
     if (fd < 0)
         return c->status;
-    own_name(c, slot, name);
+    own_name(c, slot);
     c->status = -TB_ETIMEOUT;
-    c->status = run_node(c, name);
+    c->status = run_node(c);
     close(fd);
     return c->status;
 }
@@ -266,6 +265,12 @@ tb_client_explain(const struct tb_client *c, struct tb_wr *w)
         tb_wr_printf(w, "%d tiebeam commands are running already", SLOTS);
     else if (c->status == -TB_EAUTH)
         tb_wr_printf(w, "the cookies differ; ours is from %s",
+                     c->cookie_origin);
+    else if (c->status == -TB_ECLOSED) /* what a BEAM node does then */
+        tb_wr_printf(w,
+                     "the node there closed the connection during the "
+                     "handshake, as it does where the cookies differ; ours "
+                     "is from %s",
                      c->cookie_origin);
     else if (c->status == -TB_ENO_EPMD)
         tb_wr_printf(w, "no epmd answers on %s, port %d", host, c->epmd_port);

@@ -15,6 +15,7 @@ struct tb_client {
     void *ctx; /* its own */
 
     /* found */
+    char name[256];      /* our own, while it ran */
     int status;          /* 0, or why not */
     bool connected;      /* status is the call's, not the connection's */
     struct tb_wr result; /* the reply, or the reason */

@@ -27,6 +27,7 @@ struct daemon {
     uv_loop_t loop;
     uv_signal_t signal[SIGNALS];
     struct tb_node *node;
+    bool listed; /* in epmd */
     bool stopping;
 };
 
@@ -124,8 +125,10 @@ on_signal(uv_signal_t *handle, int sig)
         reload(d);
         return;
     }
-    if (d->stopping) /* asked twice: somebody cannot wait */
+    if (d->stopping && sig == SIGINT) /* somebody who cannot wait */
         _exit(TB_EXIT_OK);
+    if (d->stopping)
+        return;
     d->stopping = true;
     tb_log(TB_NOTICE, "node.stopping", "signal=%s", strsignal(sig));
     tb_notify("STOPPING=1");
@@ -145,9 +148,16 @@ watch_signals(struct daemon *d)
     }
 }
 
+/* Who says twice that we shall stop must not make the exit code another. */
 static void
 unwatch_signals(struct daemon *d)
 {
+    sigset_t set;
+
+    sigemptyset(&set);
+    for (size_t i = 0; i < SIGNALS; i++)
+        sigaddset(&set, signals[i]);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
     for (size_t i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&d->signal[i], NULL);
     uv_run(&d->loop, UV_RUN_DEFAULT);
@@ -243,9 +253,10 @@ print_block(const struct daemon *d)
         printf("  port    %d\n", port);
     else
         printf("  port    none: dials only\n");
-    printf("  epmd    port %d\n"
+    printf("  epmd    port %d%s\n"
            "  try     gen_server:call({tiebeam,'%s'}, info).\n",
-           (int)number(d, TB_SET_EPMD_PORT), d->r->name.text);
+           (int)number(d, TB_SET_EPMD_PORT),
+           d->listed ? "" : ", not registered there", d->r->name.text);
     fflush(stdout);
 }
 
@@ -272,8 +283,9 @@ exit_code(const struct daemon *d, int err)
                port);
         return TB_EXIT_IN_USE;
     case -TB_ENO_EPMD:
-        tb_log(TB_CRITICAL, "node.refused",
-               "no epmd on port %d, and none could be started", port);
+        tb_log(TB_CRITICAL, "node.refused", "no epmd on port %d, and %s", port,
+               number(d, TB_SET_START_EPMD) ? "none could be started"
+                                            : "start_epmd is false");
         return TB_EXIT_UNAVAILABLE;
     case -EADDRINUSE:
         tb_log(TB_CRITICAL, "node.refused", "the port to listen on is in use");
@@ -290,6 +302,7 @@ run_node(struct daemon *d)
     struct tb_options o = node_options(d);
     int run_err, err = 0;
 
+    d->listed = !o.no_epmd;
     d->node = tb_node_new(&o, &err);
     if (!d->node)
         return exit_code(d, err);

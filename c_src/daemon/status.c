@@ -23,6 +23,11 @@ static const char *const table_keys[] = { "processes", "names",      "monitors",
                                           "links",     "calls",      "timers",
                                           "peers",     "node_names", NULL };
 
+struct view {
+    struct tb_term info, nodes, peers;
+    const char *asker;
+};
+
 /* The value of a key, which is an atom that may need quotes. */
 static bool
 lookup(struct tb_term map, struct tb_text key, struct tb_term *value)
@@ -99,30 +104,45 @@ put_json_section(struct tb_wr *w, struct tb_term info, const char *name,
     tb_wr_str(w, "}");
 }
 
-static void
-put_json(struct tb_wr *w, struct tb_term info, struct tb_term nodes)
+/* The next node but the asker, and what info has on it. */
+static bool
+next_peer(const struct view *v, struct tb_elems *e, struct tb_text *name,
+          struct tb_term *peer)
 {
-    struct tb_term peers, peer, node;
-    struct tb_elems e;
+    struct tb_term node;
     struct tb_val h[TB_MAX_HOLES];
+
+    while (tb_elems_next(e, &node))
+        if (tb_match("Node:atom", node, h) == 1 &&
+            !tb_text_is(h[0].text, v->asker) &&
+            lookup(v->peers, h[0].text, peer)) {
+            *name = h[0].text;
+            return true;
+        }
+    return false;
+}
+
+static void
+put_json(struct tb_wr *w, const struct view *v)
+{
+    struct tb_term peer;
+    struct tb_text name;
+    struct tb_elems e;
     const char *comma = "";
 
     tb_wr_str(w, "{");
-    put_json_fields(w, info, node_keys);
-    put_json_section(w, info, "counters", counter_keys);
-    put_json_section(w, info, "tables", table_keys);
+    put_json_fields(w, v->info, node_keys);
+    put_json_section(w, v->info, "counters", counter_keys);
+    put_json_section(w, v->info, "tables", table_keys);
     tb_wr_str(w, ",\"nodes\":{");
-    if (lookup_key(info, "nodes", &peers) && tb_elems_open(&e, nodes))
-        while (tb_elems_next(&e, &node))
-            if (tb_match("Node:atom", node, h) == 1 &&
-                lookup(peers, h[0].text, &peer)) {
-                tb_wr_str(w, comma);
-                tb_json_str(w, h[0].text.p, h[0].text.n);
-                tb_wr_str(w, ":{");
-                put_json_fields(w, peer, peer_keys);
-                tb_wr_str(w, "}");
-                comma = ",";
-            }
+    if (v->nodes.n && tb_elems_open(&e, v->nodes))
+        for (; next_peer(v, &e, &name, &peer); comma = ",") {
+            tb_wr_str(w, comma);
+            tb_json_str(w, name.p, name.n);
+            tb_wr_str(w, ":{");
+            put_json_fields(w, peer, peer_keys);
+            tb_wr_str(w, "}");
+        }
     tb_wr_str(w, "}}\n");
 }
 
@@ -167,21 +187,6 @@ put_peer(struct tb_wr *w, struct tb_text name, struct tb_term peer)
 }
 
 static void
-put_peers(struct tb_wr *w, struct tb_term peers, struct tb_term nodes)
-{
-    struct tb_elems e;
-    struct tb_term node, peer;
-    struct tb_val h[TB_MAX_HOLES];
-
-    if (!tb_elems_open(&e, nodes))
-        return;
-    while (tb_elems_next(&e, &node))
-        if (tb_match("Node:atom", node, h) == 1 &&
-            lookup(peers, h[0].text, &peer))
-            put_peer(w, h[0].text, peer);
-}
-
-static void
 put_row(struct tb_wr *w, const char *title, struct tb_term map,
         const char *const *keys)
 {
@@ -199,37 +204,44 @@ put_row(struct tb_wr *w, const char *title, struct tb_term map,
 }
 
 static void
-put_table(struct tb_wr *w, struct tb_term info, struct tb_term nodes)
+put_table(struct tb_wr *w, const struct view *v)
 {
     struct tb_term value;
+    struct tb_text name;
+    struct tb_elems e;
 
     for (const char *const *key = node_keys; *key; key++) {
-        if (!lookup_key(info, *key, &value))
+        if (!lookup_key(v->info, *key, &value))
             continue;
         if (strcmp(*key, "uptime_ms") == 0) {
             tb_wr_printf(w, "%-12s", "uptime");
-            put_duration(w, number(info, *key));
+            put_duration(w, number(v->info, *key));
         } else {
             tb_wr_printf(w, "%-12s", *key);
             put_text(w, value);
         }
         tb_wr_str(w, "\n");
     }
-    if (lookup_key(info, "counters", &value))
+    if (lookup_key(v->info, "counters", &value))
         put_row(w, "counters", value, counter_keys);
-    if (lookup_key(info, "tables", &value))
+    if (lookup_key(v->info, "tables", &value))
         put_row(w, "tables", value, table_keys);
     tb_wr_str(w, "nodes\n");
-    if (lookup_key(info, "nodes", &value))
-        put_peers(w, value, nodes);
+    if (v->nodes.n && tb_elems_open(&e, v->nodes))
+        while (next_peer(v, &e, &name, &value))
+            put_peer(w, name, value);
 }
 
 void
 tb_status_put(struct tb_wr *w, struct tb_term info, struct tb_term nodes,
-              bool json)
+              const char *asker, bool json)
 {
+    struct view v = { .info = info, .nodes = nodes, .asker = asker };
+
+    if (!lookup_key(info, "nodes", &v.peers))
+        v.nodes = v.peers = (struct tb_term){ NULL, 0 };
     if (json)
-        put_json(w, info, nodes);
+        put_json(w, &v);
     else
-        put_table(w, info, nodes);
+        put_table(w, &v);
 }

@@ -5,8 +5,8 @@
 #include "tiebeam.h"
 
 /* tb_status_put - append what the process tiebeam gives for info and nodes, as
- * a table or as JSON. */
+ * a table or as JSON; less the node that asked. */
 void tb_status_put(struct tb_wr *w, struct tb_term info, struct tb_term nodes,
-                   bool json);
+                   const char *asker, bool json);
 
 #endif

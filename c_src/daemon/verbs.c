@@ -171,8 +171,9 @@ print_nodes(const struct tb_cli *cli, const struct tb_client *c)
     if (!tb_elems_open(&e, tb_wr_term(&c->result)))
         e.left = 0;
     while (e.left && tb_elems_next(&e, &item)) {
-        if (tb_match("Node:atom", item, h) != 1)
-            continue;
+        if (tb_match("Node:atom", item, h) != 1 ||
+            tb_text_is(h[0].text, c->name))
+            continue; /* we ourselves are one of them */
         put_node(&w, h[0].text, cli->json, first);
         first = false;
     }
@@ -229,7 +230,8 @@ tb_verb_status(struct tb_cli *cli)
     int code = ask(cli, &c);
 
     if (code == TB_EXIT_OK)
-        tb_status_put(&w, tb_wr_term(&c.result), tb_wr_term(&nodes), cli->json);
+        tb_status_put(&w, tb_wr_term(&c.result), tb_wr_term(&nodes), c.name,
+                      cli->json);
     else if (code == TB_EXIT_FAILED)
         print_failure(cli, &c);
     tb_cli_print(stdout, &w);

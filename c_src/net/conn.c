@@ -6,7 +6,7 @@
  *                next address           accepted connections begin here
  *
  * A connection is never closed from inside a call of its user: it is doomed,
- * and tb_net_flush() closes it. So nobody loses a record under his hands.
+ * and tb_conn_turn() closes it. So nobody loses a record under his hands.
  * Owns: its stream, buffers, lookups. Borrows: net. Thread: loop.
  * Source: PROTOCOL 2.3-2.6, 4.7. */
 #include "net/conn.h"
@@ -388,8 +388,8 @@ on_ended(void *owner, int status)
     struct tb_conn *c = owner;
 
     c->stream->transport->read_stop(c->stream);
-    tb_conn_fail(c, status == 0 || status == UV_ECONNRESET ? -TB_ECLOSED
-                                                           : status);
+    tb_conn_fail(c,
+                 status == 0 || status == UV_ECONNRESET ? -TB_ECLOSED : status);
 }
 
 /* ------------------------------------------------------------ writing -- */
@@ -498,21 +498,30 @@ on_written(void *owner, int status)
 }
 
 void
-tb_net_flush(struct tb_net *net)
+tb_conn_turn(struct tb_conn *c)
 {
-    while (!tb_list_empty(&net->dirty)) {
-        struct tb_conn *c = TB_ENTRY(net->dirty.next, struct tb_conn, dirty);
-
-        tb_list_del(&c->dirty);
-        settle(c);
-        if (!c->doomed && !c->throttled && c->held.len)
-            take_held(c);
-        if (c->doomed)
-            conn_close(c);
-    }
+    settle(c);
+    if (!c->doomed && !c->throttled && c->held.len)
+        take_held(c);
+    if (c->doomed)
+        conn_close(c);
 }
 
-/* ----------------------------------------------------------- accepting -- */
+void
+tb_conn_sweep(struct tb_conn *c, uint64_t now, uint64_t late)
+{
+    c->read_ms = c->read_ms + late < now ? c->read_ms + late : now;
+    if (c->state != TB_CONN_UP)
+        return;
+    if (!c->wrote && !c->flying && c->out.len == 0) {
+        tb_wr_u32(&c->out, 0); /* a tick */
+        c->frames_out++;
+        mark_dirty(c);
+    }
+    c->wrote = false;
+    if (now - c->read_ms >= c->net->tick_ms)
+        tb_conn_fail(c, c->throttled ? -TB_EQUEUE_FULL : -TB_ETICK);
+}
 
 static const struct tb_stream_cb stream_cb = {
     .opened = on_opened,
@@ -522,15 +531,11 @@ static const struct tb_stream_cb stream_cb = {
     .closed = on_stream_closed,
 };
 
-static void
-on_connection(uv_stream_t *listener, int status)
+void
+tb_conn_accept(struct tb_net *net, uv_stream_t *listener)
 {
-    struct tb_net *net = listener->data;
-    struct tb_conn *c;
+    struct tb_conn *c = conn_new(net, false, TB_CONN_HANDSHAKE);
 
-    if (status < 0)
-        return;
-    c = conn_new(net, false, TB_CONN_HANDSHAKE);
     if (!c)
         return;
     net->n_pending++;
@@ -539,126 +544,10 @@ on_connection(uv_stream_t *listener, int status)
         return;
     }
     c->open_handles++;
-    if (net->n_pending > TB_MAX_PENDING ||
-        net->n_conns > TB_MAX_CONNECTIONS) {
+    if (net->n_pending > TB_MAX_PENDING || net->n_conns > TB_MAX_CONNECTIONS) {
         tb_conn_fail(c, -TB_ELIMIT);
         return;
     }
     tb_hs_accept(&c->hs);
     net->transport->read_start(c->stream);
-}
-
-static void
-on_listener_closed(uv_handle_t *h)
-{
-    tb_free(h);
-}
-
-static int
-listen_on(struct tb_net *net, const char *address, int port)
-{
-    uv_tcp_t *listener = tb_try_alloc(sizeof(*listener));
-    struct sockaddr_in at;
-    int n = sizeof(at), rc;
-
-    if (!listener)
-        return -TB_ELIMIT;
-    uv_tcp_init(net->loop, listener);
-    listener->data = net;
-    rc = net->transport->listen(listener, address, port, on_connection);
-    if (rc < 0) {
-        uv_close((uv_handle_t *)listener, on_listener_closed);
-        return rc;
-    }
-    uv_tcp_getsockname(listener, (struct sockaddr *)&at, &n);
-    net->listener = listener;
-    net->port = ntohs(at.sin_port);
-    return 0;
-}
-
-int
-tb_net_listen(struct tb_net *net, const char *address, int min, int max)
-{
-    int rc = -EADDRINUSE;
-
-    for (int port = min; rc == -EADDRINUSE && port <= max; port++)
-        rc = listen_on(net, address, port);
-    return rc;
-}
-
-/* --------------------------------------------------------------- ticks -- */
-
-static uint64_t
-sweep_interval(const struct tb_net *net)
-{
-    uint64_t quarter = net->tick_ms / 4;
-
-    return quarter < 1000 ? quarter : 1000;
-}
-
-static void
-tick(struct tb_conn *c)
-{
-    if (!c->wrote && !c->flying && c->out.len == 0) {
-        tb_wr_u32(&c->out, 0);
-        c->frames_out++;
-        mark_dirty(c);
-    }
-    c->wrote = false;
-}
-
-static void
-on_sweep(uv_timer_t *t)
-{
-    struct tb_net *net = t->data;
-    uint64_t now = uv_now(net->loop), interval = sweep_interval(net);
-    /* Time in which we did not run (stopped, starved) is not the peers'. */
-    uint64_t late = now - net->swept_ms > 2 * interval
-                        ? now - net->swept_ms - interval
-                        : 0;
-
-    net->swept_ms = now;
-    TB_LIST_EACH (c, &net->conns, struct tb_conn, link) {
-        c->read_ms += late;
-        if (c->read_ms > now)
-            c->read_ms = now;
-        if (c->state != TB_CONN_UP)
-            continue;
-        tick(c);
-        if (now - c->read_ms >= net->tick_ms)
-            tb_conn_fail(c, c->throttled ? -TB_EQUEUE_FULL : -TB_ETICK);
-    }
-}
-
-int
-tb_net_init(struct tb_net *net)
-{
-    int rc = tb_resolver_new(net->loop, &net->resolver);
-
-    tb_list_init(&net->conns);
-    tb_list_init(&net->dirty);
-    if (rc < 0)
-        return rc;
-    uv_timer_init(net->loop, &net->sweep);
-    net->sweep.data = net;
-    net->swept_ms = uv_now(net->loop);
-    uv_timer_start(&net->sweep, on_sweep, sweep_interval(net),
-                   sweep_interval(net));
-    return 0;
-}
-
-void
-tb_net_close(struct tb_net *net)
-{
-    if (net->listener)
-        uv_close((uv_handle_t *)net->listener, on_listener_closed);
-    net->listener = NULL;
-    TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
-        tb_conn_fail(c, -TB_ESTOPPED);
-    tb_net_flush(net);
-    if (net->resolver) {
-        tb_resolver_free(net->resolver);
-        net->resolver = NULL;
-        uv_close((uv_handle_t *)&net->sweep, NULL);
-    }
 }

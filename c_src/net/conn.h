@@ -12,7 +12,7 @@ enum tb_conn_state {
     TB_CONN_CONNECT,   /* the socket */
     TB_CONN_HANDSHAKE, /* dist/handshake.c speaks */
     TB_CONN_UP,
-    TB_CONN_CLOSED     /* down() has been called; handles are closing */
+    TB_CONN_CLOSED /* down() has been called; handles are closing */
 };
 
 struct tb_conn {
@@ -47,20 +47,17 @@ struct tb_conn {
     uint64_t frames_in, frames_out, bytes_in, bytes_out;
 };
 
-/* tb_net_init - 0 or an error; net's options are filled in before.
- * tb_net_listen - 0 or the error of the last port tried.
- * tb_net_close - closes all; asynchronous: the loop runs until it is done. */
-int tb_net_init(struct tb_net *net);
-int tb_net_listen(struct tb_net *net, const char *address, int min, int max);
-void tb_net_close(struct tb_net *net);
-
-/* tb_net_flush - write what has gathered and close what is doomed; the node
- * calls it once per turn of the loop. */
-void tb_net_flush(struct tb_net *net);
-
 /* tb_conn_dial - connect to that node. NULL: no memory. */
 struct tb_conn *tb_conn_dial(struct tb_net *net, struct tb_text name,
                              void *owner);
+
+/* tb_conn_accept - a connection that waits at the listener.
+ * tb_conn_turn - write what has gathered, or close.
+ * tb_conn_sweep - once a second or so: tick, and judge silence; late is time in
+ * which we did not run. */
+void tb_conn_accept(struct tb_net *net, uv_stream_t *listener);
+void tb_conn_turn(struct tb_conn *c);
+void tb_conn_sweep(struct tb_conn *c, uint64_t now, uint64_t late);
 
 /* tb_conn_out - where to append whole frames; after it call tb_conn_sent().
  * tb_conn_queued - bytes that wait to be written. */
@@ -68,7 +65,7 @@ struct tb_wr *tb_conn_out(struct tb_conn *c);
 void tb_conn_sent(struct tb_conn *c);
 size_t tb_conn_queued(const struct tb_conn *c);
 
-/* tb_conn_fail - close with that reason, at the next flush; what has gathered
+/* tb_conn_fail - close with that reason, at its next turn; what has gathered
  * is still tried to be written. */
 void tb_conn_fail(struct tb_conn *c, int why);
 

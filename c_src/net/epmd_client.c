@@ -134,9 +134,9 @@ tb_epmd_ask(uv_loop_t *loop, const struct sockaddr_in *to,
     q->open_handles = 2;
     q->tcp.data = q->timer.data = q;
     uv_timer_start(&q->timer, on_query_timeout, QUERY_TIMEOUT_MS, 0);
-    if (q->request.bad || uv_tcp_connect(&q->connect, &q->tcp,
-                                         (const struct sockaddr *)to,
-                                         on_query_connect) < 0) {
+    if (q->request.bad ||
+        uv_tcp_connect(&q->connect, &q->tcp, (const struct sockaddr *)to,
+                       on_query_connect) < 0) {
         tb_epmd_cancel(q);
         return NULL;
     }
@@ -220,8 +220,9 @@ is_final(const struct tb_epmd_reg *reg, int why)
 
     if (reg->known)
         return false;
-    return waited >= reg->config.taken_ms || (why != -TB_EIN_USE &&
-           why != -TB_ENO_EPMD && why != -ECONNRESET && why != -EPIPE);
+    return waited >= reg->config.taken_ms ||
+           (why != -TB_EIN_USE && why != -TB_ENO_EPMD && why != -ECONNRESET &&
+            why != -EPIPE);
 }
 
 static void
@@ -243,8 +244,8 @@ lost(struct tb_epmd_reg *reg, int why)
             return;
     }
     uv_timer_start(&reg->timer, on_pause_over, reg->pause_ms, 0);
-    reg->pause_ms = 2 * reg->pause_ms < LAST_PAUSE_MS ? 2 * reg->pause_ms
-                                                      : LAST_PAUSE_MS;
+    reg->pause_ms =
+        2 * reg->pause_ms < LAST_PAUSE_MS ? 2 * reg->pause_ms : LAST_PAUSE_MS;
 }
 
 static void
@@ -365,10 +366,10 @@ try_now(struct tb_epmd_reg *reg)
     uv_tcp_init(reg->loop, &rc->tcp);
     rc->tcp.data = rc;
     reg->tcp = &rc->tcp;
-    tb_epmd_put_alive2(&rc->request,
-                       (struct tb_text){ reg->config.alive,
-                                         strlen(reg->config.alive) },
-                       reg->config.dist_port);
+    tb_epmd_put_alive2(
+        &rc->request,
+        (struct tb_text){ reg->config.alive, strlen(reg->config.alive) },
+        reg->config.dist_port);
     status = uv_tcp_connect(&rc->connect, &rc->tcp, (struct sockaddr *)&to,
                             on_reg_connect);
     if (status < 0)

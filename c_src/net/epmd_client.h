@@ -16,8 +16,7 @@ typedef void (*tb_epmd_answer)(void *ctx, int status, const uint8_t *reply,
 
 /* tb_epmd_ask - send a request (of dist/epmd.h) to the epmd at an address.
  * Returns NULL where there is no memory. */
-struct tb_epmd_query *tb_epmd_ask(uv_loop_t *loop,
-                                  const struct sockaddr_in *to,
+struct tb_epmd_query *tb_epmd_ask(uv_loop_t *loop, const struct sockaddr_in *to,
                                   const struct tb_wr *request,
                                   tb_epmd_answer done, void *ctx);
 void tb_epmd_cancel(struct tb_epmd_query *q);
@@ -25,7 +24,7 @@ void tb_epmd_cancel(struct tb_epmd_query *q);
 /* A registration: kept, renewed when epmd restarts, retried while the name is
  * still taken by our own predecessor. */
 struct tb_epmd_config {
-    const char *alive;   /* the name before '@'; borrowed */
+    const char *alive; /* the name before '@'; borrowed */
     uint16_t epmd_port;
     uint16_t dist_port;  /* where we listen */
     const char *command; /* starts epmd; NULL: "epmd"; "": never */

@@ -44,12 +44,23 @@ struct tb_net {
     struct tb_list conns;         /* owned struct tb_conn */
     struct tb_list dirty;         /* of those: with something to do */
     unsigned n_conns, n_pending;
-    size_t unfinished; /* bytes of incomplete frames, all connections */
+    size_t unfinished;  /* bytes of incomplete frames, all connections */
     uv_tcp_t *listener; /* owned; NULL: does not listen */
     uint16_t port;
     uv_timer_t sweep;
     uint64_t swept_ms;
     uint8_t scratch[TB_READ_CHUNK]; /* every read goes here first */
 };
+
+/* tb_net_init - 0 or an error; net's options are filled in before.
+ * tb_net_listen - 0 or the error of the last port tried.
+ * tb_net_close - closes all; asynchronous: the loop runs until it is done. */
+int tb_net_init(struct tb_net *net);
+int tb_net_listen(struct tb_net *net, const char *address, int min, int max);
+void tb_net_close(struct tb_net *net);
+
+/* tb_net_flush - write what has gathered and close what is doomed; the node
+ * calls it once per turn of the loop. */
+void tb_net_flush(struct tb_net *net);
 
 #endif

@@ -45,10 +45,10 @@ static void
 on_ready(uv_poll_t *poll, int status, int events)
 {
     struct watcher *w = poll->data;
-    ares_socket_t r = status < 0 || (events & UV_READABLE) ? w->fd
-                                                           : ARES_SOCKET_BAD;
-    ares_socket_t wr = status < 0 || (events & UV_WRITABLE) ? w->fd
-                                                            : ARES_SOCKET_BAD;
+    ares_socket_t r =
+        status < 0 || (events & UV_READABLE) ? w->fd : ARES_SOCKET_BAD;
+    ares_socket_t wr =
+        status < 0 || (events & UV_WRITABLE) ? w->fd : ARES_SOCKET_BAD;
 
     ares_process_fd(w->resolver->channel, r, wr);
 }

@@ -16,10 +16,10 @@ struct tb_net;
 struct tb_transport;
 
 struct tb_stream_cb {
-    void (*opened)(void *owner, int status); /* of connect() */
+    void (*opened)(void *owner, int status);               /* of connect() */
     void (*read)(void *owner, const uint8_t *p, size_t n); /* lent */
-    void (*ended)(void *owner, int status); /* 0: end of file */
-    void (*written)(void *owner, int status); /* of write() */
+    void (*ended)(void *owner, int status);                /* 0: end of file */
+    void (*written)(void *owner, int status);              /* of write() */
     void (*closed)(void *owner);
 };
 

@@ -85,9 +85,9 @@ tb_gen_compile(const struct tb_service *s, int *error)
     for (size_t i = 0; i < n; i++) {
         const struct tb_clause *c = &s->clauses[i];
 
-        code->clause[i] = (struct tb_clause_code){
-            c->kind, tb_pattern_new(c->pattern, error), c->fn
-        };
+        code->clause[i] =
+            (struct tb_clause_code){ c->kind, tb_pattern_new(c->pattern, error),
+                                     c->fn };
         code->has_funs |= c->kind == TB_FUN;
         if (!code->clause[i].pattern) {
             tb_log(TB_ERROR, "service.bad_pattern", "name=%s pattern=%s",
@@ -209,8 +209,8 @@ begin_reply(struct tb_wr *w, struct tb_term tag)
 }
 
 int
-tb_reply_to(struct tb_proc *self, const struct tb_from *from,
-            const char *reply, struct tb_args args)
+tb_reply_to(struct tb_proc *self, const struct tb_from *from, const char *reply,
+            struct tb_args args)
 {
     struct tb_wr *w = &self->node->payload;
     int rc;

@@ -3,6 +3,7 @@
  * Owns: everything, see node.h. Thread: loop. */
 #include "node/node.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -141,16 +142,27 @@ tb_node_set_cookie(struct tb_node *node, tb_atom peer, const char *cookie)
 static void
 make_tables(struct tb_node *node)
 {
-    struct tb_map **maps[] = { &node->cookies, &node->peers, &node->procs,
-                               &node->names,   &node->monitors,
-                               &node->links,   &node->calls, &node->timers,
-                               &node->compiled };
+    struct tb_map **maps[] = {
+        &node->cookies, &node->peers,    &node->procs,
+        &node->names,   &node->monitors, &node->links,
+        &node->calls,   &node->timers,   &node->compiled
+    };
 
     for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
         *maps[i] = tb_map_new();
     tb_list_init(&node->all);
     tb_list_init(&node->runnable);
     tb_list_init(&node->node_subs);
+}
+
+/* As erl and ei do: one environment variable for the whole cluster. */
+static uint16_t
+epmd_port(const struct tb_options *o)
+{
+    const char *text = getenv("ERL_EPMD_PORT");
+    long port = o->epmd_port ? o->epmd_port : text ? strtol(text, NULL, 10) : 0;
+
+    return port > 0 && port <= UINT16_MAX ? (uint16_t)port : TB_EPMD_PORT;
 }
 
 static void
@@ -164,7 +176,7 @@ init_net(struct tb_node *node)
     net->ctx = node;
     net->name = tb_atom_text(node->name);
     net->flags = TB_DFLAGS_OURS;
-    net->epmd_port = (uint16_t)(o->epmd_port ? o->epmd_port : TB_EPMD_PORT);
+    net->epmd_port = epmd_port(o);
     net->tick_ms = o->ticktime_ms ? o->ticktime_ms : DEFAULT_TICKTIME_MS;
     net->setup_ms = o->setuptime_ms ? o->setuptime_ms : DEFAULT_SETUP_MS;
     net->max_queue = o->max_queue ? o->max_queue : TB_MAX_QUEUE;
@@ -462,20 +474,18 @@ put_peer(void *ctx, void *value)
         return;
     l->n++;
     tb_put_atom(l->w, tb_atom_text(p->name));
-    tb_build(l->w,
-             "#{type => T, connection_id => Id, creation => C, up_ms => Up, "
-             "frames_in => Fi, frames_out => Fo, bytes_in => Bi, "
-             "bytes_out => Bo, queued => Q, monitors_and_links => S}",
-             TB_ARGS(tb_v_atom(p->visible ? "visible" : "hidden"),
-                     tb_v_int((int64_t)p->connection_id),
-                     tb_v_int(p->creation),
-                     tb_v_int((int64_t)(l->now - c->since_ms)),
-                     tb_v_int((int64_t)c->frames_in),
-                     tb_v_int((int64_t)c->frames_out),
-                     tb_v_int((int64_t)c->bytes_in),
-                     tb_v_int((int64_t)c->bytes_out),
-                     tb_v_int((int64_t)tb_conn_queued(c)),
-                     tb_v_int(p->n_signals)));
+    tb_build(
+        l->w,
+        "#{type => T, connection_id => Id, creation => C, up_ms => Up, "
+        "frames_in => Fi, frames_out => Fo, bytes_in => Bi, "
+        "bytes_out => Bo, queued => Q, monitors_and_links => S}",
+        TB_ARGS(tb_v_atom(p->visible ? "visible" : "hidden"),
+                tb_v_int((int64_t)p->connection_id), tb_v_int(p->creation),
+                tb_v_int((int64_t)(l->now - c->since_ms)),
+                tb_v_int((int64_t)c->frames_in),
+                tb_v_int((int64_t)c->frames_out),
+                tb_v_int((int64_t)c->bytes_in), tb_v_int((int64_t)c->bytes_out),
+                tb_v_int((int64_t)tb_conn_queued(c)), tb_v_int(p->n_signals)));
 }
 
 static void
@@ -483,15 +493,14 @@ put_counters(struct tb_node *node, struct tb_wr *w)
 {
     const struct tb_counters *c = &node->count;
 
-    tb_build(w,
-             "#{unknown_control => A, unknown_tag => B, dropped => C, "
-             "unexpected => D, late_replies => E, connections => F}",
-             TB_ARGS(tb_v_int((int64_t)c->unknown_control),
-                     tb_v_int((int64_t)c->unknown_tag),
-                     tb_v_int((int64_t)c->dropped),
-                     tb_v_int((int64_t)c->unexpected),
-                     tb_v_int((int64_t)c->late),
-                     tb_v_int((int64_t)c->connections)));
+    tb_build(
+        w,
+        "#{unknown_control => A, unknown_tag => B, dropped => C, "
+        "unexpected => D, late_replies => E, connections => F}",
+        TB_ARGS(tb_v_int((int64_t)c->unknown_control),
+                tb_v_int((int64_t)c->unknown_tag),
+                tb_v_int((int64_t)c->dropped), tb_v_int((int64_t)c->unexpected),
+                tb_v_int((int64_t)c->late), tb_v_int((int64_t)c->connections)));
 }
 
 static void
@@ -521,18 +530,17 @@ tb_put_info(struct tb_node *node, struct tb_wr *w)
     tb_wr_patch_u32(&peers, 1, l.n);
     put_counters(node, &counters);
     put_tables(node, &tables);
-    tb_build(w,
-             "#{name => N, version => V, creation => C, port => P, "
-             "registered => R, uptime_ms => U, nodes => Nodes, "
-             "counters => Counters, tables => Tables}",
-             TB_ARGS(tb_v_node(node->name),
-                     tb_v_bin(TB_VERSION, strlen(TB_VERSION)),
-                     tb_v_int(node->creation), tb_v_int(node->net.port),
-                     tb_v_bool(tb_epmd_is_registered(node->epmd)),
-                     tb_v_int((int64_t)(l.now - node->started_ms)),
-                     tb_v_term(tb_wr_term(&peers)),
-                     tb_v_term(tb_wr_term(&counters)),
-                     tb_v_term(tb_wr_term(&tables))));
+    tb_build(
+        w,
+        "#{name => N, version => V, creation => C, port => P, "
+        "registered => R, uptime_ms => U, nodes => Nodes, "
+        "counters => Counters, tables => Tables}",
+        TB_ARGS(tb_v_node(node->name), tb_v_bin(TB_VERSION, strlen(TB_VERSION)),
+                tb_v_int(node->creation), tb_v_int(node->net.port),
+                tb_v_bool(tb_epmd_is_registered(node->epmd)),
+                tb_v_int((int64_t)(l.now - node->started_ms)),
+                tb_v_term(tb_wr_term(&peers)), tb_v_term(tb_wr_term(&counters)),
+                tb_v_term(tb_wr_term(&tables))));
     tb_wr_free(&peers);
     tb_wr_free(&counters);
     tb_wr_free(&tables);

@@ -47,18 +47,18 @@ struct tb_node {
     uv_check_t check;
     uv_idle_t idle; /* runs while processes have messages left */
 
-    struct tb_map *peers;    /* tb_atom -> owned struct tb_peer */
-    struct tb_map *procs;    /* id, serial -> owned struct tb_proc */
-    struct tb_map *names;    /* registered name -> struct tb_proc */
-    struct tb_map *monitors; /* struct tb_monitor, see watch.c */
-    struct tb_map *links;    /* struct tb_half_link, see watch.c */
-    struct tb_map *calls;    /* tb_ref -> struct tb_pending */
-    struct tb_map *timers;   /* tb_ref -> struct tb_timer */
-    struct tb_map *compiled; /* tb_service -> owned struct tb_compiled */
-    struct tb_list all;      /* struct tb_proc, oldest first */
-    struct tb_list runnable; /* of those: with messages, or dying */
+    struct tb_map *peers;     /* tb_atom -> owned struct tb_peer */
+    struct tb_map *procs;     /* id, serial -> owned struct tb_proc */
+    struct tb_map *names;     /* registered name -> struct tb_proc */
+    struct tb_map *monitors;  /* struct tb_monitor, see watch.c */
+    struct tb_map *links;     /* struct tb_half_link, see watch.c */
+    struct tb_map *calls;     /* tb_ref -> struct tb_pending */
+    struct tb_map *timers;    /* tb_ref -> struct tb_timer */
+    struct tb_map *compiled;  /* tb_service -> owned struct tb_compiled */
+    struct tb_list all;       /* struct tb_proc, oldest first */
+    struct tb_list runnable;  /* of those: with messages, or dying */
     struct tb_list node_subs; /* of those: tb_monitor_nodes() */
-    struct tb_proc *sup;     /* of the services */
+    struct tb_proc *sup;      /* of the services */
 
     uint32_t next_id, next_serial;
     uint64_t next_ref, next_unlink;

@@ -8,9 +8,9 @@
 struct tb_peer {
     struct tb_node *node;
     tb_atom name;
-    struct tb_conn *conn;   /* up */
-    struct tb_conn *dial;   /* ours, on its way */
-    uv_timer_t *patience;   /* theirs goes first: how long we wait for it */
+    struct tb_conn *conn; /* up */
+    struct tb_conn *dial; /* ours, on its way */
+    uv_timer_t *patience; /* theirs goes first: how long we wait for it */
     uint32_t creation;
     bool visible;
     uint64_t connection_id;

@@ -56,8 +56,7 @@ next_pid(struct tb_node *node, struct tb_pid *pid)
     do {
         if (++node->next_id > TB_MAX_PID_ID) {
             node->next_id = 1;
-            node->next_serial = (node->next_serial + 1) &
-                                TB_MAX_PID_SERIAL;
+            node->next_serial = (node->next_serial + 1) & TB_MAX_PID_SERIAL;
         }
         *pid = (struct tb_pid){ node->name, node->next_id, node->next_serial,
                                 node->creation };
@@ -225,7 +224,9 @@ tb_proc_result(struct tb_proc *p, int rc)
     if (rc >= 0)
         return;
     tb_log(TB_ERROR, "process.crashed", "name=%s reason={error,%s}",
-           p->name ? p->name : p->service->name ? p->service->name : "-",
+           p->name            ? p->name
+           : p->service->name ? p->service->name
+                              : "-",
            tb_error_atom(rc));
     kill_with(p, "{error, R}", TB_ARGS(tb_v_atom(tb_error_atom(rc))));
 }
@@ -292,8 +293,8 @@ void
 tb_proc_receive(struct tb_proc *p, struct tb_term message)
 {
     static const struct tb_ref none;
-    bool at_once = p->suspended ? tb_gen_is_system(message)
-                                : tb_list_empty(&p->mail);
+    bool at_once =
+        p->suspended ? tb_gen_is_system(message) : tb_list_empty(&p->mail);
 
     if (p->dying)
         p->node->count.dropped++;
@@ -340,8 +341,7 @@ tb_proc_resume(struct tb_proc *p)
 bool
 tb_procs_run(struct tb_node *node)
 {
-    for (int i = 0; i < TURN_MESSAGES && !tb_list_empty(&node->runnable);
-         i++) {
+    for (int i = 0; i < TURN_MESSAGES && !tb_list_empty(&node->runnable); i++) {
         struct tb_proc *p =
             TB_ENTRY(node->runnable.next, struct tb_proc, runnable);
         struct tb_mail *mail;

@@ -37,10 +37,10 @@ struct tb_proc {
     struct tb_node *node;
     struct tb_pid pid;
     tb_atom origin; /* the peer that spawned it, or 0; counted there */
-    char *name; /* owned; registered, or NULL */
+    char *name;     /* owned; registered, or NULL */
     const struct tb_service *service;
     const struct tb_compiled *code;
-    void *state; /* owned */
+    void *state;  /* owned */
     bool started; /* init succeeded: terminate is owed */
     bool dying;
     bool suspended;

@@ -30,8 +30,8 @@ deliver(struct tb_node *node, struct tb_proc *to, struct tb_term message)
 static int
 in_send(struct tb_peer *p, const struct tb_control *c)
 {
-    const struct tb_val *to = &c->arg[c->op == DOP_SEND ||
-                                      c->op == DOP_SEND_TT ? 0 : 1];
+    const struct tb_val *to =
+        &c->arg[c->op == DOP_SEND || c->op == DOP_SEND_TT ? 0 : 1];
 
     deliver(p->node, tb_proc_of(p->node, to->pid), c->payload);
     return 0;
@@ -263,8 +263,8 @@ void
 tb_route_send(struct tb_node *node, struct tb_pid from, struct tb_pid to,
               struct tb_term message, bool connect)
 {
-    struct tb_peer *peer = connect ? tb_peer_get(node, to.node)
-                                   : tb_peer_find(node, to.node);
+    struct tb_peer *peer =
+        connect ? tb_peer_get(node, to.node) : tb_peer_find(node, to.node);
 
     count_out(node, from);
     if (message.n == 0)
@@ -300,7 +300,8 @@ alias_of(struct tb_term tag, struct tb_ref *alias)
     static _Thread_local struct tb_pattern plain, nested;
     struct tb_val v[TB_MAX_HOLES];
 
-    if (tag.p[0] == ETF_NEWER_REFERENCE) /* the reference of OTP 23, and of our own calls */
+    if (tag.p[0] ==
+        ETF_NEWER_REFERENCE) /* the reference of OTP 23, and of our own calls */
         return false;
     if (!plain.n) {
         tb_pattern_parse(&plain, "[alias|Ref:ref]");

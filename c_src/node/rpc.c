@@ -41,8 +41,8 @@ end_with_error(struct tb_proc *self, struct worker *w, struct tb_term reason)
     tb_match("{M, F, Args}", tb_wr_term(&w->mfa), v);
     if (w->result_ref.len)
         return tb_stop(self, "{Ref, error, Reason, [{M, F, Args, []}]}",
-                       TB_ARGS(tb_v_term(tb_wr_term(&w->result_ref)), why,
-                               v[0], v[1], v[2]));
+                       TB_ARGS(tb_v_term(tb_wr_term(&w->result_ref)), why, v[0],
+                               v[1], v[2]));
     return tb_stop(self, "{Reason, [{M, F, Args, []}]}",
                    TB_ARGS(why, v[0], v[1], v[2]));
 }
@@ -168,12 +168,14 @@ job_of(struct job *job, struct tb_term mfa, struct tb_term args)
     if (tb_match("{M:atom, F:atom, Arity:int}", mfa, v) != 1 ||
         !tb_is_list(args))
         return false;
-    if (tb_text_is(v[0].text, "erpc") && tb_text_is(v[1].text, "execute_call") &&
+    if (tb_text_is(v[0].text, "erpc") &&
+        tb_text_is(v[1].text, "execute_call") &&
         tb_match("[Ref, M:atom, F:atom, Args:list]", args, a) == 1) {
         *job = (struct job){ a[0].term, a[1], a[2], a[3].term };
         return true;
     }
-    if (tb_text_is(v[0].text, "erpc") && tb_text_is(v[1].text, "execute_cast") &&
+    if (tb_text_is(v[0].text, "erpc") &&
+        tb_text_is(v[1].text, "execute_cast") &&
         tb_match("[M:atom, F:atom, Args:list]", args, a) == 1) {
         *job = (struct job){ { 0 }, a[0], a[1], a[2].term };
         return true;
@@ -188,10 +190,10 @@ spawn_reply(struct tb_peer *peer, struct tb_ref request, struct tb_pid to,
 {
     static const struct tb_term none;
 
-    tb_peer_signal(peer, false, DOP_SPAWN_REPLY,
-                   TB_ARGS(tb_v_ref(request), tb_v_pid(to), tb_v_int(flags),
-                           result),
-                   none);
+    tb_peer_signal(
+        peer, false, DOP_SPAWN_REPLY,
+        TB_ARGS(tb_v_ref(request), tb_v_pid(to), tb_v_int(flags), result),
+        none);
 }
 
 void

@@ -21,7 +21,7 @@ struct child {
     const struct tb_service *service;
     const void *arg;
     enum tb_restart restart;
-    struct tb_pid pid; /* node 0: restarting */
+    struct tb_pid pid;               /* node 0: restarting */
     uint64_t restarts[MAX_RESTARTS]; /* when, in ms; the oldest first */
 };
 
@@ -192,10 +192,11 @@ on_which_children(struct tb_proc *self, void *state, const struct tb_msg *m)
     TB_LIST_EACH (c, &s->children, struct child, link) {
         struct tb_val id = tb_v_atom(id_of(c));
 
-        tb_build(&w, "{Id, Pid, worker, [Id]}",
-                 TB_ARGS(id, c->pid.node ? tb_v_pid(c->pid)
-                                         : tb_v_atom("restarting"),
-                         id));
+        tb_build(
+            &w, "{Id, Pid, worker, [Id]}",
+            TB_ARGS(id,
+                    c->pid.node ? tb_v_pid(c->pid) : tb_v_atom("restarting"),
+                    id));
         n++;
     }
     tb_build_list(&list, n, &w);
@@ -215,10 +216,9 @@ on_count_children(struct tb_proc *self, void *state, const struct tb_msg *m)
         specs++;
         active += c->pid.node != 0;
     }
-    return tb_reply(self, m,
-                    "[{specs, N}, {active, A}, {supervisors, 0}, {workers, N}]",
-                    TB_ARGS(tb_v_int(specs), tb_v_int(active),
-                            tb_v_int(specs)));
+    return tb_reply(
+        self, m, "[{specs, N}, {active, A}, {supervisors, 0}, {workers, N}]",
+        TB_ARGS(tb_v_int(specs), tb_v_int(active), tb_v_int(specs)));
 }
 
 /* clang-format off */

@@ -183,8 +183,8 @@ get_state(struct tb_proc *p, const struct tb_from *from)
     a->from = tb_from_keep(&m);
     a->who = p->pid;
     /* the supervisor asks, since this process may be suspended */
-    tb_erpc(p->node->sup, peer->name, "application", "get_key",
-            "[stdlib, vsn]", TB_NONE, TB_INFINITY, on_version, a);
+    tb_erpc(p->node->sup, peer->name, "application", "get_key", "[stdlib, vsn]",
+            TB_NONE, TB_INFINITY, on_version, a);
     return TB_NOREPLY;
 }
 
@@ -214,15 +214,15 @@ get_status(struct tb_proc *p, const struct tb_from *from)
     int rc;
 
     put_misc(p, &misc);
-    rc = answer(p, from,
-                "{status, Pid, {module, Module}, "
-                "[[{'$ancestors', [Parent]}], State, Parent, [], Misc]}",
-                TB_ARGS(tb_v_pid(p->pid),
-                        tb_v_atom(p->service->name ? p->service->name
-                                                   : "tiebeam"),
-                        tb_v_pid(p->parent),
-                        tb_v_atom(p->suspended ? "suspended" : "running"),
-                        tb_v_pid(p->parent), tb_v_term(tb_wr_term(&misc))));
+    rc = answer(
+        p, from,
+        "{status, Pid, {module, Module}, "
+        "[[{'$ancestors', [Parent]}], State, Parent, [], Misc]}",
+        TB_ARGS(tb_v_pid(p->pid),
+                tb_v_atom(p->service->name ? p->service->name : "tiebeam"),
+                tb_v_pid(p->parent),
+                tb_v_atom(p->suspended ? "suspended" : "running"),
+                tb_v_pid(p->parent), tb_v_term(tb_wr_term(&misc))));
     tb_wr_free(&misc);
     return rc;
 }

@@ -129,8 +129,8 @@ down_here(struct tb_monitor *m, struct tb_term reason)
 static void
 down_there(struct tb_monitor *m, struct tb_term reason)
 {
-    struct tb_val object = m->name ? tb_v_atom(m->name)
-                                   : tb_v_pid(m->target_pid);
+    struct tb_val object =
+        m->name ? tb_v_atom(m->name) : tb_v_pid(m->target_pid);
 
     tb_peer_signal(m->peer, false, DOP_PAYLOAD_MONITOR_P_EXIT,
                    TB_ARGS(object, tb_v_pid(m->watcher_pid), tb_v_ref(m->ref)),
@@ -183,10 +183,10 @@ tb_watch_name(struct tb_proc *p, struct tb_ref ref, struct tb_text name,
     m->name = tb_strdup_n(name.p, name.n);
     m->name_node = at;
     if (peer)
-        tb_peer_signal(peer, true, DOP_MONITOR_P,
-                       TB_ARGS(tb_v_pid(p->pid), tb_v_atom_n(name),
-                               tb_v_ref(ref)),
-                       no_payload);
+        tb_peer_signal(
+            peer, true, DOP_MONITOR_P,
+            TB_ARGS(tb_v_pid(p->pid), tb_v_atom_n(name), tb_v_ref(ref)),
+            no_payload);
     else if (!local)
         fire(node, m, noproc);
 }
@@ -245,8 +245,8 @@ tb_demonitor(struct tb_proc *self, struct tb_ref ref)
 }
 
 void
-tb_watch_spawn_reply(struct tb_peer *peer, struct tb_ref ref,
-                     struct tb_pid us, struct tb_term result)
+tb_watch_spawn_reply(struct tb_peer *peer, struct tb_ref ref, struct tb_pid us,
+                     struct tb_term result)
 {
     struct tb_monitor *m = find_monitor(peer->node, NULL, ref);
     struct tb_pid pid;
@@ -290,9 +290,8 @@ tb_watch_monitor_p(struct tb_peer *p, struct tb_pid from, struct tb_term to,
     struct tb_pid pid;
     bool by_name = tb_get_atom(to, &name);
     struct tb_proc *target = by_name ? tb_proc_named(p->node, name)
-                             : tb_get_pid(to, &pid)
-                                 ? tb_proc_of(p->node, pid)
-                                 : NULL;
+                             : tb_get_pid(to, &pid) ? tb_proc_of(p->node, pid)
+                                                    : NULL;
     struct tb_monitor *m;
 
     if (!target) {
@@ -465,8 +464,7 @@ tb_watch_unlink(struct tb_peer *p, struct tb_pid from, struct tb_pid to,
     /* before any other signal to that process */
     if (id)
         tb_peer_signal(p, false, DOP_UNLINK_ID_ACK,
-                       TB_ARGS(*id, tb_v_pid(to), tb_v_pid(from)),
-                       no_payload);
+                       TB_ARGS(*id, tb_v_pid(to), tb_v_pid(from)), no_payload);
     if (l && l->active)
         link_free(l);
 }
@@ -539,8 +537,8 @@ tb_watch_proc_ended(struct tb_proc *p)
              TB_ENTRY(p->monitored_by.next, struct tb_monitor, by_target),
              tb_wr_term(&p->reason));
     while (!tb_list_empty(&p->monitors))
-        stop_watching(p->node, TB_ENTRY(p->monitors.next, struct tb_monitor,
-                                        by_watcher));
+        stop_watching(
+            p->node, TB_ENTRY(p->monitors.next, struct tb_monitor, by_watcher));
 }
 
 void

@@ -8,12 +8,12 @@
 
 struct tb_monitor {
     struct tb_ref ref;
-    struct tb_peer *peer;          /* of the far side; NULL: both are here */
-    struct tb_proc *watcher;       /* NULL: it is remote */
-    struct tb_proc *target;        /* NULL: it is remote */
+    struct tb_peer *peer;    /* of the far side; NULL: both are here */
+    struct tb_proc *watcher; /* NULL: it is remote */
+    struct tb_proc *target;  /* NULL: it is remote */
     struct tb_pid watcher_pid;
-    struct tb_pid target_pid;      /* .node 0 where the target is a name */
-    char *name;                    /* owned; the target as it was given */
+    struct tb_pid target_pid; /* .node 0 where the target is a name */
+    char *name;               /* owned; the target as it was given */
     tb_atom name_node;
     struct tb_list by_watcher, by_target, by_peer;
 };
@@ -31,8 +31,7 @@ struct tb_half_link {
 void tb_watch_monitor_p(struct tb_peer *p, struct tb_pid from,
                         struct tb_term to, struct tb_ref ref);
 void tb_watch_demonitor_p(struct tb_peer *p, struct tb_ref ref);
-void tb_watch_down(struct tb_peer *p, struct tb_ref ref,
-                   struct tb_term reason);
+void tb_watch_down(struct tb_peer *p, struct tb_ref ref, struct tb_term reason);
 void tb_watch_link(struct tb_peer *p, struct tb_pid from, struct tb_pid to);
 void tb_watch_unlink(struct tb_peer *p, struct tb_pid from, struct tb_pid to,
                      const struct tb_val *id);

@@ -143,9 +143,9 @@ put_result(struct tb_proc *self, struct discovery *d, struct tb_wr *w)
     TB_LIST_EACH (c, &d->candidates, struct candidate, link) {
         if (c->last >= 0)
             continue;
-        tb_build(&pairs, "{Node, Why}",
-                 TB_ARGS(tb_v_node(c->node),
-                         tb_v_atom(tb_error_atom(c->last))));
+        tb_build(
+            &pairs, "{Node, Why}",
+            TB_ARGS(tb_v_node(c->node), tb_v_atom(tb_error_atom(c->last))));
         n++;
     }
     tb_build_list(&failed, n, &pairs);
@@ -357,12 +357,10 @@ on_info(struct tb_proc *self, void *state, const struct tb_msg *m)
     int rc;
 
     put_result(self, d, &result);
-    rc = tb_reply(self, m,
-                  "#{name => N, rounds => R, candidates => C, result => Res}",
-                  TB_ARGS(tb_v_atom(d->config->name),
-                          tb_v_int((int64_t)d->rounds),
-                          tb_v_int(d->n_candidates),
-                          tb_v_term(tb_wr_term(&result))));
+    rc = tb_reply(
+        self, m, "#{name => N, rounds => R, candidates => C, result => Res}",
+        TB_ARGS(tb_v_atom(d->config->name), tb_v_int((int64_t)d->rounds),
+                tb_v_int(d->n_candidates), tb_v_term(tb_wr_term(&result))));
     tb_wr_free(&result);
     return rc;
 }

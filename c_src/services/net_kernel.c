@@ -15,8 +15,8 @@ on_connected(struct tb_proc *self, void *state, void *ctx, int status,
              struct tb_term result)
 {
     struct tb_from *from = ctx;
-    int rc = tb_reply_to(self, from, "Connected",
-                         TB_ARGS(tb_v_bool(status == 0)));
+    int rc =
+        tb_reply_to(self, from, "Connected", TB_ARGS(tb_v_bool(status == 0)));
 
     (void)state;
     (void)result;

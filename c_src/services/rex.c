@@ -177,8 +177,7 @@ on_system_info(struct tb_proc *self, void *state, const struct tb_msg *m)
                         TB_ARGS(tb_v_str("tiebeam " TB_VERSION " (C node)\n")));
     if (tb_text_is(item, "wordsize"))
         return tb_reply(self, m, "N", TB_ARGS(tb_v_int(sizeof(void *))));
-    if (tb_text_is(item, "schedulers") ||
-        tb_text_is(item, "schedulers_online"))
+    if (tb_text_is(item, "schedulers") || tb_text_is(item, "schedulers_online"))
         return tb_reply(self, m, "1", TB_NONE);
     return tb_raise(self, m, "badarg", TB_NONE);
 }

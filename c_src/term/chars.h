@@ -3,8 +3,6 @@
 #ifndef TB_TERM_CHARS_H
 #define TB_TERM_CHARS_H
 
-#include <string.h>
-
 #include "base/rd.h"
 #include "base/wr.h"
 
@@ -68,13 +66,15 @@ tb_char_name(uint32_t c)
 static inline bool
 tb_word_reserved(struct tb_text word)
 {
-    static const char words[] =
-        " after and andalso band begin bnot bor bsl bsr bxor case catch cond "
-        "div end fun if let not of or orelse receive rem try when xor ";
-    const char *at = words;
+    static const char *const words[] = {
+        "after",  "and",     "andalso", "band", "begin", "bnot", "bor",
+        "bsl",    "bsr",     "bxor",    "case", "catch", "cond", "div",
+        "end",    "fun",     "if",      "let",  "not",   "of",   "or",
+        "orelse", "receive", "rem",     "try",  "when",  "xor",
+    };
 
-    while ((at = strchr(at, ' ')) && *++at)
-        if (strncmp(at, word.p, word.n) == 0 && at[word.n] == ' ')
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (tb_text_is(word, words[i]))
             return true;
     return false;
 }

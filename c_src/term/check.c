@@ -19,11 +19,11 @@ static size_t
 utf8_length(const uint8_t *p, size_t n)
 {
     uint32_t min[] = { 0, 0, 0x80, 0x800, 0x10000 }, c;
-    size_t len = p[0] < 0x80 ? 1
-               : (p[0] & 0xe0) == 0xc0 ? 2
-               : (p[0] & 0xf0) == 0xe0 ? 3
-               : (p[0] & 0xf8) == 0xf0 ? 4
-                                       : 0;
+    size_t len = p[0] < 0x80             ? 1
+                 : (p[0] & 0xe0) == 0xc0 ? 2
+                 : (p[0] & 0xf0) == 0xe0 ? 3
+                 : (p[0] & 0xf8) == 0xf0 ? 4
+                                         : 0;
 
     if (len == 0 || len > n)
         return 0;

@@ -386,9 +386,9 @@ pass_over(struct matcher *ma)
 {
     const struct tb_pattern_op *op = ma->op++;
     unsigned children = op->kind == OP_TUPLE || op->kind == OP_LIST ? op->n
-                        : op->kind == OP_CONS ? op->n + 1u
-                        : op->kind == OP_MAP  ? 2u * op->n
-                                              : 0;
+                        : op->kind == OP_CONS                       ? op->n + 1u
+                        : op->kind == OP_MAP                        ? 2u * op->n
+                                                                    : 0;
 
     ma->out += op->kind == OP_HOLE;
     while (children-- > 0)

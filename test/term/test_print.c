@@ -71,6 +71,8 @@ test_text_prints_as_in_erlang(void **state)
         "'maybe'",
         "'else'",
         "ending",
+        "'try when'",
+        "'xor \\000\\000\\000'",
         "\303\237",
         "'\303\267'",
         "'\\200\\237'",

@@ -237,7 +237,7 @@ test_long_key_is_cut_in_error(void **state)
     }
     tb_wr_str(&text, "}");
     assert_int_equal(tb_parse(&w, (char *)text.buf, text.len, &e), -TB_ESYNTAX);
-    assert_int_equal(e.column, 111);
+    assert_int_equal(e.column, 112);
     assert_memory_equal(e.what, "the key '\346\227\245", 12);
     assert_non_null(strstr(e.what, "\346\227\245... is there twice"));
     tb_wr_free(&text);
@@ -397,13 +397,15 @@ static void
 test_output_is_limited(void **state)
 {
     (void)state;
-    for (size_t max = 1; max < 80; max++) {
+    for (size_t max = 1; max <= 200; max++) {
         struct tb_wr w = { .max = max };
         int rc = tb_consult(&w, config, sizeof(config) - 1, NULL, NULL);
 
-        assert_int_equal(rc, max < 49 ? -TB_ELIMIT : 0);
+        assert_true(w.len <= max && (rc == 0 || max < 200));
         if (rc == 0)
             check_consulted(&w, 0);
+        else
+            assert_int_equal(rc, -TB_ELIMIT);
         tb_wr_free(&w);
     }
 }

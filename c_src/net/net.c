@@ -1,0 +1,123 @@
+/* net.c - what all connections of a node share: the listener, the sweep that
+ * ticks, the flush at the end of a turn.
+ * Owns: listener, resolver, connections. Thread: loop.
+ * Source: PROTOCOL 4.7. */
+#include <arpa/inet.h>
+
+#include "base/mem.h"
+#include "net/conn.h"
+
+/* ---------------------------------------------------------- listening -- */
+
+static void
+on_connection(uv_stream_t *listener, int status)
+{
+    if (status == 0)
+        tb_conn_accept(listener->data, listener);
+}
+
+static void
+on_listener_closed(uv_handle_t *h)
+{
+    tb_free(h);
+}
+
+static int
+listen_on(struct tb_net *net, const char *address, int port)
+{
+    uv_tcp_t *listener = tb_try_alloc(sizeof(*listener));
+    struct sockaddr_in at;
+    int n = sizeof(at), rc;
+
+    if (!listener)
+        return -TB_ELIMIT;
+    uv_tcp_init(net->loop, listener);
+    listener->data = net;
+    rc = net->transport->listen(listener, address, port, on_connection);
+    if (rc < 0) {
+        uv_close((uv_handle_t *)listener, on_listener_closed);
+        return rc;
+    }
+    uv_tcp_getsockname(listener, (struct sockaddr *)&at, &n);
+    net->listener = listener;
+    net->port = ntohs(at.sin_port);
+    return 0;
+}
+
+int
+tb_net_listen(struct tb_net *net, const char *address, int min, int max)
+{
+    int rc = -EADDRINUSE;
+
+    for (int port = min; rc == -EADDRINUSE && port <= max; port++)
+        rc = listen_on(net, address, port);
+    return rc;
+}
+
+/* --------------------------------------------------------------- ticks -- */
+
+static uint64_t
+sweep_interval(const struct tb_net *net)
+{
+    uint64_t quarter = net->tick_ms / 4;
+
+    return quarter < 1000 ? quarter : 1000;
+}
+
+static void
+on_sweep(uv_timer_t *t)
+{
+    struct tb_net *net = t->data;
+    uint64_t now = uv_now(net->loop), interval = sweep_interval(net);
+    /* Time in which we did not run (stopped, starved) is not the peers'. */
+    uint64_t late =
+        now - net->swept_ms > 2 * interval ? now - net->swept_ms - interval : 0;
+
+    net->swept_ms = now;
+    TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
+        tb_conn_sweep(c, now, late);
+}
+
+int
+tb_net_init(struct tb_net *net)
+{
+    int rc = tb_resolver_new(net->loop, &net->resolver);
+
+    tb_list_init(&net->conns);
+    tb_list_init(&net->dirty);
+    if (rc < 0)
+        return rc;
+    uv_timer_init(net->loop, &net->sweep);
+    net->sweep.data = net;
+    net->swept_ms = uv_now(net->loop);
+    uv_timer_start(&net->sweep, on_sweep, sweep_interval(net),
+                   sweep_interval(net));
+    return 0;
+}
+
+void
+tb_net_flush(struct tb_net *net)
+{
+    while (!tb_list_empty(&net->dirty)) {
+        struct tb_conn *c = TB_ENTRY(net->dirty.next, struct tb_conn, dirty);
+
+        tb_list_del(&c->dirty);
+        tb_conn_turn(c);
+    }
+}
+
+void
+tb_net_close(struct tb_net *net)
+{
+    if (net->listener)
+        uv_close((uv_handle_t *)net->listener, on_listener_closed);
+    net->listener = NULL;
+    TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
+        tb_conn_fail(c, -TB_ESTOPPED);
+    tb_net_flush(net);
+    if (net->resolver) {
+        tb_resolver_free(net->resolver);
+        net->resolver = NULL;
+        uv_close((uv_handle_t *)&net->sweep, NULL);
+    }
+}
