@@ -337,7 +337,7 @@ read_variables(struct parser *p)
 
 /* The order in which erl looks at them; the last one wins. */
 static void
-read_erl_flags(struct parser *p)
+read_erl_flags(const struct parser *outer)
 {
     static const char *const names[] = { "ERL_AFLAGS", "ERL_FLAGS",
                                          "ERL_ZFLAGS" };
@@ -345,14 +345,15 @@ read_erl_flags(struct parser *p)
 
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
         const char *text = getenv(names[i]);
+        struct parser p = *outer;
         struct tb_words words = { 0 };
 
         if (!text)
             continue;
         snprintf(source, sizeof(source), "environment %s", names[i]);
-        p->source = source;
+        p.source = source;
         tb_words_split(&words, text);
-        parse_words(p, &words);
+        parse_words(&p, &words);
         tb_words_fini(&words);
     }
 }

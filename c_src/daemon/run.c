@@ -208,11 +208,11 @@ static int
 start_services(struct daemon *d)
 {
     static const struct tb_service *const always[] = { &tb_net_kernel, &tb_rex,
-                                                       &tb_tiebeam };
+                                                       &tb_tiebeam, NULL };
     struct tb_pid pid;
     int err = 0;
 
-    for (size_t i = 0; err >= 0 && i < sizeof(always) / sizeof(*always); i++)
+    for (size_t i = 0; err >= 0 && always[i]; i++)
         err = tb_start(d->node, always[i], NULL, TB_PERMANENT, &pid);
     for (size_t i = 0; err >= 0 && i < d->r->config.n_discovery; i++)
         err = tb_start(d->node, &tb_discovery, &d->r->config.discovery[i],
@@ -339,5 +339,6 @@ tb_run(struct tb_run *r)
     code = run_node(d);
     uv_run(&d->loop, UV_RUN_DEFAULT);
     uv_loop_close(&d->loop);
+    tb_log_to(NULL, NULL, TB_EMERGENCY);
     return code;
 }

@@ -21,6 +21,7 @@
 static const struct tb_stream_cb stream_cb;
 
 static void settle(struct tb_conn *c);
+static void on_setup_timeout(uv_timer_t *t);
 
 static void
 mark_dirty(struct tb_conn *c)
@@ -35,7 +36,25 @@ tb_conn_fail(struct tb_conn *c, int why)
     if (c->doomed || c->state == TB_CONN_CLOSED)
         return;
     c->doomed = true;
-    c->why = why;
+    c->why = c->leaving ? -TB_ESTOPPED : why;
+    mark_dirty(c);
+}
+
+/* An idle connection keeps no more than this of a buffer. */
+#define KEEP_BYTES 4096
+
+/* How long a peer has to close after we have. */
+#define LEAVE_MS 500
+
+void
+tb_conn_leave(struct tb_conn *c)
+{
+    if (c->state != TB_CONN_UP) {
+        tb_conn_fail(c, -TB_ESTOPPED);
+        return;
+    }
+    c->leaving = true;
+    uv_timer_start(&c->timer, on_setup_timeout, LEAVE_MS, 0);
     mark_dirty(c);
 }
 
@@ -286,6 +305,7 @@ go_up(struct tb_conn *c)
 {
     conn_to(c, TB_CONN_UP);
     uv_timer_stop(&c->timer);
+    explicit_bzero(&c->hs.cookie, sizeof(c->hs.cookie));
     c->flags = tb_hs_effective_flags(&c->hs);
     c->frames.length_bytes = 4;
     c->frames.max = c->net->max_frame;
@@ -368,7 +388,8 @@ on_read(void *owner, const uint8_t *p, size_t n)
 
     c->read_ms = uv_now(c->net->loop);
     c->bytes_in += n;
-    take_bytes(c, p, n);
+    if (!c->leaving)
+        take_bytes(c, p, n);
 }
 
 static void
@@ -423,7 +444,7 @@ flight_done(struct tb_conn *c)
     c->bytes_out += c->flight.len;
     c->flown = 0;
     c->flying = false;
-    tb_wr_clear(&c->flight, TB_READ_CHUNK);
+    tb_wr_clear(&c->flight, KEEP_BYTES);
 }
 
 static void
@@ -501,8 +522,12 @@ void
 tb_conn_turn(struct tb_conn *c)
 {
     settle(c);
-    if (!c->doomed && !c->throttled && c->held.len)
+    if (!c->doomed && !c->throttled && c->held.len && !c->leaving)
         take_held(c);
+    if (c->leaving && !c->shut && !c->flying && c->out.len == 0) {
+        c->shut = true;
+        c->stream->transport->shutdown(c->stream);
+    }
     if (c->doomed)
         conn_close(c);
 }
@@ -513,7 +538,7 @@ tb_conn_sweep(struct tb_conn *c, uint64_t now, uint64_t late)
     c->read_ms = c->read_ms + late < now ? c->read_ms + late : now;
     if (c->state != TB_CONN_UP)
         return;
-    if (!c->wrote && !c->flying && c->out.len == 0) {
+    if (!c->wrote && !c->flying && c->out.len == 0 && !c->leaving) {
         tb_wr_u32(&c->out, 0); /* a tick */
         c->frames_out++;
         mark_dirty(c);

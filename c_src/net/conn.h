@@ -26,6 +26,8 @@ struct tb_conn {
     bool wrote;     /* since the last sweep */
     bool throttled; /* reading is stopped until it reads */
     bool flying;    /* the stream works on .flight */
+    bool leaving;   /* tb_conn_leave() */
+    bool shut;      /* its last byte has been written */
     uint64_t read_ms, since_ms;
     uint64_t flags; /* effective, once up */
 
@@ -68,5 +70,9 @@ size_t tb_conn_queued(const struct tb_conn *c);
 /* tb_conn_fail - close with that reason, at its next turn; what has gathered
  * is still tried to be written. */
 void tb_conn_fail(struct tb_conn *c, int why);
+
+/* tb_conn_leave - write out, say goodbye, and close when the peer has: an
+ * abrupt end could make its kernel throw away what it has not read yet. */
+void tb_conn_leave(struct tb_conn *c);
 
 #endif

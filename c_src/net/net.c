@@ -113,11 +113,13 @@ tb_net_close(struct tb_net *net)
         uv_close((uv_handle_t *)net->listener, on_listener_closed);
     net->listener = NULL;
     TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
-        tb_conn_fail(c, -TB_ESTOPPED);
-    tb_net_flush(net);
-    if (net->resolver) {
-        tb_resolver_free(net->resolver);
-        net->resolver = NULL;
-        uv_close((uv_handle_t *)&net->sweep, NULL);
-    }
+        tb_conn_leave(c);
+}
+
+void
+tb_net_end(struct tb_net *net)
+{
+    tb_resolver_free(net->resolver);
+    net->resolver = NULL;
+    uv_close((uv_handle_t *)&net->sweep, NULL);
 }

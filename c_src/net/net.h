@@ -54,10 +54,12 @@ struct tb_net {
 
 /* tb_net_init - 0 or an error; net's options are filled in before.
  * tb_net_listen - 0 or the error of the last port tried.
- * tb_net_close - closes all; asynchronous: the loop runs until it is done. */
+ * tb_net_close - leave all peers, while the loop runs on.
+ * tb_net_end - once n_conns is 0: close what is left. */
 int tb_net_init(struct tb_net *net);
 int tb_net_listen(struct tb_net *net, const char *address, int min, int max);
 void tb_net_close(struct tb_net *net);
+void tb_net_end(struct tb_net *net);
 
 /* tb_net_flush - write what has gathered and close what is doomed; the node
  * calls it once per turn of the loop. */

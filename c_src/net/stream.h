@@ -49,6 +49,8 @@ struct tb_transport {
     ssize_t (*try_write)(struct tb_stream *s, const uint8_t *p, size_t n);
     /* The bytes stay the owner's, untouched, until written(). */
     int (*write)(struct tb_stream *s, const uint8_t *p, size_t n);
+    /* no more writes: the peer reads what is under way, then the end. */
+    void (*shutdown)(struct tb_stream *s);
     void (*close)(struct tb_stream *s);
     int (*peer)(struct tb_stream *s, struct sockaddr_storage *out);
 };

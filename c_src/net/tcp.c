@@ -9,6 +9,7 @@ struct tcp_stream {
     uv_tcp_t tcp;
     uv_connect_t connect;
     uv_write_t write;
+    uv_shutdown_t shutdown;
     struct tb_net *net;
 };
 
@@ -189,6 +190,14 @@ tcp_write(struct tb_stream *s, const uint8_t *p, size_t n)
     return uv_write(&t->write, (uv_stream_t *)&t->tcp, &buf, 1, on_write);
 }
 
+static void
+tcp_shutdown(struct tb_stream *s)
+{
+    struct tcp_stream *t = of(s);
+
+    uv_shutdown(&t->shutdown, (uv_stream_t *)&t->tcp, NULL);
+}
+
 static int
 tcp_peer(struct tb_stream *s, struct sockaddr_storage *out)
 {
@@ -207,6 +216,7 @@ const struct tb_transport tb_tcp = {
     .read_stop = tcp_read_stop,
     .try_write = tcp_try_write,
     .write = tcp_write,
+    .shutdown = tcp_shutdown,
     .close = tcp_close,
     .peer = tcp_peer,
 };

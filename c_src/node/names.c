@@ -10,16 +10,35 @@
 #include "term/put.h"
 
 struct question {
+    struct tb_list link; /* in node->questions */
     struct tb_node *node;
     struct tb_ref ref; /* of the call that waits */
+    struct tb_lookup *lookup;
+    struct tb_epmd_query *query;
 };
+
+static void
+question_free(struct question *q)
+{
+    tb_lookup_cancel(q->lookup);
+    tb_epmd_cancel(q->query);
+    tb_list_del(&q->link);
+    tb_free(q);
+}
+
+void
+tb_names_end(struct tb_node *node)
+{
+    while (!tb_list_empty(&node->questions))
+        question_free(TB_ENTRY(node->questions.next, struct question, link));
+}
 
 static void
 fail(struct question *q, int why)
 {
     tb_call_settle(q->node, q->ref, why, "{error, Why}",
                    TB_ARGS(tb_v_atom(tb_error_atom(why))));
-    tb_free(q);
+    question_free(q);
 }
 
 static int
@@ -49,6 +68,7 @@ on_names(void *ctx, int status, const uint8_t *reply, size_t n)
     struct question *q = ctx;
     struct tb_wr w = { 0 };
 
+    q->query = NULL;
     if (status == 0)
         status = put_names(&w, reply, n);
     if (status < 0) {
@@ -56,7 +76,7 @@ on_names(void *ctx, int status, const uint8_t *reply, size_t n)
     } else {
         tb_call_settle(q->node, q->ref, 0, "{ok, Names}",
                        TB_ARGS(tb_v_term(tb_wr_term(&w))));
-        tb_free(q);
+        question_free(q);
     }
     tb_wr_free(&w);
 }
@@ -68,15 +88,17 @@ on_host(void *ctx, int status, const struct tb_addresses *found)
     struct tb_wr request = { 0 };
     struct sockaddr_in to = found->at[0];
 
-    if (status < 0 || q->node->state == TB_NODE_ENDED) {
-        fail(q, status < 0 ? status : -TB_ESTOPPED);
+    q->lookup = NULL;
+    if (status < 0) {
+        fail(q, status);
         return;
     }
     to.sin_port = htons(q->node->net.epmd_port);
     tb_epmd_put_names(&request);
-    if (!tb_epmd_ask(q->node->net.loop, &to, &request, on_names, q))
-        fail(q, -TB_ELIMIT);
+    q->query = tb_epmd_ask(q->node->net.loop, &to, &request, on_names, q);
     tb_wr_free(&request);
+    if (!q->query)
+        fail(q, -TB_ELIMIT);
 }
 
 void
@@ -86,6 +108,8 @@ tb_epmd_names(struct tb_proc *self, const char *host, tb_done done, void *ctx)
 
     q->node = self->node;
     q->ref = tb_call_expect(self, TB_CALL_OWN, TB_INFINITY, done, ctx);
-    if (!tb_resolve(self->node->net.resolver, host, on_host, q))
+    tb_list_add(&self->node->questions, &q->link);
+    q->lookup = tb_resolve(self->node->net.resolver, host, on_host, q);
+    if (!q->lookup)
         fail(q, -TB_ELIMIT);
 }

@@ -46,6 +46,7 @@ tb_node_ref(struct tb_node *node)
 /* --------------------------------------------------------------- turns -- */
 
 static void end_node(struct tb_node *node);
+static void close_handles(struct tb_node *node);
 
 static void
 on_idle(uv_idle_t *h)
@@ -67,8 +68,10 @@ turn(struct tb_node *node)
             break;
     }
     left = !tb_list_empty(&node->runnable);
-    if (node->stop_asked) {
+    if (node->stop_asked)
         end_node(node);
+    if (node->state == TB_NODE_ENDED && node->net.n_conns == 0) {
+        close_handles(node);
         return;
     }
     if (left)
@@ -153,6 +156,7 @@ make_tables(struct tb_node *node)
     tb_list_init(&node->all);
     tb_list_init(&node->runnable);
     tb_list_init(&node->node_subs);
+    tb_list_init(&node->questions);
 }
 
 /* As erl and ei do: one environment variable for the whole cluster. */
@@ -365,7 +369,19 @@ end_node(struct tb_node *node)
     tb_sup_stop(node);
     tb_epmd_unregister(node->epmd);
     node->epmd = NULL;
+    tb_names_end(node);
+    tb_peers_end(node);
     tb_net_close(&node->net);
+    tb_net_flush(&node->net);
+}
+
+/* All peers have been left: nothing keeps the loop alive any more. */
+static void
+close_handles(struct tb_node *node)
+{
+    if (uv_is_closing((uv_handle_t *)&node->prepare))
+        return;
+    tb_net_end(&node->net);
     uv_close((uv_handle_t *)&node->prepare, NULL);
     uv_close((uv_handle_t *)&node->check, NULL);
     uv_close((uv_handle_t *)&node->idle, NULL);

@@ -59,6 +59,7 @@ struct tb_node {
     struct tb_list runnable;  /* of those: with messages, or dying */
     struct tb_list node_subs; /* of those: tb_monitor_nodes() */
     struct tb_proc *sup;      /* of the services */
+    struct tb_list questions; /* to epmds, see names.c */
 
     uint32_t next_id, next_serial;
     uint64_t next_ref, next_unlink;
@@ -71,5 +72,8 @@ struct tb_node {
 struct tb_ref tb_node_ref(struct tb_node *node);
 /* tb_node_is_us - a pid of this incarnation of this node. */
 bool tb_node_is_us(const struct tb_node *node, struct tb_pid pid);
+
+/* names.c: give up what is asked. */
+void tb_names_end(struct tb_node *node);
 
 #endif

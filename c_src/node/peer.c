@@ -66,6 +66,19 @@ stop_patience(struct tb_peer *p)
     p->patience = NULL;
 }
 
+static void
+end_patience(void *ctx, void *peer)
+{
+    (void)ctx;
+    stop_patience(peer);
+}
+
+void
+tb_peers_end(struct tb_node *node)
+{
+    tb_map_each(node->peers, end_patience, NULL);
+}
+
 void
 tb_peer_free(struct tb_peer *p)
 {
@@ -225,7 +238,7 @@ on_patience_over(uv_timer_t *t)
 static void
 wait_for_theirs(struct tb_peer *p)
 {
-    if (p->patience)
+    if (p->patience || p->node->state == TB_NODE_ENDED)
         return;
     p->patience = tb_new(uv_timer_t);
     uv_timer_init(p->node->net.loop, p->patience);
@@ -236,7 +249,7 @@ wait_for_theirs(struct tb_peer *p)
 void
 tb_peer_dial(struct tb_peer *p)
 {
-    if (p->conn || p->dial || p->patience)
+    if (p->conn || p->dial || p->patience || p->node->state == TB_NODE_ENDED)
         return;
     p->dial = tb_conn_dial(&p->node->net, tb_atom_text(p->name), p);
     if (!p->dial)

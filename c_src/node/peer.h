@@ -31,6 +31,8 @@ struct tb_peer *tb_peer_find(struct tb_node *node, tb_atom name);
 /* tb_peer_release - free the record if nothing needs it any more. */
 void tb_peer_release(struct tb_peer *p);
 void tb_peer_free(struct tb_peer *p);
+/* tb_peers_end - the node stops: nobody is waited for any more. */
+void tb_peers_end(struct tb_node *node);
 
 /* tb_peer_signal - send a control message. connect: dial where needed and keep
  * the message till then; else it is dropped. Never fails to its caller. */

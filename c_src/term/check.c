@@ -13,6 +13,7 @@
 
 #include "base/limits.h"
 #include "term/etf.h"
+#include "term/number.h"
 
 /* Length of the UTF-8 sequence at p, or 0 where it is none. */
 static size_t
@@ -93,16 +94,63 @@ check_float(struct tb_rd *r)
         r->bad = true;
 }
 
+enum { FLOAT_TEXT_BYTES = 31 };
+
+/* One digit or more, appended to digits. */
+static bool
+take_digits(const char **s, char *digits, size_t *n)
+{
+    const char *start = *s;
+
+    for (; **s >= '0' && **s <= '9'; ++*s)
+        digits[(*n)++] = **s;
+    return *s > start;
+}
+
+/* [+-]Digits(.|,)Digits[(e|E)[+-]Digits], then a NUL or the end.
+ * Source: sys_chars_to_double() in sys_float.c. */
+bool
+tb_float_text(const uint8_t *p, double *out)
+{
+    char text[FLOAT_TEXT_BYTES + 1], digits[FLOAT_TEXT_BYTES + 1];
+    char power[FLOAT_TEXT_BYTES + 1] = "0";
+    const char *s = text;
+    size_t n = 0, whole, power_n = 0;
+    bool minus = false;
+    double f;
+
+    memcpy(text, p, FLOAT_TEXT_BYTES);
+    text[FLOAT_TEXT_BYTES] = '\0';
+    if (*s == '+' || *s == '-')
+        minus = *s++ == '-';
+    if (!take_digits(&s, digits, &n) || (*s != '.' && *s != ','))
+        return false;
+    s++;
+    whole = n;
+    if (!take_digits(&s, digits, &n))
+        return false;
+    if (*s == 'e' || *s == 'E') {
+        s++;
+        if (*s == '+' || *s == '-')
+            power[power_n++] = *s++;
+        if (!take_digits(&s, power, &power_n))
+            return false;
+    }
+    digits[n] = power[power_n ? power_n : 1] = '\0';
+    f = tb_number_float(digits, strtol(power, NULL, 10) - (long)(n - whole));
+    if (*s != '\0' || !isfinite(f))
+        return false;
+    *out = minus ? -f : f;
+    return true;
+}
+
 static void
 check_float_text(struct tb_rd *r)
 {
-    const uint8_t *p = tb_rd_take(r, 31);
-    char text[32] = "", *end;
+    const uint8_t *p = tb_rd_take(r, FLOAT_TEXT_BYTES);
+    double f;
 
-    if (!p)
-        return;
-    memcpy(text, p, 31);
-    if (!isfinite(strtod(text, &end)) || end == text)
+    if (p && !tb_float_text(p, &f))
         r->bad = true;
 }
 

@@ -15,6 +15,10 @@ int tb_check(struct tb_rd *r, struct tb_term *out);
 /* tb_check_whole - as tb_check, of exactly these bytes. */
 int tb_check_whole(const void *p, size_t n, struct tb_term *out);
 
+/* tb_float_text - the value of the 31 bytes of a FLOAT_EXT; false where a BEAM
+ * takes them for corrupt. */
+bool tb_float_text(const uint8_t *p, double *out);
+
 /* tb_skip - length of the checked term that begins at p. */
 size_t tb_skip(const uint8_t *p);
 

@@ -9,8 +9,10 @@
 #include <ei.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/rd.h"
 #include "base/wr.h"
+#include "term/chars.h"
 #include "term/check.h"
 #include "term/etf.h"
 #include "term/ident.h"
@@ -64,7 +66,9 @@ tb_get_float(struct tb_term t, double *out)
 {
     int index = 0;
 
-    return (t.p[0] == ETF_NEW_FLOAT || t.p[0] == ETF_FLOAT) &&
+    if (t.p[0] == ETF_FLOAT) /* ei would look for a NUL that may not be there */
+        return tb_float_text(t.p + 1, out);
+    return t.p[0] == ETF_NEW_FLOAT &&
            ei_decode_double(bytes(t), &index, out) == 0;
 }
 
@@ -115,6 +119,18 @@ tb_get_bin(struct tb_term t, struct tb_text *out)
     return true;
 }
 
+/* The node that an identifier begins with: its atom is at that offset. ei has
+ * it as a C string, in which 'a@b\0c' would be 'a@b'. */
+static tb_atom
+node_at(struct tb_term t, size_t at)
+{
+    struct tb_text name;
+
+    if (!tb_get_atom((struct tb_term){ t.p + at, t.n - at }, &name))
+        return 0;
+    return tb_atom_of(name, true);
+}
+
 bool
 tb_get_pid(struct tb_term t, struct tb_pid *out)
 {
@@ -125,7 +141,7 @@ tb_get_pid(struct tb_term t, struct tb_pid *out)
     if ((t.p[0] != ETF_NEW_PID && t.p[0] != ETF_PID) ||
         ei_decode_pid(bytes(t), &index, &pid) < 0)
         return false;
-    node = tb_atom_of(tb_text_of(pid.node), true);
+    node = node_at(t, 1);
     if (!node)
         return false;
     *out = (struct tb_pid){ node, pid.num, pid.serial, pid.creation };
@@ -144,7 +160,7 @@ tb_get_ref(struct tb_term t, struct tb_ref *out)
         ei_decode_ref(bytes(t), &index, &r) < 0 || r.len < 1 ||
         r.len > TB_REF_WORDS)
         return false;
-    ref.node = tb_atom_of(tb_text_of(r.node), true);
+    ref.node = node_at(t, t.p[0] == ETF_REFERENCE ? 1 : 3);
     ref.creation = r.creation;
     ref.n = (uint32_t)r.len;
     for (uint32_t i = 0; i < ref.n; i++)
@@ -265,51 +281,79 @@ tb_elems_next(struct tb_elems *e, struct tb_term *out)
     return 1;
 }
 
-static void
-put_utf8(struct tb_wr *w, int64_t c)
+/* Appends a text that must be UTF-8. */
+static bool
+put_text(struct tb_wr *w, struct tb_text text)
 {
-    if (c < 0x80) {
-        tb_wr_u8(w, (uint8_t)c);
-    } else if (c < 0x800) {
-        tb_wr_u8(w, (uint8_t)(0xc0 | c >> 6));
-        tb_wr_u8(w, (uint8_t)(0x80 | (c & 0x3f)));
-    } else if (c < 0x10000) {
-        tb_wr_u8(w, (uint8_t)(0xe0 | c >> 12));
-        tb_wr_u8(w, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
-        tb_wr_u8(w, (uint8_t)(0x80 | (c & 0x3f)));
-    } else {
-        tb_wr_u8(w, (uint8_t)(0xf0 | c >> 18));
-        tb_wr_u8(w, (uint8_t)(0x80 | (c >> 12 & 0x3f)));
-        tb_wr_u8(w, (uint8_t)(0x80 | (c >> 6 & 0x3f)));
-        tb_wr_u8(w, (uint8_t)(0x80 | (c & 0x3f)));
+    struct tb_rd r = tb_rd_of(text.p, text.n);
+
+    while (tb_rd_left(&r) > 0)
+        if (tb_utf8_get(&r) < 0)
+            return false;
+    tb_wr_bytes(w, text.p, text.n);
+    return true;
+}
+
+/* A character or a binary, as stands in iodata. */
+static bool
+put_part(struct tb_wr *w, struct tb_term t)
+{
+    struct tb_text text;
+    int64_t c;
+
+    if (tb_get_bin(t, &text))
+        return put_text(w, text);
+    if (!tb_get_int(t, &c) || c < 0 || c > 0x10ffff ||
+        (c >= 0xd800 && c < 0xe000))
+        return false;
+    tb_utf8_put(w, (uint32_t)c);
+    return true;
+}
+
+static bool
+put_tail(struct tb_wr *w, struct tb_term tail)
+{
+    struct tb_text text;
+
+    return tail.p[0] == ETF_NIL ||
+           (tb_get_bin(tail, &text) && put_text(w, text));
+}
+
+static bool
+put_iodata(struct tb_wr *w, struct tb_term list)
+{
+    struct tb_elems open[TB_MAX_NESTING];
+    struct tb_term item;
+    int depth = 0;
+
+    tb_elems_open(&open[depth++], list);
+    while (depth > 0) {
+        if (!tb_elems_next(&open[depth - 1], &item)) {
+            if (!put_tail(w, open[--depth].rest))
+                return false;
+        } else if (tb_is_list(item)) {
+            if (depth == TB_MAX_NESTING)
+                return false;
+            tb_elems_open(&open[depth++], item);
+        } else if (!put_part(w, item)) {
+            return false;
+        }
     }
+    return true;
 }
 
 bool
 tb_get_chars(struct tb_term t, struct tb_wr *w)
 {
-    struct tb_elems e;
-    struct tb_term item;
     struct tb_text text;
-    int64_t c;
+    size_t len = w->len;
+    bool good = tb_get_atom(t, &text) || tb_get_bin(t, &text)
+                    ? put_text(w, text)
+                    : tb_is_list(t) && put_iodata(w, t);
 
-    if (tb_get_atom(t, &text) || tb_get_bin(t, &text)) {
-        tb_wr_bytes(w, text.p, text.n);
-    } else if (tb_elems_open(&e, t)) {
-        while (tb_elems_next(&e, &item)) {
-            if (tb_get_bin(item, &text))
-                tb_wr_bytes(w, text.p, text.n);
-            else if (tb_get_int(item, &c) && c >= 0 && c <= 0x10ffff)
-                put_utf8(w, c);
-            else
-                return false;
-        }
-        if (e.rest.p[0] != ETF_NIL)
-            return false;
-    } else {
-        return false;
-    }
     tb_wr_u8(w, 0);
     w->len -= !w->bad;
-    return !w->bad;
+    if (!good)
+        w->len = len;
+    return good && !w->bad;
 }

@@ -67,7 +67,8 @@ tb_atom_of(struct tb_text name, bool foreign)
     tb_atom known = tb_atom_find(name);
     char *copy;
 
-    if (known || name.n == 0 || name.n > TB_MAX_NODE_BYTES)
+    if (known || name.n == 0 || name.n > TB_MAX_NODE_BYTES ||
+        memchr(name.p, 0, name.n))
         return known;
     if (atoms.n >= TB_MAX_ATOMS ||
         (foreign && atoms.foreign >= TB_MAX_ATOMS_FOREIGN) || !make_room())

@@ -14,24 +14,42 @@
 /* What ei writes at the most for a value that has no text in it. */
 #define MAX_LEAF 32
 
-void
-tb_put_int(struct tb_wr *w, int64_t i)
+/* Beyond 32 bits. */
+static void
+put_big(struct tb_wr *w, bool minus, uint64_t magnitude)
 {
     char *room = (char *)tb_wr_room(w, MAX_LEAF);
     int n = 0;
 
-    if (room && ei_encode_longlong(room, &n, i) == 0)
-        tb_wr_add(w, (size_t)n);
+    if (!room || ei_encode_ulonglong(room, &n, magnitude) < 0)
+        return;
+    room[2] = minus;
+    tb_wr_add(w, (size_t)n);
+}
+
+/* Not ei_encode_longlong(): it makes big ones of integers beyond 28 bits,
+ * where a BEAM does so beyond 32. */
+void
+tb_put_int(struct tb_wr *w, int64_t i)
+{
+    if (i >= 0 && i <= UINT8_MAX) {
+        tb_wr_u8(w, ETF_SMALL_INTEGER);
+        tb_wr_u8(w, (uint8_t)i);
+    } else if (i >= INT32_MIN && i <= INT32_MAX) {
+        tb_wr_u8(w, ETF_INTEGER);
+        tb_wr_u32(w, (uint32_t)i);
+    } else {
+        put_big(w, i < 0, i < 0 ? 0 - (uint64_t)i : (uint64_t)i);
+    }
 }
 
 void
 tb_put_uint(struct tb_wr *w, uint64_t u)
 {
-    char *room = (char *)tb_wr_room(w, MAX_LEAF);
-    int n = 0;
-
-    if (room && ei_encode_ulonglong(room, &n, u) == 0)
-        tb_wr_add(w, (size_t)n);
+    if (u <= INT64_MAX)
+        tb_put_int(w, (int64_t)u);
+    else
+        put_big(w, false, u);
 }
 
 void
