@@ -105,16 +105,20 @@ tb_wr_u64(struct tb_wr *w, uint64_t v)
 void
 tb_wr_printf(struct tb_wr *w, const char *fmt, ...)
 {
-    char text[TB_MAX_LOG_LINE];
+    char *room;
     va_list ap;
     int n;
 
     va_start(ap, fmt);
-    n = vsnprintf(text, sizeof(text), fmt, ap);
+    n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    if (n > 0)
-        tb_wr_bytes(w, text,
-                    (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+    room = n > 0 ? (char *)tb_wr_room(w, (size_t)n + 1) : NULL;
+    if (!room)
+        return;
+    va_start(ap, fmt);
+    vsnprintf(room, (size_t)n + 1, fmt, ap);
+    va_end(ap);
+    w->len += (size_t)n;
 }
 
 void

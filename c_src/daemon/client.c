@@ -266,12 +266,6 @@ tb_client_explain(const struct tb_client *c, struct tb_wr *w)
     else if (c->status == -TB_EAUTH)
         tb_wr_printf(w, "the cookies differ; ours is from %s",
                      c->cookie_origin);
-    else if (c->status == -TB_ECLOSED) /* what a BEAM node does then */
-        tb_wr_printf(w,
-                     "the node there closed the connection during the "
-                     "handshake, as it does where the cookies differ; ours "
-                     "is from %s",
-                     c->cookie_origin);
     else if (c->status == -TB_ENO_EPMD)
         tb_wr_printf(w, "no epmd answers on %s, port %d", host, c->epmd_port);
     else if (c->status == -TB_ENOT_IN_EPMD)

@@ -117,7 +117,6 @@ free_conn(struct tb_conn *c)
 {
     tb_hs_fini(&c->hs);
     tb_frames_fini(&c->frames);
-    tb_wr_free(&c->held);
     tb_wr_free(&c->out);
     tb_wr_free(&c->flight);
     tb_free(c);
@@ -150,7 +149,7 @@ conn_close(struct tb_conn *c)
     tb_list_del(&c->link);
     tb_list_del(&c->dirty);
     c->net->n_conns--;
-    c->net->unfinished -= c->frames.part.len + c->held.len;
+    c->net->unfinished -= c->frames.part.len;
     tb_frames_fini(&c->frames);
     tb_lookup_cancel(c->lookup);
     tb_epmd_cancel(c->query);
@@ -347,16 +346,6 @@ take_frame(struct tb_conn *c, const uint8_t *p, size_t n)
         c->net->cb->frame(c->net->ctx, c, p, n);
 }
 
-/* What came behind the frame at which the connection was throttled. */
-static void
-hold_rest(struct tb_conn *c)
-{
-    tb_wr_bytes(&c->held, c->frames.p, c->frames.n);
-    if (c->held.bad)
-        tb_conn_fail(c, -TB_ELIMIT);
-    tb_frames_lend(&c->frames, NULL, 0);
-}
-
 static void
 take_bytes(struct tb_conn *c, const uint8_t *p, size_t n)
 {
@@ -372,11 +361,9 @@ take_bytes(struct tb_conn *c, const uint8_t *p, size_t n)
         if (c->out.len > TB_QUEUE_HIGH)
             settle(c);
     }
-    if (c->throttled)
-        hold_rest(c);
-    if (rc >= 0)
+    if (rc >= 0) /* where it was throttled, whole frames too */
         rc = tb_frames_keep(&c->frames);
-    c->net->unfinished += c->frames.part.len + c->held.len;
+    c->net->unfinished += c->frames.part.len;
     if (rc < 0 || c->net->unfinished > TB_MAX_UNFINISHED)
         tb_conn_fail(c, rc < 0 ? rc : -TB_ELIMIT);
 }
@@ -392,15 +379,13 @@ on_read(void *owner, const uint8_t *p, size_t n)
         take_bytes(c, p, n);
 }
 
-static void
-take_held(struct tb_conn *c)
+/* A BEAM that does not like our digest closes without a word. */
+static int
+reason_of_end(const struct tb_conn *c, int status)
 {
-    struct tb_wr held = c->held;
-
-    c->held = (struct tb_wr){ 0 };
-    c->net->unfinished -= held.len;
-    take_bytes(c, held.buf, held.len);
-    tb_wr_free(&held);
+    if (c->state == TB_CONN_HANDSHAKE && c->initiator && c->hs.flags)
+        return -TB_EAUTH;
+    return status == 0 || status == UV_ECONNRESET ? -TB_ECLOSED : status;
 }
 
 static void
@@ -409,8 +394,7 @@ on_ended(void *owner, int status)
     struct tb_conn *c = owner;
 
     c->stream->transport->read_stop(c->stream);
-    tb_conn_fail(c,
-                 status == 0 || status == UV_ECONNRESET ? -TB_ECLOSED : status);
+    tb_conn_fail(c, reason_of_end(c, status));
 }
 
 /* ------------------------------------------------------------ writing -- */
@@ -521,9 +505,11 @@ on_written(void *owner, int status)
 void
 tb_conn_turn(struct tb_conn *c)
 {
+    bool was_throttled = c->throttled;
+
     settle(c);
-    if (!c->doomed && !c->throttled && c->held.len && !c->leaving)
-        take_held(c);
+    if (was_throttled && !c->throttled && !c->doomed && !c->leaving)
+        take_bytes(c, NULL, 0);
     if (c->leaving && !c->shut && !c->flying && c->out.len == 0) {
         c->shut = true;
         c->stream->transport->shutdown(c->stream);

@@ -34,7 +34,6 @@ struct tb_conn {
     struct tb_stream *stream;
     struct tb_handshake hs;
     struct tb_frames frames;
-    struct tb_wr held;        /* came, and not looked at while throttled */
     struct tb_wr out, flight; /* being filled, being written */
     size_t flown;             /* of flight: written already */
     size_t before;            /* queued before the message being appended */

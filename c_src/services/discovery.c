@@ -19,9 +19,10 @@
 struct candidate {
     struct tb_list link;
     tb_atom node;
-    bool seen;    /* in this round's answer */
-    bool dialled; /* in this round */
-    int last;     /* the last outcome; 1: none yet */
+    bool seen;         /* in this round's answer */
+    int last;          /* the last outcome; 1: none yet */
+    unsigned failures; /* in a row */
+    unsigned skip;     /* rounds in which it is left alone */
 };
 
 struct waiting {
@@ -122,11 +123,6 @@ log_outcome(struct discovery *d, struct candidate *c, int status,
                tb_atom_text(c->node).p);
     else if (status == -TB_ENAME)
         log_wrong_name(d, c, why);
-    else if (status == -TB_ECLOSED || status == -TB_EAUTH)
-        /* a BEAM that does not like our cookie just closes */
-        tb_log(TB_NOTICE, "discovery.not_connected",
-               "[%s] %s refused us; most likely it has another cookie",
-               d->config->name, tb_atom_text(c->node).p);
     else
         tb_log(TB_NOTICE, "discovery.not_connected", "[%s] %s: %s",
                d->config->name, tb_atom_text(c->node).p, tb_strerror(status));
@@ -187,6 +183,13 @@ end_round(struct tb_proc *self, struct discovery *d)
         tb_send_after(self, (uint64_t)d->interval_ms, "round", TB_NONE);
 }
 
+/* A node that refuses us logs an error each time: 1, 3, 7 … 63 rounds. */
+static unsigned
+pause_after(unsigned failures)
+{
+    return (1u << (failures < 6 ? failures : 6)) - 1;
+}
+
 static int
 on_dialled(struct tb_proc *self, void *state, void *ctx, int status,
            struct tb_term result)
@@ -194,9 +197,10 @@ on_dialled(struct tb_proc *self, void *state, void *ctx, int status,
     struct discovery *d = state;
     struct candidate *c = ctx;
 
-    c->dialled = false;
     log_outcome(d, c, status, result);
     c->last = status;
+    c->failures = status < 0 ? c->failures + 1 : 0;
+    c->skip = pause_after(c->failures);
     if (--d->asked == 0)
         end_round(self, d);
     return TB_NOREPLY;
@@ -212,7 +216,10 @@ dial_candidates(struct tb_proc *self, struct discovery *d)
             forget(d, c);
             continue;
         }
-        c->dialled = true;
+        if (c->skip > 0 && tb_list_empty(&d->waiting)) {
+            c->skip--;
+            continue;
+        }
         d->asked++;
         tb_connect(self, c->node, on_dialled, c);
     }

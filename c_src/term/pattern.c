@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "term/chars.h"
 #include "term/check.h"
 #include "term/etf.h"
 #include "term/get.h"
@@ -100,13 +101,25 @@ word(struct parser *ps)
     return t;
 }
 
+static bool
+is_utf8(const char *p, size_t n)
+{
+    struct tb_rd r = tb_rd_of(p, n);
+
+    while (tb_rd_left(&r) > 0)
+        if (tb_utf8_get(&r) < 0)
+            return false;
+    return true;
+}
+
 static void
 parse_quoted(struct parser *ps, enum op_kind kind, char quote)
 {
     struct tb_pattern_op *op = emit(ps, kind);
     const char *start = ++ps->s, *end = strchr(start, quote);
 
-    if (!end || end - start > UINT16_MAX) {
+    if (!end || end - start > UINT16_MAX ||
+        !is_utf8(start, (size_t)(end - start))) {
         ps->error = -TB_EPATTERN;
         return;
     }
@@ -125,11 +138,14 @@ parse_int(struct parser *ps)
     ps->s += minus;
     if (*ps->s < '0' || *ps->s > '9')
         ps->error = -TB_EPATTERN;
-    for (; *ps->s >= '0' && *ps->s <= '9'; ps->s++)
+    for (; *ps->s >= '0' && *ps->s <= '9'; ps->s++) {
+        int digit = minus ? '0' - *ps->s : *ps->s - '0';
+
         if (__builtin_mul_overflow(v, 10, &v) ||
-            __builtin_add_overflow(v, *ps->s - '0', &v))
+            __builtin_add_overflow(v, digit, &v))
             ps->error = -TB_EPATTERN;
-    op->i = minus ? -v : v;
+    }
+    op->i = v;
 }
 
 static int
@@ -297,6 +313,7 @@ struct matcher {
 };
 
 static bool match_term(struct matcher *ma, struct tb_term t);
+static void pass_over(struct matcher *ma);
 
 static bool
 fill(struct tb_val *v, enum tb_type type, struct tb_term t)
@@ -365,6 +382,20 @@ match_tuple(struct matcher *ma, uint32_t n, struct tb_term t)
     return true;
 }
 
+/* What follows an element has bytes of its own only behind the last one of a
+ * LIST_EXT; elsewhere any tail is matched, but none is given out. */
+static bool
+match_tail(struct matcher *ma, const struct tb_elems *e)
+{
+    bool any = ma->op->kind == OP_ANY ||
+               (ma->op->kind == OP_HOLE && ma->shape_only);
+
+    if (e->left == 0)
+        return match_term(ma, e->rest);
+    pass_over(ma);
+    return any;
+}
+
 static bool
 match_list(struct matcher *ma, uint32_t n, bool with_tail, struct tb_term t)
 {
@@ -377,7 +408,7 @@ match_list(struct matcher *ma, uint32_t n, bool with_tail, struct tb_term t)
         if (!tb_elems_next(&e, &item) || !match_term(ma, item))
             return false;
     if (with_tail)
-        return e.left == 0 && match_term(ma, e.rest);
+        return match_tail(ma, &e);
     return !tb_elems_next(&e, &item) && e.rest.p[0] == ETF_NIL;
 }
 
@@ -436,15 +467,16 @@ match_map(struct matcher *ma, uint32_t pairs, struct tb_term t)
 static bool
 match_chars(struct tb_text text, struct tb_term t)
 {
+    struct tb_rd r = tb_rd_of(text.p, text.n);
     struct tb_elems e;
     struct tb_term item;
     int64_t c;
 
     if (!tb_elems_open(&e, t))
         return false;
-    for (size_t i = 0; i < text.n; i++)
+    while (tb_rd_left(&r) > 0)
         if (!tb_elems_next(&e, &item) || !tb_get_int(item, &c) ||
-            c != (unsigned char)text.p[i])
+            c != tb_utf8_get(&r))
             return false;
     return !tb_elems_next(&e, &item) && e.rest.p[0] == ETF_NIL;
 }
@@ -521,18 +553,6 @@ build_children(struct builder *b, unsigned n)
 }
 
 static void
-build_chars(struct tb_wr *w, struct tb_text text)
-{
-    if (text.n == 0) {
-        tb_put_nil(w);
-        return;
-    }
-    tb_wr_u8(w, ETF_STRING);
-    tb_wr_u16(w, (uint16_t)text.n);
-    tb_wr_bytes(w, text.p, text.n);
-}
-
-static void
 build_list(struct builder *b, const struct tb_pattern_op *op)
 {
     if (op->kind == OP_LIST && op->n == 0) {
@@ -569,7 +589,7 @@ build_term(struct builder *b)
         tb_put_int(b->w, op->i);
         break;
     case OP_STR:
-        build_chars(b->w, text);
+        tb_put_chars(b->w, text);
         break;
     case OP_BIN:
         tb_put_bin(b->w, text.p, text.n);

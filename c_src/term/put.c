@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "term/chars.h"
 #include "term/etf.h"
 #include "term/ident.h"
 
@@ -64,6 +65,19 @@ tb_put_float(struct tb_wr *w, double f)
         tb_wr_add(w, (size_t)n);
 }
 
+/* ei does not count characters: one too many costs the connection. */
+static bool
+is_atom_text(struct tb_text text)
+{
+    struct tb_rd r = tb_rd_of(text.p, text.n);
+    size_t chars = 0;
+
+    for (; tb_rd_left(&r) > 0; chars++)
+        if (tb_utf8_get(&r) < 0)
+            return false;
+    return chars <= TB_MAX_ATOM_CHARS;
+}
+
 void
 tb_put_atom(struct tb_wr *w, struct tb_text text)
 {
@@ -72,7 +86,7 @@ tb_put_atom(struct tb_wr *w, struct tb_text text)
 
     if (!room)
         return;
-    if (text.n > TB_MAX_ATOM_BYTES ||
+    if (!is_atom_text(text) ||
         ei_encode_atom_len_as(room, &n, text.p, (int)text.n, ERLANG_UTF8,
                               ERLANG_UTF8) < 0)
         w->bad = true;
@@ -92,28 +106,23 @@ tb_put_bin(struct tb_wr *w, const void *p, size_t n)
     tb_wr_bytes(w, p, n);
 }
 
-/* The code point at *s, which is stepped behind it. */
+/* What is no UTF-8 is taken byte by byte. */
 static uint32_t
-next_char(const char **s)
+next_char(struct tb_rd *r)
 {
-    const unsigned char *p = (const unsigned char *)*s;
-    int more = p[0] < 0x80 ? 0 : p[0] < 0xe0 ? 1 : p[0] < 0xf0 ? 2 : 3;
-    uint32_t c = more ? p[0] & (0x3fu >> more) : p[0];
-    int i = 1;
+    int32_t c = tb_utf8_get(r);
 
-    for (; i <= more && (p[i] & 0xc0) == 0x80; i++)
-        c = c << 6 | (p[i] & 0x3fu);
-    *s += i;
-    return c;
+    return c < 0 ? tb_rd_u8(r) : (uint32_t)c;
 }
 
 void
-tb_put_str(struct tb_wr *w, const char *utf8)
+tb_put_chars(struct tb_wr *w, struct tb_text utf8)
 {
+    const struct tb_rd start = tb_rd_of(utf8.p, utf8.n);
     uint32_t count = 0, max = 0;
 
-    for (const char *s = utf8; *s; count++) {
-        uint32_t c = next_char(&s);
+    for (struct tb_rd r = start; tb_rd_left(&r) > 0; count++) {
+        uint32_t c = next_char(&r);
 
         max = c > max ? c : max;
     }
@@ -122,14 +131,20 @@ tb_put_str(struct tb_wr *w, const char *utf8)
     } else if (max < 256 && count <= UINT16_MAX) {
         tb_wr_u8(w, ETF_STRING);
         tb_wr_u16(w, (uint16_t)count);
-        for (const char *s = utf8; *s;)
-            tb_wr_u8(w, (uint8_t)next_char(&s));
+        for (struct tb_rd r = start; tb_rd_left(&r) > 0;)
+            tb_wr_u8(w, (uint8_t)next_char(&r));
     } else {
         tb_put_list(w, count);
-        for (const char *s = utf8; *s;)
-            tb_put_int(w, next_char(&s));
+        for (struct tb_rd r = start; tb_rd_left(&r) > 0;)
+            tb_put_int(w, next_char(&r));
         tb_put_nil(w);
     }
+}
+
+void
+tb_put_str(struct tb_wr *w, const char *utf8)
+{
+    tb_put_chars(w, tb_text_of(utf8));
 }
 
 static bool
@@ -173,7 +188,8 @@ tb_put_ref(struct tb_wr *w, struct tb_ref ref)
     r.len = (int)ref.n;
     r.creation = ref.creation;
     memcpy(r.n, ref.id, sizeof(ref.id));
-    if (!copy_node(r.node, ref.node) || ei_encode_ref(room, &n, &r) < 0)
+    if (ref.n < 1 || ref.n > TB_REF_WORDS || !copy_node(r.node, ref.node) ||
+        ei_encode_ref(room, &n, &r) < 0)
         w->bad = true;
     else
         tb_wr_add(w, (size_t)n);
@@ -240,7 +256,7 @@ tb_put_val(struct tb_wr *w, const struct tb_val *v)
         tb_put_bin(w, v->text.p, v->text.n);
         break;
     case TB_T_STR:
-        tb_put_str(w, v->text.p);
+        tb_put_chars(w, v->text);
         break;
     case TB_T_TERM:
     case TB_T_LIST:

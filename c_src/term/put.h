@@ -11,6 +11,7 @@ void tb_put_float(struct tb_wr *w, double f); /* NaN and infinity: w is bad */
 void tb_put_atom(struct tb_wr *w, struct tb_text text);
 void tb_put_bin(struct tb_wr *w, const void *p, size_t n);
 /* UTF-8 in, a list of code points out: STRING_EXT where all are bytes. */
+void tb_put_chars(struct tb_wr *w, struct tb_text utf8);
 void tb_put_str(struct tb_wr *w, const char *utf8);
 void tb_put_pid(struct tb_wr *w, struct tb_pid pid);
 void tb_put_ref(struct tb_wr *w, struct tb_ref ref);

@@ -12,7 +12,6 @@
 
 #include "base/limits.h"
 #include "base/wr.h"
-#include "term/check.h"
 #include "term/etf.h"
 #include "term/leaf.h"
 #include "term/print.h"

@@ -1,0 +1,106 @@
+#!/bin/sh
+# Interop suites: real erl and elixir nodes against the daemon.
+#
+#   TIEBEAM_BIN  the daemon         (build/release/tiebeam)
+#   BUILD        where .beam go     (build/interop)
+#   ERL          the erl to use     (erl)
+#   TB_VERBOSE   1: one line for each test
+#   TB_RESTARTS, TB_CYCLES, TB_RACES, TB_ROUNDS: longer runs
+#
+# Arguments: the suites to run, default all. The last line is "N passed, N
+# failed"; the exit status is 0 if none failed.
+here=$(cd "$(dirname "$0")" && pwd)
+TIEBEAM_BIN=$(realpath "${TIEBEAM_BIN:-build/release/tiebeam}")
+BUILD=${BUILD:-build/interop}
+ERL=${ERL:-erl}
+ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
+export TIEBEAM_BIN
+all="tb_table_tests tb_life_tests tb_race_tests tb_cli_tests tb_genserver_test"
+
+[ -x "$TIEBEAM_BIN" ] || {
+    echo "no daemon at $TIEBEAM_BIN: run make first"
+    echo "0 passed, 1 failed"
+    exit 1
+}
+mkdir -p "$BUILD"
+BUILD=$(cd "$BUILD" && pwd)
+"$ERLC" +debug_info -Werror -o "$BUILD" "$here"/tb_*.erl || {
+    echo "0 passed, 1 failed"
+    exit 1
+}
+
+TB_TMP=$(mktemp -d)
+export TB_TMP
+passed=0 failed=0
+
+# Ends what a crashed suite left: only processes that this run started, which
+# have its directory in their environment.
+end_leftovers() {
+    [ -f "$TB_TMP/pids" ] || return
+    while read -r pid; do
+        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null |
+            grep -qx "TB_TMP=$TB_TMP" && kill -KILL "$pid"
+    done <"$TB_TMP/pids" 2>/dev/null
+    rm -f "$TB_TMP/pids"
+}
+
+finish() {
+    end_leftovers
+    rm -rf "$TB_TMP"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+# A port for an epmd of our own, which the suite starts and ends.
+own_port() {
+    ERL_EPMD_PORT=$((20000 + ($$ + $1) % 10000))
+    export ERL_EPMD_PORT
+}
+
+count() {
+    line=$(grep -E '[0-9]+ passed, [0-9]+ failed' "$TB_TMP/log" | tail -1)
+    if [ -z "$line" ]; then
+        echo "FAILED $1: it did not come to its end"
+        failed=$((failed + 1))
+        return
+    fi
+    n=${line%% passed*}
+    passed=$((passed + ${n##* }))
+    n=${line%% failed*}
+    failed=$((failed + ${n##* }))
+}
+
+run_erlang() {
+    "$ERL" -noshell -noinput -pa "$BUILD" +pc unicode \
+        -kernel prevent_overlapping_partitions false logger_level critical \
+        -run tb_report main "$1" 2>&1 | tee "$TB_TMP/log"
+    count "$1"
+}
+
+run_elixir() {
+    if ! command -v elixir >/dev/null; then
+        echo "SKIPPED $1: elixir is not installed"
+        return
+    fi
+    elixir --erl "-pa $BUILD -kernel prevent_overlapping_partitions false logger_level critical" \
+        "$here/$1.exs" 2>&1 | tee "$TB_TMP/log"
+    count "$1"
+}
+
+[ $# -gt 0 ] || set -- $all
+n=0
+for suite in "$@"; do
+    n=$((n + 1))
+    own_port $n
+    if [ -f "$here/$suite.exs" ]; then
+        run_elixir "$suite"
+    elif [ -f "$here/$suite.erl" ]; then
+        run_erlang "$suite"
+    else
+        echo "FAILED $suite: no such suite"
+        failed=$((failed + 1))
+    fi
+    end_leftovers
+done
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

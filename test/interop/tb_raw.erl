@@ -1,0 +1,156 @@
+%% tb_raw - a peer made by hand: it speaks the handshake and the control
+%% messages over a socket, as a BEAM does, and whatever a BEAM would never say.
+%% It belongs to the process that connects it and ends with its socket.
+%% Nothing here is newer than OTP 23.
+-module(tb_raw).
+
+-export([connect/2, connect/3, dial/1, hello/2, send/2, send/3, send_bytes/2, recv/1, recv/2]).
+-export([close/1, reset/1, call/3, pid/2, pid/3, ref/2, flags/0]).
+
+-export_type([peer/0]).
+
+-opaque peer() :: #{
+    socket := gen_tcp:socket(),
+    name := atom(),
+    creation := pos_integer(),
+    flags := non_neg_integer()
+}.
+
+-define(PASS_THROUGH, 112).
+-define(VERSION, 131).
+-define(TIMEOUT, 10000).
+
+%% All that a node of OTP 25 announces, less the atom cache, fragments and
+%% PUBLISHED: so this peer is hidden.
+-spec flags() -> non_neg_integer().
+flags() ->
+    16#D075F5FBC.
+
+%% The port of a node, from epmd.
+-spec dial(node()) -> gen_tcp:socket().
+dial(Node) ->
+    [Alive, Host] = string:split(atom_to_list(Node), "@"),
+    {ok, Names} = erl_epmd:names(Host),
+    {Alive, Port} = lists:keyfind(Alive, 1, Names),
+    {ok, Socket} = gen_tcp:connect(
+        {127, 0, 0, 1}, Port, [binary, {packet, 2}, {active, false}, {nodelay, true}]
+    ),
+    Socket.
+
+%% Connects as a node of that name.
+-spec connect(node(), atom()) -> peer().
+connect(Node, Name) ->
+    connect(Node, Name, #{}).
+
+%% Options: cookie, flags, creation.
+-spec connect(node(), atom(), map()) -> peer().
+connect(Node, Name, Options) ->
+    Flags = maps:get(flags, Options, flags()),
+    Creation = maps:get(creation, Options, 16#BEEF),
+    Cookie = maps:get(cookie, Options, tb_lib:cookie()),
+    Socket = dial(Node),
+    ok = gen_tcp:send(Socket, hello(Name, #{flags => Flags, creation => Creation})),
+    case gen_tcp:recv(Socket, 0, ?TIMEOUT) of
+        {ok, <<"sok", _/binary>>} ->
+            ok;
+        {ok, <<"salive">>} ->
+            ok = gen_tcp:send(Socket, <<"strue">>)
+    end,
+    {ok, <<"N", _:64, Theirs:32, _/binary>>} = gen_tcp:recv(Socket, 0, ?TIMEOUT),
+    ok = gen_tcp:send(Socket, <<"r", 4711:32, (digest(Cookie, Theirs))/binary>>),
+    Ack = digest(Cookie, 4711),
+    {ok, <<"a", Ack:16/binary>>} = gen_tcp:recv(Socket, 0, ?TIMEOUT),
+    ok = inet:setopts(Socket, [{packet, 4}]),
+    #{socket => Socket, name => Name, creation => Creation, flags => Flags}.
+
+%% The first message of a handshake.
+-spec hello(atom(), map()) -> binary().
+hello(Name, #{flags := Flags, creation := Creation}) ->
+    Bytes = atom_to_binary(Name, utf8),
+    <<"N", Flags:64, Creation:32, (byte_size(Bytes)):16, Bytes/binary>>.
+
+digest(Cookie, Challenge) ->
+    erlang:md5([Cookie, integer_to_list(Challenge)]).
+
+-spec send(peer(), tuple()) -> ok.
+send(Peer, Control) ->
+    send_bytes(Peer, [?PASS_THROUGH, term_to_binary(Control)]).
+
+-spec send(peer(), tuple(), term()) -> ok.
+send(Peer, Control, Message) ->
+    send_bytes(Peer, [?PASS_THROUGH, term_to_binary(Control), term_to_binary(Message)]).
+
+%% One frame of anything.
+-spec send_bytes(peer(), iodata()) -> ok.
+send_bytes(#{socket := Socket}, Bytes) ->
+    gen_tcp:send(Socket, Bytes).
+
+-spec recv(peer()) -> {tuple(), term()} | {tuple()} | closed.
+recv(Peer) ->
+    recv(Peer, ?TIMEOUT).
+
+%% The next control message, with its payload where it has one; ticks are
+%% answered and left out.
+-spec recv(peer(), timeout()) -> {tuple(), term()} | {tuple()} | closed | timeout.
+recv(#{socket := Socket} = Peer, Timeout) ->
+    case gen_tcp:recv(Socket, 0, Timeout) of
+        {ok, <<>>} ->
+            ok = send_bytes(Peer, []),
+            recv(Peer, Timeout);
+        {ok, <<?PASS_THROUGH, Bytes/binary>>} ->
+            {Control, Used} = binary_to_term(Bytes, [used]),
+            case Bytes of
+                <<_:Used/binary>> -> {Control};
+                <<_:Used/binary, Payload/binary>> -> {Control, binary_to_term(Payload)}
+            end;
+        {error, timeout} ->
+            timeout;
+        {error, _} ->
+            closed
+    end.
+
+-spec close(peer()) -> ok.
+close(#{socket := Socket}) ->
+    gen_tcp:close(Socket).
+
+%% Ends as a host that lost its power and came back: with a reset.
+-spec reset(peer()) -> ok.
+reset(#{socket := Socket}) ->
+    ok = inet:setopts(Socket, [{linger, {true, 0}}]),
+    gen_tcp:close(Socket).
+
+%% gen_server:call({Name, Node}, Request) as OTP 23 does it.
+-spec call(peer(), atom(), term()) -> term().
+call(Peer, Name, Request) ->
+    Us = pid(Peer, 1),
+    Ref = ref(Peer, erlang:unique_integer([positive])),
+    ok = send(Peer, {6, Us, '', Name}, {'$gen_call', {Us, Ref}, Request}),
+    wait_reply(Peer, Ref).
+
+wait_reply(Peer, Ref) ->
+    case recv(Peer) of
+        {_, {Ref, Reply}} -> Reply;
+        Other when is_tuple(Other) -> wait_reply(Peer, Ref)
+    end.
+
+%% A pid of this peer.
+-spec pid(peer(), non_neg_integer()) -> pid().
+pid(#{name := Name, creation := Creation}, Id) ->
+    pid(Name, Creation, Id).
+
+%% A pid of any node.
+-spec pid(atom(), non_neg_integer(), non_neg_integer()) -> pid().
+pid(Node, Creation, Id) ->
+    binary_to_term(<<?VERSION, 88, (atom_bytes(Node))/binary, Id:32, 0:32, Creation:32>>).
+
+%% A reference of this peer.
+-spec ref(peer(), non_neg_integer()) -> reference().
+ref(#{name := Name, creation := Creation}, Id) ->
+    binary_to_term(
+        <<?VERSION, 90, 3:16, (atom_bytes(Name))/binary, Creation:32, (Id band 16#3FFFF):32, 0:32,
+            (Id bsr 18):32>>
+    ).
+
+atom_bytes(Atom) ->
+    Text = atom_to_binary(Atom, utf8),
+    <<119, (byte_size(Text)), Text/binary>>.
