@@ -102,6 +102,8 @@ tb_map_new(void)
     return tb_try_alloc(sizeof(struct tb_map));
 }
 
+/* uthash's macros are long; the functions around them are not.
+ * NOLINTBEGIN(readability-function-size) */
 static struct entry *
 find(const struct tb_map *m, const void *key, size_t n)
 {
@@ -156,6 +158,8 @@ tb_map_take(struct tb_map *m, const void *key, size_t n)
         drop(m, e);
     return value;
 }
+
+/* NOLINTEND(readability-function-size) */
 
 size_t
 tb_map_count(const struct tb_map *m)

@@ -412,7 +412,9 @@ refused(struct tb_conn *c, int why)
         return;
     if (c->stream && c->stream->transport->peer(c->stream, &from) == 0)
         uv_ip_name((struct sockaddr *)&from, address, sizeof(address));
-    tb_log(TB_NOTICE, "conn.refused", "from=%s name=%.*s reason=%s", address,
+    /* one of two that were dialled at once, or a port scan: nobody's fault */
+    tb_log(why == -TB_ENOK || c->hs.name_len == 0 ? TB_DEBUG : TB_NOTICE,
+           "conn.refused", "from=%s name=%.*s reason=%s", address,
            (int)c->hs.name_len, c->hs.name, tb_error_atom(why));
 }
 

@@ -66,14 +66,14 @@ next_pid(struct tb_node *node, struct tb_pid *pid)
 static const struct tb_compiled *
 code_of(struct tb_node *node, const struct tb_service *service, int *error)
 {
-    struct tb_compiled *code =
-        tb_map_get(node->compiled, &service, sizeof(service));
+    uintptr_t key = (uintptr_t)service;
+    struct tb_compiled *code = tb_map_get(node->compiled, &key, sizeof(key));
 
     if (code)
         return code;
     code = tb_gen_compile(service, error);
     if (code)
-        tb_map_put(node->compiled, &service, sizeof(service), code);
+        tb_map_put(node->compiled, &key, sizeof(key), code);
     return code;
 }
 

@@ -13,7 +13,7 @@
 #include "term/put.h"
 
 #define MAX_RESTARTS 3
-#define MAX_SECONDS  5
+#define MAX_SECONDS  UINT64_C(5)
 
 struct child {
     struct tb_list link;

@@ -346,28 +346,33 @@ check_container(struct tb_rd *r, uint8_t tag, uint64_t *owes)
     }
 }
 
+/* One tag and its fields; the terms it owes are left to the caller. */
+static int
+check_one(struct tb_rd *r, uint64_t *owes)
+{
+    uint8_t tag = tb_rd_u8(r);
+
+    *owes = 0;
+    if (check_leaf(r, tag) || check_identifier(r, tag) ||
+        check_container(r, tag, owes) || r->bad)
+        return r->bad ? -TB_EBADTERM : 0;
+    r->bad = true;
+    return -TB_EUNKNOWN_TAG; /* of a later release, or none */
+}
+
 int
 tb_check(struct tb_rd *r, struct tb_term *out)
 {
     const uint8_t *start = r->p;
     uint64_t owed = 1, owes;
+    int rc;
 
     while (owed > 0) {
-        uint8_t tag = tb_rd_u8(r);
-
-        if (r->bad)
-            return -TB_EBADTERM;
-        owes = 0;
-        if (!check_leaf(r, tag) && !check_identifier(r, tag) &&
-            !check_container(r, tag, &owes)) {
-            /* the truncated leaf, or a tag of a later release */
-            if (!r->bad) {
-                r->bad = true;
-                return -TB_EUNKNOWN_TAG;
-            }
-        }
+        rc = check_one(r, &owes);
+        if (rc < 0)
+            return rc;
         owed += owes - 1;
-        if (r->bad || owed > tb_rd_left(r)) {
+        if (owed > tb_rd_left(r)) {
             r->bad = true;
             return -TB_EBADTERM;
         }

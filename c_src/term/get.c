@@ -101,6 +101,8 @@ tb_get_atom(struct tb_term t, struct tb_text *out)
         return false;
     }
     text.p = (const char *)tb_rd_take(&r, text.n);
+    if (!text.p)
+        return false;
     if ((tag == ETF_SMALL_ATOM || tag == ETF_ATOM) && !is_ascii(text))
         return false;
     *out = text;

@@ -4,6 +4,7 @@
  * Source: io_lib_format.erl (OTP 24: the rule for exponents is in Erlang). */
 #include "term/number.h"
 
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,32 +170,41 @@ next_up(char *digits)
     digits[n - 1]++;
 }
 
-/* The shortest digits that read back as f, which is 0.Digits * 10^Exponent.
+/* The n digits nearest to f, which is 0.Digits * 10^Exponent. */
+static int
+nearest(double f, int n, char digits[MAX_DIGITS + 1])
+{
+    char text[MAX_DIGITS + 16];
+    const char *e;
+
+    snprintf(text, sizeof(text), "%.*e", n - 1, f);
+    e = strchr(text, 'e');
+    digits[0] = text[0];
+    memcpy(digits + 1, e - (n - 1), (size_t)n - 1);
+    digits[n] = '\0';
+    return atoi(e + 1) + 1;
+}
+
+/* The shortest digits that read back as f. Where DBL_DIG digits do not, fewer
+ * cannot.
  * Where f is a power of two, the number below is half as far as the one above,
  * and the nearest short digits may miss while the next ones up do not. */
 static int
 shortest(double f, char digits[MAX_DIGITS + 1])
 {
-    char text[MAX_DIGITS + 16];
-    int exponent = 0;
+    int exponent = nearest(f, DBL_DIG, digits);
+    int n = reads_back(digits, exponent, f) ? 1 : DBL_DIG + 1;
 
-    for (int n = 1; n <= MAX_DIGITS; n++) {
-        const char *e;
-
-        snprintf(text, sizeof(text), "%.*e", n - 1, f);
-        e = strchr(text, 'e');
-        exponent = atoi(e + 1) + 1;
-        digits[0] = text[0];
-        memcpy(digits + 1, e - (n - 1), (size_t)n - 1);
-        digits[n] = '\0';
+    for (; n <= MAX_DIGITS; n++) {
+        exponent = nearest(f, n, digits);
         if (reads_back(digits, exponent, f))
             break;
         next_up(digits);
         if (digits[0] <= '9' && reads_back(digits, exponent, f))
             break;
     }
-    for (size_t n = strlen(digits); n > 1 && digits[n - 1] == '0'; n--)
-        digits[n - 1] = '\0';
+    for (size_t last = strlen(digits) - 1; last > 0 && digits[last] == '0';)
+        digits[last--] = '\0';
     return exponent;
 }
 

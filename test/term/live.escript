@@ -2,9 +2,12 @@
 %% -*- coding: utf-8 -*-
 %%! +pc unicode
 %% Random terms of every type, hashed, printed and parsed by C and by a real VM.
-%% Usage: escript live.escript Helper [Terms [Seed]]
+%% Usage: escript live.escript Helper [Terms [Seed]]; or, without arguments,
+%% the helper is what LIVE_TERMS names.
 -mode(compile).
 
+main([]) ->
+    main([os:getenv("LIVE_TERMS", "build/release/test/term/live_terms")]);
 main([Helper]) ->
     main([Helper, "6000"]);
 main([Helper, Terms]) ->
@@ -231,7 +234,7 @@ atom() ->
         7 -> list_to_atom([$a - 1 + rand:uniform(26)
                            | chars(rand:uniform(4), $z)]);
         8 -> list_to_atom([pick([223, 247, 228, 255, $a])
-                           | [pick([$a, $Z, $_, $@, 216, 215, 247, 222, $0, 229])
+                           | [pick([$a, $Z, $_, $@, $0, 215, 216, 222, 247])
                               || _ <- lists:seq(1, rand:uniform(5))]])
     end.
 
@@ -247,7 +250,8 @@ char(Max) ->
 charlist() ->
     case rand:uniform(5) of
         1 -> chars(rand:uniform(12), 16#7f);
-        2 -> [$\s - 1 + rand:uniform(95) || _ <- lists:seq(1, rand:uniform(30))];
+        2 -> [$\s - 1 + rand:uniform(95)
+              || _ <- lists:seq(1, rand:uniform(30))];
         3 -> chars(rand:uniform(12), 16#ff);
         4 -> chars(rand:uniform(8), 16#10ffff);
         5 -> [pick("\n\r\t\v\b\f\e\\\"'~% ab" ++ [16#7f, 0, 16#e5, 16#1f600])
