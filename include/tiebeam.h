@@ -169,9 +169,10 @@ TB_API void tb_wr_printf(struct tb_wr *w, const char *fmt, ...)
 /* tb_match - match a checked term with a pattern; out receives the holes.
  *
  * The notation: words in lower case and 'quoted' words are atoms; digits are
- * integers; "text" is a charlist and <<"text">> a binary; { }, [ ], [H|T] and
- * #{ } as in Erlang; _ matches anything; Name or Name:type is a hole, type
- * one of int float atom pid ref bin list map tuple term (the default).
+ * integers; "text" is a charlist and <<"text">> a binary; { }, [ ] and #{ } as
+ * in Erlang; [H|T] is an improper list, such as [alias|Ref]; _ matches
+ * anything; Name or Name:type is a hole, type one of int float atom pid ref bin
+ * list map tuple term (the default).
  * #{k := V} matches a map that has at least that key.
  *
  * Returns 1 and the holes in order, 0 for no match, -TB_EPATTERN for a
@@ -194,6 +195,9 @@ TB_API struct tb_term tb_wr_term(const struct tb_wr *w);
 
 /* tb_print - append the term as text, as io:format("~tw") does. */
 TB_API int tb_print(struct tb_wr *w, struct tb_term term);
+/* tb_print_pretty - for people: lists and binaries of printable characters as
+ * "text" and <<"text">>, as "~tp" on one line. */
+TB_API int tb_print_pretty(struct tb_wr *w, struct tb_term term);
 
 /* Where and why a text does not parse. */
 struct tb_text_error {

@@ -248,7 +248,7 @@ explain_call(const struct tb_client *c, struct tb_wr *w)
     }
     tb_wr_printf(w, "%s: ", tb_strerror(c->status));
     if (c->result.len)
-        tb_print(w, tb_wr_term(&c->result));
+        tb_print_pretty(w, tb_wr_term(&c->result));
 }
 
 void

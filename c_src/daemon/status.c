@@ -58,7 +58,7 @@ put_text(struct tb_wr *w, struct tb_term t)
     if (tb_match("A:atom", t, h) == 1 || tb_match("B:bin", t, h) == 1)
         tb_wr_bytes(w, h[0].text.p, h[0].text.n);
     else
-        tb_print(w, t);
+        tb_print_pretty(w, t);
 }
 
 static void

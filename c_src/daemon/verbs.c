@@ -274,7 +274,7 @@ print_reply(const struct tb_cli *cli, const struct tb_client *c)
 {
     struct tb_wr text = { 0 }, w = { 0 };
 
-    tb_print(&text, tb_wr_term(&c->result));
+    tb_print_pretty(&text, tb_wr_term(&c->result));
     if (cli->json) {
         tb_wr_str(&w, "{\"reply\":");
         tb_json_str(&w, (const char *)text.buf, text.len);

@@ -151,7 +151,7 @@ report(const struct child *c, struct tb_term reason)
 {
     struct tb_wr w = { .max = 512 };
 
-    tb_print(&w, reason);
+    tb_print_pretty(&w, reason);
     tb_log(TB_ERROR, "service.ended", "name=%s reason=%.*s", id_of(c),
            (int)w.len, (const char *)w.buf);
     tb_wr_free(&w);

@@ -8,7 +8,8 @@
  * In Erlang: io_lib:format("~tw"), and "~tp" for tb_print_pretty().
  * Owns: nothing. Borrows: the term. Thread: any.
  * Source: io_lib.erl, io_lib_pretty.erl (OTP 25). */
-#include "term/print.h"
+
+#include "tiebeam.h"
 
 #include <string.h>
 

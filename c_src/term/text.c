@@ -14,7 +14,6 @@
 #include "base/wr.h"
 #include "term/etf.h"
 #include "term/leaf.h"
-#include "term/print.h"
 #include "term/put.h"
 
 enum { MAX_SHOWN = 60 }; /* bytes of a key that is there twice */

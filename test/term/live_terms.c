@@ -12,7 +12,6 @@
 #include "base/rd.h"
 #include "base/wr.h"
 #include "term/check.h"
-#include "term/print.h"
 #include "tiebeam.h"
 
 static bool

@@ -13,7 +13,6 @@
 #include "base/wr.h"
 #include "term/check.h"
 #include "term/etf.h"
-#include "term/print.h"
 #include "term/put.h"
 #include "tiebeam.h"
 
