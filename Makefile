@@ -67,12 +67,12 @@ LIB_SRC := \
     c_src/node/rpc.c \
     c_src/node/sup.c \
     c_src/node/sys.c \
-    c_src/node/watch.c
+    c_src/node/watch.c \
+    c_src/services/net_kernel.c \
+    c_src/services/rex.c
 
 DAEMON_SRC := \
     c_src/services/discovery.c \
-    c_src/services/net_kernel.c \
-    c_src/services/rex.c \
     c_src/services/tiebeam.c \
     c_src/daemon/cli.c \
     c_src/daemon/client.c \
@@ -111,6 +111,7 @@ DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/%.o)
 TEST_OBJ   := $(BUILD)/test/tb_test.o
 TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
 EXAMPLE    := $(BUILD)/examples/echo
+PROBE      := $(BUILD)/test/interop/probe
 FUZZERS    := check control epmd frame handshake pattern text
 C_FILES     = $(LIB_SRC) $(DAEMON_SRC) $(UNIT_TESTS) $(wildcard test/*.c test/*/*.c test/*/*.h test/*.h c_src/*/*.h include/*.h)
 
@@ -134,8 +135,8 @@ test: ## install what is missing, build, and run all tests
 unit: $(TEST_BIN) ## the unit tests alone
 	@sh test/unit.sh $(TEST_BIN)
 
-interop: $(BIN) $(EXAMPLE) ## the tests against real erl and elixir nodes
-	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) BUILD=$(BUILD)/interop \
+interop: $(BIN) $(EXAMPLE) $(PROBE) ## the tests against real erl and elixir nodes
+	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) BUILD=$(BUILD)/interop \
 	    sh test/interop/run.sh $(SUITES)
 
 live: $(BUILD)/test/term/live_terms ## terms compared with a live erl
@@ -188,6 +189,10 @@ $(EXAMPLE): priv/examples/echo.c $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
 	$(Q)$(CC) -std=c17 $(WARN) $(CFLAGS) -Iinclude $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(PROBE): $(PROBE).o $(LIB)
+	@echo "  LD   $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 DAEMON_PARTS := $(filter-out %/main.o,$(DAEMON_OBJ))
 $(BUILD)/test/daemon/%: $(BUILD)/test/daemon/%.o $(DAEMON_PARTS) $(TEST_OBJ) $(LIB)

@@ -358,6 +358,10 @@ TB_API int tb_start(struct tb_node *node, const struct tb_service *service,
  * 0 or -TB_EIN_USE. Copied; it goes with the process. */
 TB_API int tb_register(struct tb_proc *self, const char *name);
 
+/* tb_start_kernel - what every BEAM node expects of another one: net_kernel,
+ * which answers net_adm:ping/1, and rex, for rpc. 0, or as tb_start(). */
+TB_API int tb_start_kernel(struct tb_node *node);
+
 TB_API struct tb_node *tb_self_node(const struct tb_proc *self);
 TB_API struct tb_pid tb_self(const struct tb_proc *self);
 
@@ -408,8 +412,9 @@ TB_API struct tb_ref tb_send_after(struct tb_proc *self, uint64_t ms,
 TB_API bool tb_cancel_timer(struct tb_proc *self, struct tb_ref ref);
 
 /* tb_done - the end of a call. status: 0 and the reply; -TB_EEXIT and the exit
- * reason (of an erpc: {Class, Reason}); -TB_ENOPROC, -TB_ENOCONNECTION,
- * -TB_ETIMEOUT, with the atom. Not called once self has ended. */
+ * reason (of an erpc: {throw, Value}, {exit, Reason}, {error, Reason, Stack});
+ * -TB_ENOPROC, -TB_ENOCONNECTION, -TB_ETIMEOUT, with the atom. Not called once
+ * self has ended. */
 typedef int (*tb_done)(struct tb_proc *self, void *state, void *ctx, int status,
                        struct tb_term result);
 

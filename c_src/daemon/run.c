@@ -207,13 +207,11 @@ node_options(struct daemon *d)
 static int
 start_services(struct daemon *d)
 {
-    static const struct tb_service *const always[] = { &tb_net_kernel, &tb_rex,
-                                                       &tb_tiebeam, NULL };
     struct tb_pid pid;
-    int err = 0;
+    int err = tb_start_kernel(d->node);
 
-    for (size_t i = 0; err >= 0 && always[i]; i++)
-        err = tb_start(d->node, always[i], NULL, TB_PERMANENT, &pid);
+    if (err >= 0)
+        err = tb_start(d->node, &tb_tiebeam, NULL, TB_PERMANENT, &pid);
     for (size_t i = 0; err >= 0 && i < d->r->config.n_discovery; i++)
         err = tb_start(d->node, &tb_discovery, &d->r->config.discovery[i],
                        TB_TRANSIENT, &pid);

@@ -196,8 +196,9 @@ ended_by_result(struct tb_pending *c, struct tb_term reason)
 
     if (tb_match("{Ref:ref, return, Value}", reason, v) == 1)
         finish(c, 0, v[1].term);
-    else if (tb_match("{Ref:ref, error, Reason, _}", reason, v) == 1)
-        finish_with(c, -TB_EEXIT, "{error, Reason}", TB_ARGS(v[1]));
+    else if (tb_match("{Ref:ref, error, Reason, Stack}", reason, v) == 1)
+        finish_with(c, -TB_EEXIT, "{error, Reason, Stack}",
+                    TB_ARGS(v[1], v[2]));
     else if (tb_match("{Ref:ref, Class:atom, Reason}", reason, v) == 1)
         finish_with(c, -TB_EEXIT, "{Class, Reason}", TB_ARGS(v[1], v[2]));
     else

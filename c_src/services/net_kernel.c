@@ -62,3 +62,13 @@ const struct tb_service tb_net_kernel = {
     .trap_exit = true,
     .clauses = clauses,
 };
+
+int
+tb_start_kernel(struct tb_node *node)
+{
+    int rc = tb_start(node, &tb_net_kernel, NULL, TB_PERMANENT, NULL);
+
+    if (rc == 0)
+        rc = tb_start(node, &tb_rex, NULL, TB_PERMANENT, NULL);
+    return rc;
+}

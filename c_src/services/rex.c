@@ -21,7 +21,10 @@ on_value(struct tb_proc *self, void *state, void *ctx, int status,
         rc = tb_reply_to(self, from, "Value", TB_ARGS(tb_v_term(result)));
     else if (tb_match("{throw, Thrown}", result, v) == 1)
         rc = tb_reply_to(self, from, "Thrown", TB_ARGS(v[0]));
-    else if (tb_match("{_, Reason}", result, v) == 1)
+    else if (tb_match("{error, Reason, Stack}", result, v) == 1)
+        rc = tb_reply_to(self, from, "{badrpc, {'EXIT', {Reason, Stack}}}",
+                         TB_ARGS(v[0], v[1]));
+    else if (tb_match("{exit, Reason}", result, v) == 1)
         rc = tb_reply_to(self, from, "{badrpc, {'EXIT', Reason}}",
                          TB_ARGS(v[0]));
     else

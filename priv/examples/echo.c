@@ -64,6 +64,8 @@ main(int argc, char **argv)
     struct tb_node *node = tb_node_new(&options, &rc);
 
     if (node)
+        rc = tb_start_kernel(node);
+    if (node && rc == 0)
         rc = tb_start(node, &echo, NULL, TB_PERMANENT, NULL);
     if (node && rc == 0)
         rc = tb_node_start(node, NULL, NULL);

@@ -94,10 +94,8 @@ title(Data) ->
 
 failure(Report, Title, Text, Data) ->
     io:format("FAILED ~s: ~ts~n~ts", [Report#report.module, Title, indent(Text)]),
-    case proplists:get_value(output, Data) of
-        Output when Output =:= undefined; Output =:= <<>>; Output =:= [] -> ok;
-        Output -> io:format("    it printed:~n~ts", [indent(Output)])
-    end,
+    Output = unicode:characters_to_list(proplists:get_value(output, Data, "")),
+    Output =/= "" andalso io:format("    it printed:~n~ts", [indent(Output)]),
     Report#report{failed = Report#report.failed + 1}.
 
 indent(Text) ->

@@ -12,7 +12,6 @@
 #include "base/mem.h"
 #include "base/wr.h"
 #include "term/check.h"
-#include "term/print.h"
 #include "tiebeam.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
