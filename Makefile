@@ -19,16 +19,15 @@ WARN     := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes \
 CPPFLAGS += -Iinclude -Ic_src -D_GNU_SOURCE \
             $(addprefix -isystem ,$(EI_DIR)/include) \
             $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isystem /g')
-CFLAGS   ?= -O2 -g
-TB_CFLAGS := -std=c17 -pedantic $(WARN) -fvisibility=hidden $(CFLAGS) $(WERROR)
-LIBS     := $(EI_DIR)/lib/libei.a \
-            $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
-
 ifeq ($(MODE),asan)
 CFLAGS   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
             -fno-sanitize-recover=undefined
 LDFLAGS  += -fsanitize=address,undefined
 endif
+CFLAGS   ?= -O2 -g
+TB_CFLAGS := -std=c17 -pedantic $(WARN) -fvisibility=hidden $(CFLAGS) $(WERROR)
+LIBS     := $(EI_DIR)/lib/libei.a \
+            $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
 
 LIB_SRC := \
     c_src/base/err.c \
@@ -124,7 +123,7 @@ all: $(LIB) priv/bin/tiebeam ## build the library and the daemon
 
 run: ## install what is missing, build, and join the nodes of this host
 	@sh test/deps.sh $(BUILD_PKGS)
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -s all
 	@exec priv/bin/tiebeam $(ARGS)
 
 test: ## install what is missing, build, and run all tests

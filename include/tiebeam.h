@@ -413,8 +413,8 @@ TB_API bool tb_cancel_timer(struct tb_proc *self, struct tb_ref ref);
 
 /* tb_done - the end of a call. status: 0 and the reply; -TB_EEXIT and the exit
  * reason (of an erpc: {throw, Value}, {exit, Reason}, {error, Reason, Stack});
- * -TB_ENOPROC, -TB_ENOCONNECTION, -TB_ETIMEOUT, with the atom. Not called once
- * self has ended. */
+ * -TB_ENOPROC, -TB_ENOCONNECTION, -TB_ETIMEOUT, or -TB_ESTOPPED where self ends
+ * first, with the atom. */
 typedef int (*tb_done)(struct tb_proc *self, void *state, void *ctx, int status,
                        struct tb_term result);
 

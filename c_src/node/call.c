@@ -247,8 +247,19 @@ tb_call_message(struct tb_proc *p, struct tb_term t)
 }
 
 void
-tb_calls_free(struct tb_proc *p)
+tb_calls_end(struct tb_proc *p)
 {
+    struct tb_pending *last = TB_ENTRY(p->calls.prev, struct tb_pending, link);
+    bool more = !tb_list_empty(&p->calls);
+
+    /* a done() may begin new calls; those end without a word */
+    while (more) {
+        struct tb_pending *c =
+            TB_ENTRY(p->calls.next, struct tb_pending, link);
+
+        more = c != last;
+        finish_with(c, -TB_ESTOPPED, "shutdown", TB_NONE);
+    }
     while (!tb_list_empty(&p->calls))
         call_free(TB_ENTRY(p->calls.next, struct tb_pending, link));
 }

@@ -170,6 +170,7 @@ end_proc(struct tb_proc *p)
 {
     struct pid_key key = { p->pid.id, p->pid.serial };
 
+    tb_calls_end(p);
     if (p->started && p->service->terminate)
         p->service->terminate(p, p->state, tb_wr_term(&p->reason));
     if (p->name)
@@ -179,7 +180,6 @@ end_proc(struct tb_proc *p)
     tb_list_del(&p->runnable);
     tb_list_del(&p->node_sub);
     tb_watch_proc_ended(p);
-    tb_calls_free(p);
     tb_timers_free(p);
     tb_sys_free(p);
     leave_origin(p);

@@ -5,6 +5,7 @@
 #   BUILD        where .beam go     (build/interop)
 #   ERL          the erl to use     (erl)
 #   TB_VERBOSE   1: one line for each test
+#   TB_ONLY      only the tests whose title contains this
 #   TB_RESTARTS, TB_CYCLES, TB_RACES, TB_ROUNDS: longer runs
 #
 # Arguments: the suites to run, default all. The last line is "N passed, N
@@ -15,7 +16,7 @@ BUILD=${BUILD:-build/interop}
 ERL=${ERL:-erl}
 ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
 export TIEBEAM_BIN
-all="tb_table_tests tb_life_tests tb_race_tests tb_cli_tests tb_genserver_test"
+all="tb_table_tests tb_outgoing_tests tb_life_tests tb_race_tests tb_cli_tests tb_genserver_test"
 
 [ -x "$TIEBEAM_BIN" ] || {
     echo "no daemon at $TIEBEAM_BIN: run make first"
@@ -67,10 +68,10 @@ count() {
         failed=$((failed + 1))
         return
     fi
-    n=${line%% passed*}
-    passed=$((passed + ${n##* }))
-    n=${line%% failed*}
-    failed=$((failed + ${n##* }))
+    figure=${line%% passed*}
+    passed=$((passed + ${figure##* }))
+    figure=${line%% failed*}
+    failed=$((failed + ${figure##* }))
 }
 
 run_erlang() {

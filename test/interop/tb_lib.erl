@@ -17,7 +17,7 @@
 -export([until/1, until/2, until_equal/2, until_equal/3, flush/0, mailbox/0]).
 %% small things
 -export([host/0, cookie/0, name/1, name/2, tmp/1, int_env/2, otp/0, call/2, info/1, tables/1]).
--export([pid_of/2, fds/1, outcome/1, alive/1, setenv/0]).
+-export([pid_of/2, fds/1, outcome/1, alive/1, setenv/0, chosen/1]).
 
 -export_type([program/0]).
 
@@ -438,6 +438,12 @@ pid_of(Node, Name) ->
 -spec alive(pid()) -> boolean().
 alive(Pid) ->
     rpc:call(node(Pid), erlang, is_process_alive, [Pid], ?PATIENCE).
+
+%% The cases whose titles contain $TB_ONLY; all without it.
+-spec chosen([{string(), Case}]) -> [{string(), Case}].
+chosen(Cases) ->
+    Only = os:getenv("TB_ONLY", ""),
+    [Case || {Title, _} = Case <- Cases, Only =:= "" orelse string:find(Title, Only) =/= nomatch].
 
 %% How many descriptors a program has open.
 -spec fds(program()) -> non_neg_integer().

@@ -4,7 +4,7 @@
 %% Nothing here is newer than OTP 23.
 -module(tb_raw).
 
--export([connect/2, connect/3, dial/1, hello/2, send/2, send/3, send_bytes/2, recv/1, recv/2]).
+-export([connect/2, connect/3, dial/1, names/1, hello/2, send/2, send/3, send_bytes/2, recv/1, recv/2]).
 -export([close/1, reset/1, call/3, pid/2, pid/3, ref/2, flags/0]).
 
 -export_type([peer/0]).
@@ -26,29 +26,55 @@
 flags() ->
     16#D075F5FBC.
 
-%% The port of a node, from epmd.
+%% A socket to a node, found by this VM's epmd.
 -spec dial(node()) -> gen_tcp:socket().
 dial(Node) ->
-    [Alive, Host] = string:split(atom_to_list(Node), "@"),
-    {ok, Names} = erl_epmd:names(Host),
+    dial(Node, tb_lib:epmd_port()).
+
+dial(Node, EpmdPort) ->
+    [Alive, _] = string:split(atom_to_list(Node), "@"),
+    {ok, Names} = names(EpmdPort),
     {Alive, Port} = lists:keyfind(Alive, 1, Names),
     {ok, Socket} = gen_tcp:connect(
         {127, 0, 0, 1}, Port, [binary, {packet, 2}, {active, false}, {nodelay, true}]
     ),
     Socket.
 
+%% net_adm:names/0 of the epmd at that port.
+-spec names(inet:port_number()) -> {ok, [{string(), inet:port_number()}]} | {error, term()}.
+names(EpmdPort) ->
+    case gen_tcp:connect({127, 0, 0, 1}, EpmdPort, [binary, {active, false}], ?TIMEOUT) of
+        {ok, Socket} ->
+            ok = gen_tcp:send(Socket, <<1:16, $n>>),
+            read_names(Socket, <<>>);
+        Error ->
+            Error
+    end.
+
+read_names(Socket, Bytes) ->
+    case gen_tcp:recv(Socket, 0, ?TIMEOUT) of
+        {ok, More} ->
+            read_names(Socket, <<Bytes/binary, More/binary>>);
+        {error, _} ->
+            ok = gen_tcp:close(Socket),
+            <<_:32, Text/binary>> = Bytes,
+            Lines = string:lexemes(binary_to_list(Text), "\n"),
+            Words = [string:lexemes(Line, " ") || Line <- Lines],
+            {ok, [{Name, list_to_integer(Port)} || ["name", Name, "at", "port", Port] <- Words]}
+    end.
+
 %% Connects as a node of that name.
 -spec connect(node(), atom()) -> peer().
 connect(Node, Name) ->
     connect(Node, Name, #{}).
 
-%% Options: cookie, flags, creation.
+%% Options: cookie, flags, creation, epmd (its port).
 -spec connect(node(), atom(), map()) -> peer().
 connect(Node, Name, Options) ->
     Flags = maps:get(flags, Options, flags()),
     Creation = maps:get(creation, Options, 16#BEEF),
     Cookie = maps:get(cookie, Options, tb_lib:cookie()),
-    Socket = dial(Node),
+    Socket = dial(Node, maps:get(epmd, Options, tb_lib:epmd_port())),
     ok = gen_tcp:send(Socket, hello(Name, #{flags => Flags, creation => Creation})),
     case gen_tcp:recv(Socket, 0, ?TIMEOUT) of
         {ok, <<"sok", _/binary>>} ->

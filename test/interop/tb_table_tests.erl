@@ -15,7 +15,7 @@ shared_test_() ->
     {setup, fun setup/0, fun cleanup/1, fun({_, Daemon, Beam}) ->
         N = tb_lib:node_of(Daemon),
         B = tb_lib:node_of(Beam),
-        [{timeout, ?TIMEOUT, {Title, fun() -> clean(Case, N, B) end}} || {Title, Case} <- cases()]
+        [{timeout, ?TIMEOUT, {Title, fun() -> clean(Case, N, B) end}} || {Title, Case} <- tb_lib:chosen(cases())]
     end}.
 
 %% A daemon for each test that ends services.
@@ -23,7 +23,7 @@ shared_test_() ->
 own_test_() ->
     {setup, fun setup/0, fun cleanup/1, fun({_, _, Beam}) ->
         B = tb_lib:node_of(Beam),
-        [{timeout, ?TIMEOUT, {Title, fun() -> with_own(Case, B) end}} || {Title, Case} <- own_cases()]
+        [{timeout, ?TIMEOUT, {Title, fun() -> with_own(Case, B) end}} || {Title, Case} <- tb_lib:chosen(own_cases())]
     end}.
 
 setup() ->
