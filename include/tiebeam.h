@@ -454,7 +454,8 @@ struct tb_options {
 
 /* tb_node_new - a node that does nothing yet. *error is set where it is NULL.
  * tb_node_start - listen and register; ready(ctx, 0) once it is a member, or
- *   ready(ctx, error) where it cannot become one.
+ *   ready(ctx, error) where it cannot become one. Ignores SIGPIPE from now on,
+ *   unless that has a handler.
  * tb_node_run - run the loop until tb_node_stop() has been carried out.
  *   Returns the error of the start, or 0.
  * tb_node_stop - end all processes with shutdown, write out, close.

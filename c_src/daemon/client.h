@@ -7,7 +7,8 @@
 struct tb_client {
     /* given */
     const char *target; /* "app@host" */
-    const char *cookie, *cookie_origin;
+    const char *cookie;
+    char cookie_origin[512];
     int epmd_port;
     uint64_t timeout_ms;
     /* asks, once connected, with tb_client_done and the client as its ctx */

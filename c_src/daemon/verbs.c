@@ -61,7 +61,8 @@ ask(struct tb_cli *cli, struct tb_client *c)
         code = TB_EXIT_NO_PERMISSION;
     if (code == TB_EXIT_OK) {
         c->cookie = own ? own : cookie.text;
-        c->cookie_origin = cookie.origin;
+        snprintf(c->cookie_origin, sizeof(c->cookie_origin), "%s",
+                 cookie.origin);
         c->epmd_port = (int)tb_settings_number(s, TB_SET_EPMD_PORT);
         c->timeout_ms = (uint64_t)tb_settings_number(s, TB_SET_TIMEOUT) * 1000;
         if (tb_client_run(c) < 0)

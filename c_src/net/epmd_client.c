@@ -214,15 +214,22 @@ tell_first(struct tb_epmd_reg *reg, int status)
 }
 
 static bool
+may_pass(const struct tb_epmd_reg *reg, int why)
+{
+    const char *command = reg->config.command;
+
+    if (why == -TB_ENO_EPMD) /* unless nobody starts one, as erl has it */
+        return !command || command[0];
+    return why == -TB_EIN_USE || why == -ECONNRESET || why == -EPIPE;
+}
+
+static bool
 is_final(const struct tb_epmd_reg *reg, int why)
 {
     uint64_t waited = uv_now(reg->loop) - reg->started_ms;
 
-    if (reg->known)
-        return false;
-    return waited >= reg->config.taken_ms ||
-           (why != -TB_EIN_USE && why != -TB_ENO_EPMD && why != -ECONNRESET &&
-            why != -EPIPE);
+    return !reg->known &&
+           (waited >= reg->config.taken_ms || !may_pass(reg, why));
 }
 
 static void

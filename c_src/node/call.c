@@ -254,8 +254,7 @@ tb_calls_end(struct tb_proc *p)
 
     /* a done() may begin new calls; those end without a word */
     while (more) {
-        struct tb_pending *c =
-            TB_ENTRY(p->calls.next, struct tb_pending, link);
+        struct tb_pending *c = TB_ENTRY(p->calls.next, struct tb_pending, link);
 
         more = c != last;
         finish_with(c, -TB_ESTOPPED, "shutdown", TB_NONE);

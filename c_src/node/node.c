@@ -3,6 +3,7 @@
  * Owns: everything, see node.h. Thread: loop. */
 #include "node/node.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -317,6 +318,17 @@ register_name(struct tb_node *node)
     return uv_timer_start(unlisted, on_unlisted, 0, 0);
 }
 
+/* A peer may close while we write; where nobody cares otherwise, that must
+ * not end the program. */
+static void
+survive_sigpipe(void)
+{
+    struct sigaction now;
+
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
+}
+
 int
 tb_node_start(struct tb_node *node, void (*ready)(void *, int), void *ctx)
 {
@@ -331,6 +343,7 @@ tb_node_start(struct tb_node *node, void (*ready)(void *, int), void *ctx)
     if (rc < 0)
         return rc;
     node->state = TB_NODE_STARTING;
+    survive_sigpipe();
     start_turns(node);
     if (o->listen_min >= 0)
         rc = tb_net_listen(&node->net, o->listen_address, o->listen_min, max);

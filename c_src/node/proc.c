@@ -277,7 +277,9 @@ tb_proc_enqueue(struct tb_proc *p, enum tb_mail_kind kind, struct tb_ref ref,
         memcpy(mail->bytes, message.p, message.n);
     p->mail_bytes += message.n;
     tb_list_add(&p->mail, &mail->link);
-    make_runnable(p);
+    /* what waits for tb_proc_resume() need not be looked through till then */
+    if (!p->suspended || (kind == TB_MAIL_TERM && tb_gen_is_system(message)))
+        make_runnable(p);
 }
 
 static void

@@ -49,14 +49,30 @@ forget(struct child *c)
 }
 
 static void
+report(const char *name, struct tb_term reason)
+{
+    struct tb_wr w = { .max = 512 };
+
+    tb_print_pretty(&w, reason);
+    tb_log(TB_ERROR, "service.ended", "name=%s reason=%.*s", name, (int)w.len,
+           (const char *)w.buf);
+    tb_wr_free(&w);
+}
+
+static void
 sup_terminate(struct tb_proc *self, void *state, struct tb_term why)
 {
     struct sup *s = state;
+    struct tb_node *node = self->node;
 
-    (void)self;
-    (void)why;
     while (!tb_list_empty(&s->children))
         forget(TB_ENTRY(s->children.next, struct child, link));
+    node->sup = NULL;
+    if (node->state != TB_NODE_ENDED) { /* as a BEAM without its kernel_sup */
+        report("tiebeam_sup", why);
+        node->start_error = -TB_EEXIT;
+        tb_node_stop(node);
+    }
 }
 
 static const char *
@@ -146,17 +162,6 @@ on_restart(struct tb_proc *self, void *state, const struct tb_msg *m)
     return TB_NOREPLY;
 }
 
-static void
-report(const struct child *c, struct tb_term reason)
-{
-    struct tb_wr w = { .max = 512 };
-
-    tb_print_pretty(&w, reason);
-    tb_log(TB_ERROR, "service.ended", "name=%s reason=%.*s", id_of(c),
-           (int)w.len, (const char *)w.buf);
-    tb_wr_free(&w);
-}
-
 static int
 on_exit(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
@@ -167,7 +172,7 @@ on_exit(struct tb_proc *self, void *state, const struct tb_msg *m)
         if (!tb_pid_eq(c->pid, m->arg[0].pid))
             continue;
         if (!is_normal(reason))
-            report(c, reason);
+            report(id_of(c), reason);
         if (c->restart == TB_PERMANENT ||
             (c->restart == TB_TRANSIENT && !is_normal(reason)))
             restart(self, c);
@@ -250,10 +255,10 @@ int
 tb_start(struct tb_node *node, const struct tb_service *service,
          const void *arg, enum tb_restart restart_type, struct tb_pid *pid)
 {
-    struct sup *s = node->sup->state;
+    struct sup *s = node->sup ? node->sup->state : NULL;
     struct tb_proc *p;
     struct child *c;
-    int rc = tb_proc_new(node, service, arg, node->sup, &p);
+    int rc = s ? tb_proc_new(node, service, arg, node->sup, &p) : -TB_ESTOPPED;
 
     if (rc < 0)
         return rc;
@@ -295,5 +300,4 @@ tb_sup_stop(struct tb_node *node)
     }
     while (!tb_list_empty(&node->all))
         end_now(TB_ENTRY(node->all.prev, struct tb_proc, all));
-    node->sup = NULL;
 }

@@ -173,7 +173,7 @@ get_state(struct tb_proc *p, const struct tb_from *from)
     struct tb_msg m = { .from = *from };
     struct asked *a;
 
-    if (!peer || !peer->conn || peer->stdlib_major) {
+    if (!peer || !peer->conn || peer->stdlib_major || !p->node->sup) {
         answer_state(p, from,
                      !peer || is_new(peer->stdlib_major, peer->stdlib_minor),
                      "state");

@@ -40,7 +40,7 @@ struct discovery {
     struct tb_list waiting;       /* owned struct waiting */
     unsigned n_candidates, asked; /* asked: answers that are still to come */
     uint64_t rounds;
-    bool running;
+    bool running, timed; /* timed: the next round's timer runs */
 };
 
 static int begin_round(struct tb_proc *self, struct discovery *d);
@@ -179,8 +179,10 @@ end_round(struct tb_proc *self, struct discovery *d)
     d->running = false;
     d->rounds++;
     answer_waiting(self, d);
-    if (d->interval_ms >= 0)
+    if (d->interval_ms >= 0 && !d->timed) {
+        d->timed = true;
         tb_send_after(self, (uint64_t)d->interval_ms, "round", TB_NONE);
+    }
 }
 
 /* A node that refuses us logs an error each time: 1, 3, 7 … 63 rounds. */
@@ -337,6 +339,16 @@ on_round(struct tb_proc *self, void *state, const struct tb_msg *m)
 }
 
 static int
+on_timer(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct discovery *d = state;
+
+    (void)m;
+    d->timed = false;
+    return begin_round(self, d);
+}
+
+static int
 on_discover(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
     struct discovery *d = state;
@@ -442,7 +454,7 @@ static const struct tb_clause clauses[] = {
     { TB_CALL, "has_ran",        on_has_ran  },
     { TB_CALL, "info",           on_info     },
     { TB_CALL, "stop",           on_stop     },
-    { TB_INFO, "round",          on_round    },
+    { TB_INFO, "round",          on_timer    },
     { 0 },
 };
 /* clang-format on */

@@ -8,7 +8,7 @@
 -module(tb_lib).
 
 %% programs
--export([start/2, start/3, output/1, os_pid/1, signal/2, wait_exit/1, wait_exit/2, run/3]).
+-export([binary/0, start/2, start/3, output/1, os_pid/1, signal/2, wait_exit/1, wait_exit/2, run/3]).
 %% nodes
 -export([join/1, leave/1, daemon/1, daemon/2, node_of/1, stop/1, kill/1, beam/1, beam/2, end_beam/1]).
 %% epmd
@@ -212,6 +212,8 @@ until_ready(Program) ->
 is_running(Program) ->
     {ok, running} =:= ask(Program, peek, ?PATIENCE).
 
+%% The daemon.
+-spec binary() -> file:filename().
 binary() ->
     case os:getenv("TIEBEAM_BIN") of
         false -> filename:absname("build/release/tiebeam");
