@@ -237,6 +237,10 @@ struct tb_elems {
 TB_API bool tb_elems_open(struct tb_elems *e, struct tb_term list);
 TB_API int tb_elems_next(struct tb_elems *e, struct tb_term *out);
 
+/* tb_get_chars - append a charlist, iodata of one level, a binary or an atom as
+ * UTF-8; a NUL stands behind it, not counted. false for anything else. */
+TB_API bool tb_get_chars(struct tb_term t, struct tb_wr *w);
+
 /* tb_text_is - whether an atom's or a binary's text is that C string. */
 TB_API bool tb_text_is(struct tb_text t, const char *s);
 TB_API struct tb_text tb_atom_text(tb_atom a);

@@ -1,7 +1,7 @@
 /* client.c - a short-lived hidden node that asks one thing of another node.
  * In Erlang: erl_call. Its name is the first free one of a few, since a BEAM
  * node keeps the name of every node it has met for ever.
- * Owns: its node while it runs. Thread: its own loop. Source: PROTOCOL 8.1. */
+ * Owns: its node while it runs. Thread: its own loop. */
 #include "daemon/client.h"
 
 #include <stdio.h>
@@ -66,6 +66,9 @@ client_of(void *state)
 static int
 finish(struct tb_proc *self, struct tb_client *c, int status)
 {
+    if (c->finished) /* what the end of the node still ends */
+        return TB_NOREPLY;
+    c->finished = true;
     c->status = status;
     c->elapsed_us = now_us() - c->elapsed_us;
     tb_node_stop(tb_self_node(self));
@@ -79,7 +82,8 @@ tb_client_done(struct tb_proc *self, void *state, void *ctx, int status,
     struct tb_client *c = ctx;
 
     (void)state;
-    tb_wr_bytes(&c->result, result.p, result.n);
+    if (!c->finished)
+        tb_wr_bytes(&c->result, result.p, result.n);
     return finish(self, c, status);
 }
 

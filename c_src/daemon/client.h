@@ -16,8 +16,9 @@ struct tb_client {
     void *ctx; /* its own */
 
     /* found */
-    char name[256];      /* our own, while it ran */
-    int status;          /* 0, or why not */
+    char name[256]; /* our own, while it ran */
+    int status;     /* 0, or why not */
+    bool finished;
     bool connected;      /* status is the call's, not the connection's */
     struct tb_wr result; /* the reply, or the reason */
     struct tb_wr others; /* text: the names that epmd has instead */

@@ -1,6 +1,6 @@
 /* cookie.c - the cluster's secret, by erl's rules.
  * In Erlang: auth.erl. Owns: nothing. Thread: before the loop.
- * Source: PROTOCOL 2.7. */
+ * Source: auth.erl. */
 #include "daemon/cookie.h"
 
 #include <errno.h>

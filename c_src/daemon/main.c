@@ -1,7 +1,7 @@
 /* main.c - flags, configuration, name and cookie are checked; then the daemon
  * runs, or a verb.
  * In Erlang: what erl and init do before any code runs.
- * Owns: settings and configuration. Thread: main. Source: DESIGN 7. */
+ * Owns: settings and configuration. Thread: main. */
 #include <stdio.h>
 
 #include "daemon/cli.h"

@@ -1,7 +1,7 @@
 /* run.c - the daemon: node, services, signals. SIGTERM and SIGINT leave the
  * cluster, SIGHUP reads the configuration again.
  * In Erlang: what init and kernel do. Owns: the node, its loop, the log.
- * Borrows: settings and configuration. Thread: loop. Source: DESIGN 7. */
+ * Borrows: settings and configuration. Thread: loop. */
 #include "daemon/run.h"
 
 #include <errno.h>

@@ -4,43 +4,14 @@
 
 #include <string.h>
 
-static bool
-put_utf8(struct tb_wr *w, int64_t c)
-{
-    if (c <= 0 || c > 0x10ffff)
-        return false;
-    if (c < 0x80)
-        tb_wr_printf(w, "%c", (int)c);
-    else if (c < 0x800)
-        tb_wr_printf(w, "%c%c", (int)(0xc0 | c >> 6), (int)(0x80 | (c & 63)));
-    else if (c < 0x10000)
-        tb_wr_printf(w, "%c%c%c", (int)(0xe0 | c >> 12),
-                     (int)(0x80 | (c >> 6 & 63)), (int)(0x80 | (c & 63)));
-    else
-        tb_wr_printf(w, "%c%c%c%c", (int)(0xf0 | c >> 18),
-                     (int)(0x80 | (c >> 12 & 63)), (int)(0x80 | (c >> 6 & 63)),
-                     (int)(0x80 | (c & 63)));
-    return true;
-}
-
-/* A charlist, a binary or an atom. */
+/* A charlist, a binary or an atom; a NUL would end it elsewhere. */
 static bool
 text_of(struct tb_term t, struct tb_wr *w)
 {
-    struct tb_val h[TB_MAX_HOLES];
-    struct tb_elems e;
-    struct tb_term c;
+    size_t before = w->len;
 
-    if (tb_match("A:atom", t, h) == 1 || tb_match("B:bin", t, h) == 1) {
-        tb_wr_bytes(w, h[0].text.p, h[0].text.n);
-        return !memchr(h[0].text.p, 0, h[0].text.n);
-    }
-    if (!tb_elems_open(&e, t))
-        return false;
-    while (tb_elems_next(&e, &c))
-        if (tb_match("C:int", c, h) != 1 || !put_utf8(w, h[0].i))
-            return false;
-    return true;
+    return tb_get_chars(t, w) &&
+           (w->len == before || !memchr(w->buf + before, 0, w->len - before));
 }
 
 bool

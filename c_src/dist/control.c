@@ -1,7 +1,7 @@
 /* control.c - control messages, driven by the rows of dop.h.
  * In Erlang: erts_net_message and the encoders beside it in dist.c.
  * Owns: the compiled rows, once per thread. Thread: any.
- * Source: erl_dist_protocol; PROTOCOL 4.1, 4.2. */
+ * Source: erl_dist_protocol. */
 #include "dist/control.h"
 
 #include <string.h>

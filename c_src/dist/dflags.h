@@ -1,5 +1,5 @@
 /* dflags.h - capability flags of the handshake, one row each.
- * Source: erl_dist_protocol, "Distribution Flags"; PROTOCOL 3. */
+ * Source: erl_dist_protocol, "Distribution Flags". */
 #ifndef TB_DIST_DFLAGS_H
 #define TB_DIST_DFLAGS_H
 

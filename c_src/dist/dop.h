@@ -1,6 +1,6 @@
 /* dop.h - control messages, one row each: the protocol document's table in the
  * term notation. Source: erl_dist_protocol, "Protocol between Connected
- * Nodes"; PROTOCOL 4.2.
+ * Nodes".
  *
  * TT rows carry a sequential-trace token, which is dropped. Only pids that
  * must be of the peer or of this node are read as such; what merely passes
@@ -52,7 +52,7 @@ enum tb_dop {
     DOP_LAST = DOP_ALTACT_SIG_SEND
 };
 
-/* ALTACT_SIG_SEND flags (PROTOCOL 4.4); TOKEN adds a fifth element. */
+/* ALTACT_SIG_SEND flags; TOKEN adds a fifth element. */
 enum {
     DOP_ALTACT_SIG_FLG_PRIO = 1,
     DOP_ALTACT_SIG_FLG_TOKEN = 2,

@@ -1,6 +1,6 @@
 /* epmd.c - requests to the Erlang port mapper daemon and its replies.
  * In Erlang: erl_epmd. Owns: nothing. Borrows: all. Thread: any.
- * Source: erl_dist_protocol, "EPMD Protocol"; PROTOCOL 1. */
+ * Source: erl_dist_protocol, "EPMD Protocol". */
 #include "dist/epmd.h"
 
 #include <string.h>

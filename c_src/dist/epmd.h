@@ -1,5 +1,5 @@
 /* epmd.h - requests to the Erlang port mapper daemon and its replies, as
- * bytes. Source: erl_dist_protocol, "EPMD Protocol"; PROTOCOL 1. */
+ * bytes. Source: erl_dist_protocol, "EPMD Protocol". */
 #ifndef TB_DIST_EPMD_H
 #define TB_DIST_EPMD_H
 

@@ -2,7 +2,7 @@
  * one. In Erlang: {packet, 2} and {packet, 4} of gen_tcp.
  * Owns: the bytes of an unfinished frame. Borrows: what was lent.
  * Thread: any, one at a time.
- * Source: erl_dist_protocol, "Protocol between Connected Nodes"; PROTOCOL 2.1.
+ * Source: erl_dist_protocol, "Protocol between Connected Nodes".
  *
  * part.len is 0 once the frame in it was handed out; its memory stays until
  * nothing can refer to it any more. */

@@ -9,7 +9,7 @@
  * into locals, checks it, then writes to hs. A step names the one that
  * follows, so the last stand first.
  * Owns: out. Borrows: our_name. Thread: any, one at a time.
- * Source: erl_dist_protocol, "Distribution Handshake"; PROTOCOL 2. */
+ * Source: erl_dist_protocol, "Distribution Handshake". */
 #include "dist/handshake.h"
 
 #include <openssl/crypto.h>

@@ -1,5 +1,5 @@
 /* handshake.h - the distribution handshake, both roles, as bytes.
- * Source: erl_dist_protocol, "Distribution Handshake"; PROTOCOL 2.
+ * Source: erl_dist_protocol, "Distribution Handshake".
  *
  * The owner cuts the stream into frames (2-byte lengths over TCP, 4-byte over
  * TLS) and feeds each frame's body; what is to be sent is appended to hs->out

@@ -8,7 +8,7 @@
  * A connection is never closed from inside a call of its user: it is doomed,
  * and tb_conn_turn() closes it. So nobody loses a record under his hands.
  * Owns: its stream, buffers, lookups. Borrows: net. Thread: loop.
- * Source: PROTOCOL 2.3-2.6, 4.7. */
+ * Source: dist_util.erl, kernel(6). */
 #include "net/conn.h"
 
 #include <arpa/inet.h>

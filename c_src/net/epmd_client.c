@@ -6,7 +6,7 @@
  *                      +---- WAITING <------+      again after a pause
  *
  * Owns: its sockets and timers. Thread: loop.
- * Source: erl_dist_protocol, "EPMD Protocol"; PROTOCOL 1.1. */
+ * Source: erl_dist_protocol, "EPMD Protocol". */
 #include "net/epmd_client.h"
 
 #include <arpa/inet.h>

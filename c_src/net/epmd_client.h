@@ -1,5 +1,5 @@
 /* epmd_client.h - conversations with epmd: ask it, and be listed in it.
- * In Erlang: erl_epmd. Source: PROTOCOL 1. */
+ * In Erlang: erl_epmd. Source: erl_dist_protocol, "EPMD Protocol". */
 #ifndef TB_NET_EPMD_CLIENT_H
 #define TB_NET_EPMD_CLIENT_H
 

@@ -1,7 +1,7 @@
 /* net.c - what all connections of a node share: the listener, the sweep that
  * ticks, the flush at the end of a turn.
  * Owns: listener, resolver, connections. Thread: loop.
- * Source: PROTOCOL 4.7. */
+ * Source: kernel(6), net_ticktime. */
 #include <arpa/inet.h>
 
 #include "base/mem.h"

@@ -4,7 +4,7 @@
  * A call is a monitor and a reference: the same one, so that a reply and a
  * DOWN both find it. Every end comes as a message to the process, in order
  * with all others, and is handed to done() from there.
- * Owns: pending calls and timers. Thread: loop. Source: PROTOCOL 7.2, 8.4. */
+ * Owns: pending calls and timers. Thread: loop. Source: gen.erl, erpc.erl. */
 #include "node/call.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* gen.c - what a message is to a process: gen_server in C.
  * In Erlang: gen_server:loop/7. Owns: nothing. Thread: loop.
- * Source: PROTOCOL 7. */
+ * Source: gen.erl, gen_server.erl. */
 #include "node/gen.h"
 
 #include <string.h>

@@ -4,7 +4,7 @@
  * A record lives while it has a connection, one on its way, or something that
  * waits for one: signals, monitors, links, callers of tb_connect().
  * Owns: peers. Borrows: connections, which belong to net. Thread: loop.
- * Source: PROTOCOL 2.5, 13.1. */
+ * Source: net_kernel.erl, dist_util.erl. */
 #include "node/peer.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* route.c - control messages in, messages out.
  * In Erlang: erts_net_message, and the send operator.
- * Owns: nothing. Thread: loop. Source: PROTOCOL 4.2, 4.3, 7.1. */
+ * Owns: nothing. Thread: loop. Source: erl_dist_protocol, "Protocol between Connected Nodes". */
 #include "node/route.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
  * In Erlang: supervisor, one_for_one, max_restarts 3 in max_seconds 5. It has
  * one liberty: where OTP would give up and take the node down, it waits until
  * the intensity allows the restart, since the other services do their work.
- * Owns: the list of children. Thread: loop. Source: PROTOCOL 9.1, 9.3. */
+ * Owns: the list of children. Thread: loop. Source: supervisor.erl. */
 #include "node/sup.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* sys.c - system messages: look into a process, hold it, stop it.
  * In Erlang: sys, and gen_server's callbacks for it.
  * Owns: what debugging asked for, per process. Thread: loop.
- * Source: PROTOCOL 7.4. */
+ * Source: sys.erl. */
 #include <string.h>
 #include <time.h>
 

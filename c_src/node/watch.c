@@ -4,7 +4,7 @@
  * that is here. Both hang in the lists of what they belong to: the process,
  * and the peer with which they end.
  * Owns: monitors and links. Thread: loop.
- * Source: erl_dist_protocol, "Link Protocol"; PROTOCOL 4.3. */
+ * Source: erl_dist_protocol, "Link Protocol". */
 #include "node/watch.h"
 
 #include <assert.h>

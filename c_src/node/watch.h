@@ -1,5 +1,5 @@
 /* watch.h - links and monitors, in both directions.
- * Source: PROTOCOL 4.3. */
+ * Source: erl_dist_protocol, "Link Protocol". */
 #ifndef TB_NODE_WATCH_H
 #define TB_NODE_WATCH_H
 

@@ -35,6 +35,7 @@ struct discovery {
     char own_host[256];
     int64_t interval_ms; /* < 0: on request only */
     bool quiet, ignore;
+    enum tb_level level;          /* of changes */
     struct tb_term hosts, nodes;  /* of the configuration; n == 0: not given */
     struct tb_list candidates;    /* owned struct candidate */
     struct tb_list waiting;       /* owned struct waiting */
@@ -106,7 +107,7 @@ log_wrong_name(struct discovery *d, struct candidate *c, struct tb_term why)
 
     if (tb_match("{wrong_name, Seen:bin}", why, v) == 1)
         snprintf(seen, sizeof(seen), "%.*s", (int)v[0].text.n, v[0].text.p);
-    tb_log(TB_NOTICE, "discovery.wrong_name",
+    tb_log(d->level, "discovery.wrong_name",
            "[%s] %s calls itself %s: start with -%s tiebeam%s to join it",
            d->config->name, tb_atom_text(c->node).p, seen, other_kind(seen),
            strchr(seen, '@') ? strchr(seen, '@') : "");
@@ -119,12 +120,12 @@ log_outcome(struct discovery *d, struct candidate *c, int status,
     if (d->quiet || status == c->last)
         return;
     if (status == 0)
-        tb_log(TB_NOTICE, "discovery.connected", "[%s] %s", d->config->name,
+        tb_log(d->level, "discovery.connected", "[%s] %s", d->config->name,
                tb_atom_text(c->node).p);
     else if (status == -TB_ENAME)
         log_wrong_name(d, c, why);
     else
-        tb_log(TB_NOTICE, "discovery.not_connected", "[%s] %s: %s",
+        tb_log(d->level, "discovery.not_connected", "[%s] %s: %s",
                d->config->name, tb_atom_text(c->node).p, tb_strerror(status));
 }
 
@@ -229,19 +230,40 @@ dial_candidates(struct tb_proc *self, struct discovery *d)
         end_round(self, d);
 }
 
-/* Hosts are asked side by side; the ctx of an answer is its host's place. */
-static struct tb_text
-host_at(struct discovery *d, uintptr_t place)
+/* Hosts are asked side by side; the ctx of an answer is its host's place.
+ * Where none is given, it is this one. */
+static void
+host_at(struct discovery *d, uintptr_t place, char host[256])
+{
+    struct tb_wr w = { 0 };
+    struct tb_elems e;
+    struct tb_term item;
+
+    snprintf(host, 256, "%s", d->own_host);
+    for (tb_elems_open(&e, d->hosts); tb_elems_next(&e, &item);)
+        if (place-- == 0 && tb_get_chars(item, &w))
+            snprintf(host, 256, "%s", (const char *)w.buf);
+    tb_wr_free(&w);
+}
+
+static void
+see_named(struct tb_proc *self, struct discovery *d, const char *host,
+          struct tb_term names)
 {
     struct tb_val v[TB_MAX_HOLES];
     struct tb_elems e;
     struct tb_term item;
+    char node[512];
+    int n;
 
-    for (tb_elems_open(&e, d->hosts); tb_elems_next(&e, &item);)
-        if (place-- == 0 && (tb_match("Host:atom", item, v) == 1 ||
-                             tb_match("Host:bin", item, v) == 1))
-            return v[0].text;
-    return (struct tb_text){ d->own_host, strlen(d->own_host) };
+    for (tb_elems_open(&e, names); tb_elems_next(&e, &item);) {
+        if (tb_match("{Name:bin, _}", item, v) != 1)
+            continue;
+        n = snprintf(node, sizeof(node), "%.*s@%s", (int)v[0].text.n,
+                     v[0].text.p, host);
+        if (n > 0 && (size_t)n < sizeof(node))
+            see(self, d, (struct tb_text){ node, (size_t)n });
+    }
 }
 
 static int
@@ -249,25 +271,15 @@ on_names(struct tb_proc *self, void *state, void *ctx, int status,
          struct tb_term result)
 {
     struct discovery *d = state;
-    struct tb_text host = host_at(d, (uintptr_t)ctx);
-    struct tb_val v[TB_MAX_HOLES], name[TB_MAX_HOLES];
-    struct tb_elems e;
-    struct tb_term item;
-    char node[512];
+    struct tb_val v[TB_MAX_HOLES];
+    char host[256];
 
-    if (status == 0 && tb_match("{ok, Names:list}", result, v) == 1) {
-        for (tb_elems_open(&e, v[0].term); tb_elems_next(&e, &item);) {
-            if (tb_match("{Name:bin, _}", item, name) != 1 ||
-                name[0].text.n + host.n + 2 > sizeof(node))
-                continue;
-            snprintf(node, sizeof(node), "%.*s@%.*s", (int)name[0].text.n,
-                     name[0].text.p, (int)host.n, host.p);
-            see(self, d, (struct tb_text){ node, strlen(node) });
-        }
-    } else if (!d->quiet) {
-        tb_log(TB_INFO_LEVEL, "discovery.no_names", "[%s] epmd at %.*s: %s",
-               d->config->name, (int)host.n, host.p, tb_strerror(status));
-    }
+    host_at(d, (uintptr_t)ctx, host);
+    if (status == 0 && tb_match("{ok, Names:list}", result, v) == 1)
+        see_named(self, d, host, v[0].term);
+    else if (!d->quiet)
+        tb_log(TB_INFO_LEVEL, "discovery.no_names", "[%s] epmd at %s: %s",
+               d->config->name, host, tb_strerror(status));
     if (--d->asked == 0)
         dial_candidates(self, d);
     return TB_NOREPLY;
@@ -276,13 +288,12 @@ on_names(struct tb_proc *self, void *state, void *ctx, int status,
 static void
 ask_hosts(struct tb_proc *self, struct discovery *d, unsigned n)
 {
+    char host[256];
+
     d->asked = n;
     for (uintptr_t i = 0; i < n; i++) {
-        struct tb_text host = host_at(d, i);
-        char name[256];
-
-        snprintf(name, sizeof(name), "%.*s", (int)host.n, host.p);
-        tb_epmd_names(self, name, on_names, (void *)i);
+        host_at(d, i, host);
+        tb_epmd_names(self, host, on_names, (void *)i);
     }
 }
 
@@ -308,7 +319,7 @@ count_hosts(struct discovery *d)
     for (tb_elems_open(&e, d->hosts);
          n < MAX_HOSTS && tb_elems_next(&e, &item);)
         n++;
-    return n;
+    return n ? n : 1;
 }
 
 static int
@@ -319,7 +330,7 @@ begin_round(struct tb_proc *self, struct discovery *d)
     d->running = true;
     TB_LIST_EACH (c, &d->candidates, struct candidate, link)
         c->seen = false;
-    if (d->hosts.n && count_hosts(d) > 0) {
+    if (d->hosts.n) {
         ask_hosts(self, d, count_hosts(d));
     } else {
         if (d->nodes.n)
@@ -392,6 +403,19 @@ on_stop(struct tb_proc *self, void *state, const struct tb_msg *m)
     return tb_stop(self, "normal", TB_NONE);
 }
 
+static enum tb_level
+level_of(struct tb_text name)
+{
+    static const char *const names[] = { "emergency", "alert",   "critical",
+                                         "error",     "warning", "notice",
+                                         "info",      "debug" };
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (tb_text_is(name, names[i]))
+            return (enum tb_level)i;
+    return TB_NOTICE;
+}
+
 static void
 read_option(struct discovery *d, struct tb_term option)
 {
@@ -409,6 +433,8 @@ read_option(struct discovery *d, struct tb_term option)
         d->interval_ms = -1;
     else if (tb_match("{log, off}", option, v) == 1)
         d->quiet = true;
+    else if (tb_match("{log, Level:atom}", option, v) == 1)
+        d->level = level_of(v[0].text);
 }
 
 static int
@@ -422,6 +448,7 @@ init(struct tb_proc *self, void *state, const void *arg)
 
     d->config = config;
     d->interval_ms = DEFAULT_INTERVAL_MS;
+    d->level = TB_NOTICE;
     snprintf(d->own_host, sizeof(d->own_host), "%s", strchr(us.p, '@') + 1);
     tb_list_init(&d->candidates);
     tb_list_init(&d->waiting);

@@ -4,7 +4,7 @@
  * and since each owes at least a byte, a claimed arity can never exceed what
  * has come. Refuses what a BEAM refuses, so that what we pass on is safe.
  * Owns: nothing. Thread: any.
- * Source: erl_ext_dist; PROTOCOL 5.1, 5.2. */
+ * Source: erl_ext_dist. */
 #include "term/check.h"
 
 #include <math.h>
@@ -12,44 +12,19 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "term/chars.h"
 #include "term/etf.h"
 #include "term/number.h"
-
-/* Length of the UTF-8 sequence at p, or 0 where it is none. */
-static size_t
-utf8_length(const uint8_t *p, size_t n)
-{
-    uint32_t min[] = { 0, 0, 0x80, 0x800, 0x10000 }, c;
-    size_t len = p[0] < 0x80             ? 1
-                 : (p[0] & 0xe0) == 0xc0 ? 2
-                 : (p[0] & 0xf0) == 0xe0 ? 3
-                 : (p[0] & 0xf8) == 0xf0 ? 4
-                                         : 0;
-
-    if (len == 0 || len > n)
-        return 0;
-    if (len == 1)
-        return 1;
-    c = p[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-        c = c << 6 | (p[i] & 0x3fu);
-    }
-    return c < min[len] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0
-                                                                       : len;
-}
 
 static bool
 is_atom_text(const uint8_t *p, size_t n)
 {
+    struct tb_rd r = tb_rd_of(p, n);
     size_t chars = 0;
 
-    for (size_t i = 0, len; i < n; i += len, chars++) {
-        len = utf8_length(p + i, n - i);
-        if (len == 0)
+    for (; tb_rd_left(&r) > 0; chars++)
+        if (tb_utf8_get(&r) < 0)
             return false;
-    }
     return chars <= TB_MAX_ATOM_CHARS;
 }
 

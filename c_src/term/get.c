@@ -3,7 +3,7 @@
  * ei's decoders know no buffer length. They are safe here because check.c has
  * walked these bytes, and because ei sees leaves only.
  * Owns: nothing. Borrows: the term. Thread: any; node names are interned.
- * Source: erl_interface, ei(3); PROTOCOL 5.3. */
+ * Source: erl_interface, ei(3). */
 #include "term/get.h"
 
 #include <ei.h>

@@ -24,9 +24,4 @@ struct tb_term tb_get_next(struct tb_term t);
 /* tb_is_list - proper or not; a STRING_EXT and [] too. */
 bool tb_is_list(struct tb_term t);
 
-/* tb_get_chars - a charlist, a binary, iodata or an atom as UTF-8 text, with
- * a NUL behind it, appended to w. false, and w as it was, for anything else,
- * for what is no text, and for lists in more than TB_MAX_NESTING lists. */
-bool tb_get_chars(struct tb_term t, struct tb_wr *w);
-
 #endif

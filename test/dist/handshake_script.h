@@ -1,4 +1,4 @@
-/* handshake_script.h - the worked example of PROTOCOL 2.2 and its variants, as
+/* handshake_script.h - a worked example of the handshake and its variants, as
  * what either role is fed; and the other ways to bring a role to its end. */
 #ifndef TB_TEST_DIST_HANDSHAKE_SCRIPT_H
 #define TB_TEST_DIST_HANDSHAKE_SCRIPT_H

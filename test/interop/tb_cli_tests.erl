@@ -253,7 +253,8 @@ quoted(Atom) ->
 call_beam(_) ->
     {?OK, Out, ""} = cli(["call", text(node()), "net_kernel", "{is_auth, a}"]),
     ?assertEqual("yes\n", Out),
-    {?OK, "[]\n", ""} = cli(["call", text(node()), "kernel_safe_sup", "which_children"]).
+    Request = "{call, erlang, node, [], user}",
+    ?assertEqual({?OK, quoted(node()) ++ "\n", ""}, cli(["call", text(node()), "rex", Request])).
 
 call_failures(N) ->
     {?FAILED, "", Why} = cli(["call", text(N), "nobody", "x"]),

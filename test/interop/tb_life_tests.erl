@@ -30,6 +30,7 @@ cases() ->
         {"both dial at once, the daemon's name is the lower one", fun() -> both_dial(aa, zz) end},
         {"both dial at once, the daemon's name is the higher one", fun() -> both_dial(zz, aa) end},
         {"both send at once, unconnected", fun both_send/0},
+        {"two daemons dial each other at once", fun two_daemons/0},
         {"a name dials twice: the new connection counts", fun dials_twice/0},
         {"a handshake that stops is given up", fun stalled_handshakes/0},
         {"kill -9 of the daemon, and it is back", fun daemon_killed/0},
@@ -203,6 +204,31 @@ relay(N, Times, Term) ->
         end
      || R <- Requests
     ].
+
+two_daemons() ->
+    Rounds = tb_lib:int_env("TB_ROUNDS", 150),
+    with_daemon(aa, fun(First, A) ->
+        with_daemon(zz, fun(Second, Z) ->
+            Fds = fun() -> {tb_lib:fds(First), tb_lib:fds(Second)} end,
+            pong = net_adm:ping(A),
+            pong = net_adm:ping(Z),
+            {FirstBase, SecondBase} = Base = Fds(),
+            [
+                begin
+                    [From, To] = lists:nth(I rem 2 + 1, [[A, Z], [Z, A]]),
+                    One = gen_server:send_request({tiebeam, From}, {connect, To}),
+                    Other = gen_server:send_request({tiebeam, To}, {connect, From}),
+                    ?assertEqual({reply, ok}, gen_server:receive_response(One, 10000)),
+                    ?assertEqual({reply, ok}, gen_server:receive_response(Other, 10000)),
+                    tb_lib:until_equal({FirstBase + 1, SecondBase + 1}, Fds),
+                    ?assert(tiebeam_sees(A, Z) andalso tiebeam_sees(Z, A)),
+                    true = tb_lib:call(To, {disconnect, From}),
+                    tb_lib:until_equal(Base, Fds)
+                end
+             || I <- lists:seq(1, Rounds)
+            ]
+        end)
+    end).
 
 %% A peer whose old connection died unseen dials again.
 dials_twice() ->

@@ -94,6 +94,7 @@ cases() ->
         {"functions of tiebeam", fun tiebeam_functions/2},
         {"sys:get_state, get_status", fun sys_states/2},
         {"sys:suspend: a call waits for resume", fun sys_suspend/2},
+        {"sys:suspend: 100,000 messages wait", fun sys_suspend_long/2},
         {"sys:statistics", fun sys_statistics/2},
         {"sys:log", fun sys_log/2},
         {"sys: what is not known, replace_state, change_code", fun sys_others/2},
@@ -850,6 +851,17 @@ sys_suspend(N, _) ->
     ?assertEqual(ok, sys:resume(To)),
     ?assertEqual(y, gen_server:call(To, {echo, y})),
     drop_late().
+
+%% What waits is not looked through for each message that comes.
+sys_suspend_long(N, _) ->
+    To = {tiebeam, N},
+    ok = sys:suspend(To),
+    [gen_server:cast(To, I) || I <- lists:seq(1, 100000)],
+    Last = gen_server:send_request(To, {echo, last}),
+    {status, _, _, [_, suspended | _]} = sys:get_status(To, 20000),
+    ok = sys:resume(To),
+    ?assertEqual({reply, last}, wait(Last)),
+    ?assertEqual(x, tb_lib:call(N, {echo, x})).
 
 %% Before aliases (OTP 24) a late reply does come.
 drop_late() ->

@@ -1,0 +1,75 @@
+/* tb_test.c - what the unit tests share.
+ * Owns: every buffer it gave out, until tb_test_free(). */
+#include "tb_test.h"
+
+#include <string.h>
+
+#include "base/wr.h"
+
+struct kept {
+    struct kept *next;
+    struct tb_wr w;
+};
+
+static struct kept *kept_all;
+
+static struct tb_wr *
+keep(void)
+{
+    struct kept *k = tb_new(struct kept);
+
+    k->next = kept_all;
+    kept_all = k;
+    return &k->w;
+}
+
+void
+tb_test_free(void)
+{
+    while (kept_all) {
+        struct kept *k = kept_all;
+
+        kept_all = k->next;
+        tb_wr_free(&k->w);
+        tb_free(k);
+    }
+}
+
+struct tb_term
+tb_test_term(const char *text)
+{
+    struct tb_text_error error = { 0 };
+    struct tb_wr *w = keep();
+
+    if (tb_parse(w, text, strlen(text), &error) < 0)
+        fail_msg("\"%s\" is no term: column %u: %s", text, error.column,
+                 error.what);
+    return tb_wr_term(w);
+}
+
+const char *
+tb_test_text(struct tb_term t)
+{
+    struct tb_wr *w = keep();
+
+    if (t.n == 0)
+        return "(nothing)";
+    tb_print(w, t);
+    tb_wr_u8(w, 0);
+    if (w->bad)
+        fail_msg("the term cannot be printed");
+    return (const char *)w->buf;
+}
+
+void
+tb_test_assert_term(struct tb_term t, const char *text, const char *file,
+                    int line)
+{
+    const char *got = tb_test_text(t);
+    const char *want = tb_test_text(tb_test_term(text));
+
+    if (strcmp(got, want) == 0)
+        return;
+    print_error("got      %s\nexpected %s\n", got, want);
+    _fail(file, line);
+}

@@ -1,0 +1,39 @@
+/* tb_test.h - what the unit tests share: terms from text, failing memory. */
+#ifndef TB_TEST_H
+#define TB_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "tiebeam.h"
+
+/* tb_test_term - the term that the text is; it lives until tb_test_free().
+ * tb_test_text - a term printed; the same. A text that does not parse fails the
+ * test. */
+struct tb_term tb_test_term(const char *text);
+const char *tb_test_text(struct tb_term t);
+void tb_test_free(void);
+
+/* assert_term - the term prints as the one that the text is. */
+#define assert_term(term, text)                                                \
+    tb_test_assert_term((term), (text), __FILE__, __LINE__)
+void tb_test_assert_term(struct tb_term t, const char *text, const char *file,
+                         int line);
+
+/* TB_FAIL_EACH_ALLOC - run the body n times, the first time with its first
+ * allocation and all that follow failing, then from its second on, and so
+ * forth. */
+#define TB_FAIL_EACH_ALLOC(n, ...)                                             \
+    do {                                                                       \
+        for (unsigned long tb_nth_ = 1; tb_nth_ <= (n); tb_nth_++) {           \
+            tb_mem_fail_after(tb_nth_);                                        \
+            __VA_ARGS__;                                                       \
+            tb_mem_fail_after(0);                                              \
+        }                                                                      \
+    } while (0)
+
+#endif
