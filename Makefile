@@ -52,12 +52,15 @@ LIB_SRC := \
     c_src/dist/frame.c \
     c_src/dist/handshake.c \
     c_src/net/conn.c \
+    c_src/net/dial.c \
     c_src/net/epmd_client.c \
     c_src/net/net.c \
     c_src/net/resolve.c \
     c_src/net/tcp.c \
     c_src/node/call.c \
     c_src/node/gen.c \
+    c_src/node/info.c \
+    c_src/node/link.c \
     c_src/node/names.c \
     c_src/node/node.c \
     c_src/node/peer.c \
@@ -95,9 +98,13 @@ DAEMON_SRC := \
     c_src/daemon/words.c
 
 UNIT_TESTS := \
+    test/base/test_log.c \
+    test/base/test_map.c \
+    test/base/test_wr.c \
     test/term/test_phash2.c \
     test/term/test_print.c \
     test/term/test_text.c \
+    test/dist/test_control.c \
     test/dist/test_epmd.c \
     test/dist/test_frame.c \
     test/dist/test_handshake.c \

@@ -11,14 +11,11 @@
  * Source: dist_util.erl, kernel(6). */
 #include "net/conn.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/mem.h"
 #include "net/epmd_client.h"
-
-static const struct tb_stream_cb stream_cb;
 
 static void settle(struct tb_conn *c);
 static void on_setup_timeout(uv_timer_t *t);
@@ -59,8 +56,8 @@ tb_conn_leave(struct tb_conn *c)
 }
 
 /* The one place that writes the state. */
-static void
-conn_to(struct tb_conn *c, enum tb_conn_state state)
+void
+tb_conn_to(struct tb_conn *c, enum tb_conn_state state)
 {
     bool was_pending = !c->initiator && c->state == TB_CONN_HANDSHAKE;
 
@@ -83,8 +80,8 @@ restart_setup_timer(struct tb_conn *c)
     uv_timer_start(&c->timer, on_setup_timeout, c->net->setup_ms, 0);
 }
 
-static struct tb_conn *
-conn_new(struct tb_net *net, bool initiator, enum tb_conn_state state)
+struct tb_conn *
+tb_conn_new(struct tb_net *net, bool initiator, enum tb_conn_state state)
 {
     struct tb_conn *c = tb_try_alloc(sizeof(*c));
 
@@ -153,108 +150,11 @@ conn_close(struct tb_conn *c)
     tb_frames_fini(&c->frames);
     tb_lookup_cancel(c->lookup);
     tb_epmd_cancel(c->query);
-    conn_to(c, TB_CONN_CLOSED);
+    tb_conn_to(c, TB_CONN_CLOSED);
     c->net->cb->down(c->net->ctx, c, c->why);
     uv_close((uv_handle_t *)&c->timer, on_timer_closed);
     if (c->stream)
         c->stream->transport->close(c->stream);
-}
-
-/* ----------------------------------------------------------- dialling -- */
-
-static void try_address(struct tb_conn *c);
-
-/* Another address of the host may serve; the last one's error counts. */
-static void
-try_next_address(struct tb_conn *c, int why)
-{
-    if (++c->address < c->addresses.n)
-        try_address(c);
-    else
-        tb_conn_fail(c, why);
-}
-
-static void
-on_port(void *ctx, int status, const uint8_t *reply, size_t n)
-{
-    struct tb_conn *c = ctx;
-    struct tb_epmd_node node = { 0 };
-    struct sockaddr_in *to = &c->addresses.at[c->address];
-    int rc = status;
-
-    c->query = NULL;
-    if (rc == 0)
-        rc = tb_epmd_get_port2(reply, n, true, &node);
-    if (rc < 0) {
-        try_next_address(c, rc);
-        return;
-    }
-    to->sin_port = htons(node.port);
-    conn_to(c, TB_CONN_CONNECT);
-    rc = c->net->transport->connect(c->net, (struct sockaddr *)to, &stream_cb,
-                                    c, &c->stream);
-    if (rc < 0)
-        try_next_address(c, rc);
-    else
-        c->open_handles++;
-}
-
-static struct tb_text
-alive_part(const struct tb_conn *c)
-{
-    const char *at = memchr(c->hs.name, '@', c->hs.name_len);
-
-    return (struct tb_text){ c->hs.name, (size_t)(at - c->hs.name) };
-}
-
-static void
-try_address(struct tb_conn *c)
-{
-    struct sockaddr_in to = c->addresses.at[c->address];
-    struct tb_wr request = { 0 };
-
-    conn_to(c, TB_CONN_LOOKUP);
-    to.sin_port = htons(c->net->epmd_port);
-    tb_epmd_put_port_please2(&request, alive_part(c));
-    c->query = tb_epmd_ask(c->net->loop, &to, &request, on_port, c);
-    tb_wr_free(&request);
-    if (!c->query)
-        tb_conn_fail(c, -TB_ELIMIT);
-}
-
-static void
-on_addresses(void *ctx, int status, const struct tb_addresses *found)
-{
-    struct tb_conn *c = ctx;
-
-    c->lookup = NULL;
-    if (status < 0) {
-        tb_conn_fail(c, status);
-        return;
-    }
-    c->addresses = *found;
-    c->address = 0;
-    try_address(c);
-}
-
-struct tb_conn *
-tb_conn_dial(struct tb_net *net, struct tb_text name, void *owner)
-{
-    const char *at = name.n < sizeof(((struct tb_conn *)0)->hs.name)
-                         ? memchr(name.p, '@', name.n)
-                         : NULL;
-    struct tb_conn *c = at ? conn_new(net, true, TB_CONN_RESOLVE) : NULL;
-
-    if (!c)
-        return NULL;
-    c->owner = owner;
-    memcpy(c->hs.name, name.p, name.n);
-    c->hs.name_len = (uint8_t)name.n;
-    c->lookup = tb_resolve(net->resolver, c->hs.name + (at - name.p) + 1,
-                           on_addresses, c);
-    if (!c->lookup)
-        tb_conn_fail(c, -TB_ELIMIT);
-    return c;
 }
 
 /* ---------------------------------------------------------- handshake -- */
@@ -288,10 +188,10 @@ on_opened(void *owner, int status)
     if (status < 0) {
         c->stream->transport->close(c->stream);
         c->stream = NULL;
-        try_next_address(c, status);
+        tb_dial_next(c, status);
         return;
     }
-    conn_to(c, TB_CONN_HANDSHAKE);
+    tb_conn_to(c, TB_CONN_HANDSHAKE);
     restart_setup_timer(c);
     load_cookie(c);
     tb_hs_start(&c->hs);
@@ -302,7 +202,7 @@ on_opened(void *owner, int status)
 static void
 go_up(struct tb_conn *c)
 {
-    conn_to(c, TB_CONN_UP);
+    tb_conn_to(c, TB_CONN_UP);
     uv_timer_stop(&c->timer);
     explicit_bzero(&c->hs.cookie, sizeof(c->hs.cookie));
     c->flags = tb_hs_effective_flags(&c->hs);
@@ -534,7 +434,7 @@ tb_conn_sweep(struct tb_conn *c, uint64_t now, uint64_t late)
         tb_conn_fail(c, c->throttled ? -TB_EQUEUE_FULL : -TB_ETICK);
 }
 
-static const struct tb_stream_cb stream_cb = {
+const struct tb_stream_cb tb_conn_stream_cb = {
     .opened = on_opened,
     .read = on_read,
     .ended = on_ended,
@@ -545,12 +445,13 @@ static const struct tb_stream_cb stream_cb = {
 void
 tb_conn_accept(struct tb_net *net, uv_stream_t *listener)
 {
-    struct tb_conn *c = conn_new(net, false, TB_CONN_HANDSHAKE);
+    struct tb_conn *c = tb_conn_new(net, false, TB_CONN_HANDSHAKE);
 
     if (!c)
         return;
     net->n_pending++;
-    if (net->transport->accept(net, listener, &stream_cb, c, &c->stream) < 0) {
+    if (net->transport->accept(net, listener, &tb_conn_stream_cb, c,
+                               &c->stream) < 0) {
         tb_conn_fail(c, -TB_ECLOSED);
         return;
     }

@@ -74,4 +74,13 @@ void tb_conn_fail(struct tb_conn *c, int why);
  * abrupt end could make its kernel throw away what it has not read yet. */
 void tb_conn_leave(struct tb_conn *c);
 
+/* Between conn.c and dial.c. tb_conn_to is the only writer of the state.
+ * tb_dial_next - another address of the host may serve; else the connection
+ * fails with that reason. */
+extern const struct tb_stream_cb tb_conn_stream_cb;
+struct tb_conn *tb_conn_new(struct tb_net *net, bool initiator,
+                            enum tb_conn_state state);
+void tb_conn_to(struct tb_conn *c, enum tb_conn_state state);
+void tb_dial_next(struct tb_conn *c, int why);
+
 #endif

@@ -1,5 +1,6 @@
 /* names.c - what an epmd lists. In Erlang: net_adm:names/1.
- * Owns: its questions. Thread: loop. Source: erl_dist_protocol, "EPMD Protocol". */
+ * Owns: its questions. Thread: loop. Source: erl_dist_protocol, "EPMD
+ * Protocol". */
 #include <arpa/inet.h>
 #include <string.h>
 

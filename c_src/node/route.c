@@ -1,6 +1,7 @@
 /* route.c - control messages in, messages out.
  * In Erlang: erts_net_message, and the send operator.
- * Owns: nothing. Thread: loop. Source: erl_dist_protocol, "Protocol between Connected Nodes". */
+ * Owns: nothing. Thread: loop. Source: erl_dist_protocol, "Protocol between
+ * Connected Nodes". */
 #include "node/route.h"
 
 #include <string.h>

@@ -5,7 +5,8 @@
  * table has the function (TB_FUN), waits for the answer, and ends; its exit
  * reason is what its caller sees. So links, monitors and exit signals work on
  * it as on any process.
- * Owns: nothing. Thread: loop. Source: erpc.erl; erl_dist_protocol, SPAWN_REQUEST. */
+ * Owns: nothing. Thread: loop. Source: erpc.erl; erl_dist_protocol,
+ * SPAWN_REQUEST. */
 #include "node/rpc.h"
 
 #include <string.h>

@@ -242,6 +242,8 @@ parse_atom(struct parser *ps)
     struct tb_pattern_op *op = emit(ps, OP_ATOM);
     struct tb_text text = word(ps);
 
+    if (text.n > UINT16_MAX)
+        ps->error = -TB_EPATTERN;
     op->text = text.p;
     op->n = (uint16_t)text.n;
 }

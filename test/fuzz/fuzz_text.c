@@ -1,7 +1,6 @@
 /* fuzz_text.c - a configuration file, or any other text that is a term. What
  * parses is printed and parsed again, which must change nothing. */
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/wr.h"
@@ -11,20 +10,34 @@
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
 static void
-again(const struct tb_wr *parsed)
+again(struct tb_term t)
 {
     struct tb_wr text = { .max = 1 << 22 }, twice = { 0 };
-    struct tb_text_error error = { 0 };
-    struct tb_term t;
+    struct tb_text_error error;
 
-    assert(tb_check_whole(parsed->buf, parsed->len, &t) == 0);
     if (tb_print(&text, t) == 0) {
         assert(tb_parse(&twice, (const char *)text.buf, text.len, &error) == 0);
-        assert(twice.len == parsed->len);
-        assert(memcmp(twice.buf, parsed->buf, twice.len) == 0);
+        assert(twice.len == t.n && memcmp(twice.buf, t.p, t.n) == 0);
     }
     tb_wr_free(&text);
     tb_wr_free(&twice);
+}
+
+/* Every line tells of a term that begins where it says. */
+static void
+check_lines(struct tb_term all, const struct tb_wr *lines)
+{
+    size_t last = 0;
+    struct tb_line line;
+    struct tb_term t;
+
+    for (size_t i = 0; i < lines->len; i += sizeof(line)) {
+        memcpy(&line, lines->buf + i, sizeof(line));
+        assert(line.at >= last && line.at < all.n && line.line > 0);
+        last = line.at;
+        t = (struct tb_term){ all.p + last, tb_skip(all.p + last) };
+        assert(tb_check_whole(t.p, t.n, &t) == 0 && last + t.n <= all.n);
+    }
 }
 
 int
@@ -32,14 +45,23 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
     struct tb_wr one = { 0 }, all = { 0 }, lines = { 0 };
     struct tb_text_error error = { 0 };
+    struct tb_elems e;
+    struct tb_term t, item;
 
     tb_atoms_ref();
-    if (tb_parse(&one, (const char *)p, n, &error) == 0)
-        again(&one);
-    if (tb_consult(&all, (const char *)p, n, &lines, &error) == 0)
-        again(&all);
-    else
+    if (tb_parse(&one, (const char *)p, n, &error) == 0) {
+        assert(tb_check_whole(one.buf, one.len, &t) == 0);
+        again(t);
+    }
+    if (tb_consult(&all, (const char *)p, n, &lines, &error) == 0) {
+        assert(tb_check_whole(all.buf, all.len, &t) == 0);
+        check_lines(t, &lines);
+        assert(tb_elems_open(&e, t));
+        while (tb_elems_next(&e, &item))
+            again(item);
+    } else {
         assert(memchr(error.what, 0, sizeof(error.what)));
+    }
     tb_wr_free(&one);
     tb_wr_free(&all);
     tb_wr_free(&lines);

@@ -852,16 +852,33 @@ sys_suspend(N, _) ->
     ?assertEqual(y, gen_server:call(To, {echo, y})),
     drop_late().
 
-%% What waits is not looked through for each message that comes.
+%% What waits is not looked through for each message that comes: with much of
+%% it waiting, one more costs what it costs with none.
 sys_suspend_long(N, _) ->
     To = {tiebeam, N},
     ok = sys:suspend(To),
+    Few = time_casts(N, To),
     [gen_server:cast(To, I) || I <- lists:seq(1, 100000)],
+    yes = gen_server:call({net_kernel, N}, {is_auth, node()}, 20000),
+    Many = time_casts(N, To),
+    ?assertEqual(true, Many < 5 * Few + 500 orelse {Few, Many}),
     Last = gen_server:send_request(To, {echo, last}),
     {status, _, _, [_, suspended | _]} = sys:get_status(To, 20000),
     ok = sys:resume(To),
     ?assertEqual({reply, last}, wait(Last)),
     ?assertEqual(x, tb_lib:call(N, {echo, x})).
+
+%% Each cast in a turn of its own.
+time_casts(N, To) ->
+    Start = erlang:monotonic_time(millisecond),
+    [
+        begin
+            gen_server:cast(To, I),
+            yes = gen_server:call({net_kernel, N}, {is_auth, node()})
+        end
+     || I <- lists:seq(1, 2000)
+    ],
+    erlang:monotonic_time(millisecond) - Start.
 
 %% Before aliases (OTP 24) a late reply does come.
 drop_late() ->
