@@ -108,6 +108,7 @@ UNIT_TESTS := \
     test/dist/test_epmd.c \
     test/dist/test_frame.c \
     test/dist/test_handshake.c \
+    test/node/test_proc.c \
     test/daemon/test_options.c
 
 LIB        := $(BUILD)/libtiebeam.a
@@ -202,6 +203,10 @@ $(PROBE): $(PROBE).o $(LIB)
 
 DAEMON_PARTS := $(filter-out %/main.o,$(DAEMON_OBJ))
 $(BUILD)/test/daemon/%: $(BUILD)/test/daemon/%.o $(DAEMON_PARTS) $(TEST_OBJ) $(LIB)
+	@echo "  LD   $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+$(BUILD)/test/node/%: $(BUILD)/test/node/%.o $(DAEMON_PARTS) $(TEST_OBJ) $(LIB)
 	@echo "  LD   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 

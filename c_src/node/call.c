@@ -48,6 +48,7 @@ timer_new(struct tb_node *node, uint64_t ms, uv_timer_cb fire, void *data)
     uv_timer_t *t = tb_new(uv_timer_t);
 
     uv_timer_init(node->net.loop, t);
+    uv_update_time(node->net.loop); /* a long handler makes no timer short */
     t->data = data;
     uv_timer_start(t, fire, ms, 0);
     return t;

@@ -139,6 +139,7 @@ run(Executable, Args, Env) ->
     {Status, Out} = run_loop(Port, <<>>, undefined, false),
     {ok, Err} = file:read_file(File),
     ok = file:delete(File),
+    no_reports(Status, Err),
     {Status, unicode:characters_to_list(Out), unicode:characters_to_list(Err)}.
 
 run_loop(_, Out, Status, true) when Status =/= undefined ->
@@ -183,24 +184,29 @@ daemon(Name) ->
     daemon(Name, #{}).
 
 %% Starts a daemon that has no discovery, unless there is a configuration.
-%%   cookie, config (a term), args, env; ready => false: do not wait until it
-%%   is a member.
+%%   cookie, config (a term), args, env; host: with a long name;
+%%   ready => false: do not wait until it is a member.
 -spec daemon(atom(), map()) -> program().
 daemon(Name, Options) ->
     Default = [{tiebeam, [{discovery, []}]}],
     File = tmp(atom_to_list(Name) ++ ".config"),
     ok = file:write_file(File, io_lib:format("~tp.~n", [maps:get(config, Options, Default)])),
     Args =
-        ["-sname", atom_to_list(Name), "-setcookie", maps:get(cookie, Options, cookie())] ++
-            ["-config", File | maps:get(args, Options, [])],
-    Program = (start(binary(), Args, maps:get(env, Options, [])))#{
-        node := list_to_atom(atom_to_list(Name) ++ "@" ++ host())
-    },
+        name_flags(Name, Options) ++
+            ["-setcookie", maps:get(cookie, Options, cookie()), "-config", File] ++
+            maps:get(args, Options, []),
+    Program = (start(binary(), Args, maps:get(env, Options, [])))#{node := full_name(Name, Options)},
     case maps:get(ready, Options, true) of
         true -> until_ready(Program);
         false -> ok
     end,
     Program.
+
+name_flags(Name, #{host := Host}) -> ["-name", atom_to_list(Name) ++ "@" ++ Host];
+name_flags(Name, _) -> ["-sname", atom_to_list(Name)].
+
+full_name(Name, Options) ->
+    list_to_atom(atom_to_list(Name) ++ "@" ++ maps:get(host, Options, host())).
 
 until_ready(Program) ->
     Check = fun() ->
@@ -232,36 +238,38 @@ stop(Daemon) ->
     {ok, Status} = ask(Daemon, status, ?PATIENCE),
     Output = output(Daemon),
     _ = wait_exit(Daemon),
-    Reports = ["Sanitizer", "runtime error:", "Assertion"],
-    Found = [R || R <- Reports, binary:match(Output, list_to_binary(R)) =/= nomatch],
-    case {Status, Found} of
-        {0, []} -> ok;
+    Status =:= 0 orelse error({daemon_ended_badly, Status, Output}),
+    no_reports(Status, Output).
+
+no_reports(Status, Output) ->
+    Reports = [<<"Sanitizer">>, <<"runtime error:">>, <<"Assertion">>],
+    case binary:match(Output, Reports) of
+        nomatch -> ok;
         _ -> error({daemon_ended_badly, Status, Output})
     end.
 
 -spec kill(program()) -> ok.
 kill(Program) ->
     signal(Program, "KILL"),
+    Output = output(Program),
     137 = wait_exit(Program),
-    ok.
+    no_reports(137, Output).
 
 -spec beam(atom()) -> program().
 beam(Name) ->
     beam(Name, #{}).
 
-%% A second BEAM of this release: args, cookie, env.
+%% A second BEAM of this release: args, cookie, env, host (with a long name).
 -spec beam(atom(), map()) -> program().
 beam(Name, Options) ->
     Cookie = maps:get(cookie, Options, cookie()),
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
     Args =
-        ["-sname", atom_to_list(Name), "-setcookie", Cookie, "-noinput", "-noshell"] ++
-            ["-start_epmd", "false", "-pa", filename:dirname(code:which(?MODULE))] ++
+        name_flags(Name, Options) ++
+            ["-setcookie", Cookie, "-noinput", "-noshell", "-start_epmd", "false", "-pa", filename:dirname(code:which(?MODULE))] ++
             ["-kernel", "prevent_overlapping_partitions", "false"] ++
             ["-eval", "io:put_chars(\"ready\\n\")" | maps:get(args, Options, [])],
-    Program = (start(Erl, Args, maps:get(env, Options, [])))#{
-        node := list_to_atom(atom_to_list(Name) ++ "@" ++ host())
-    },
+    Program = (start(Erl, Args, maps:get(env, Options, [])))#{node := full_name(Name, Options)},
     until(fun() ->
         binary:match(output(Program), <<"ready\n">>) =/= nomatch orelse not is_running(Program)
     end),

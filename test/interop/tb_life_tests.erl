@@ -45,6 +45,8 @@ cases() ->
         {"no epmd, and none to be started", fun epmd_missing/0},
         {"restarts at once are never refused", fun restarts/0},
         {"two daemons of one name", fun name_in_use/0},
+        {"long names", fun long_names/0},
+        {"without epmd", fun without_epmd/0},
         {"a wrong cookie", fun wrong_cookies/0},
         {"a cookie for one peer", fun peer_cookie/0},
         {"SIGTERM leaves in good order", fun sigterm/0},
@@ -582,6 +584,43 @@ name_in_use() ->
         {ok, Names} = net_adm:names(),
         ?assert(lists:keymember("tb", 1, Names))
     end).
+
+%% ------------------------------------------------------------- long names
+
+%% This VM has a short name, so another BEAM asks, and prints the answer.
+long_names() ->
+    with_daemon(tb, #{host => "127.0.0.1"}, fun(_, N) ->
+        ?assertEqual(pang, net_adm:ping(N)),
+        asks(#{host => "127.0.0.1"}, N)
+    end).
+
+%% Each node listens on one port of an address of its own, as is the rule where
+%% there is no epmd.
+without_epmd() ->
+    Port = integer_to_list(tb_lib:free_port()),
+    Flags = ["-start_epmd", "false", "-erl_epmd_port", Port],
+    %% no epmd listens there either
+    Env = [{"ERL_EPMD_PORT", integer_to_list(tb_lib:free_port())}],
+    Options = fun(Host, Address) ->
+        Interface = ["-kernel", "inet_dist_use_interface", Address],
+        #{host => Host, env => Env, args => Flags ++ Interface}
+    end,
+    with_daemon(tb, Options("127.0.0.2", "{127,0,0,2}"), fun(_, N) ->
+        asks(Options("127.0.0.1", "{127,0,0,1}"), N)
+    end).
+
+asks(Options, N) ->
+    Code = io_lib:format(
+        "io:format(\"~~p ~~p~~n\", [net_adm:ping(~p), gen_server:call({tiebeam, ~p}, {echo, x})])",
+        [N, N]
+    ),
+    Args = maps:get(args, Options, []) ++ ["-eval", lists:flatten(Code)],
+    Beam = tb_lib:beam(asking, Options#{args => Args}),
+    try
+        _ = wait_output(Beam, <<"pong x\n">>)
+    after
+        tb_lib:end_beam(Beam)
+    end.
 
 %% ----------------------------------------------------------------- cookies
 
