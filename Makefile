@@ -151,12 +151,19 @@ live: $(BUILD)/test/term/live_terms ## terms compared with a live erl
 
 corpus: $(FUZZERS:%=$(BUILD)/corpus/%) ## the fuzzers' corpora as unit tests
 	@for f in $(FUZZERS); do \
-	    $(BUILD)/corpus/$$f test/fuzz/corpus/$$f || exit 1; done
+	    $(BUILD)/corpus/$$f test/fuzz/corpus/$$f || echo "FAILED $$f"; done | \
+	    awk '/passed,/ { p += $$1; next } /^FAILED/ { n++ } { print } \
+	         END { printf "%d passed, %d failed\n", p, n; exit n > 0 }'
 
 sanitize: ## unit tests and suites with ASan and UBSan
 	@$(MAKE) --no-print-directory MODE=asan unit corpus interop
 
+long: $(BIN) ## the life and race suites at their full length
+	@TB_RESTARTS=1000 TB_CYCLES=1000 TB_RACES=200000 \
+	    $(MAKE) --no-print-directory interop SUITES="tb_life_tests tb_race_tests"
+
 fuzz: ## each fuzzer for T seconds (default 60)
+	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
 	@sh test/fuzz/run.sh $(or $(T),60) $(FUZZERS)
 
 check: lint test sanitize ## what CI runs
@@ -218,6 +225,6 @@ $(BUILD)/corpus/%: $(BUILD)/test/fuzz/run_corpus.o $(BUILD)/test/fuzz/fuzz_%.o $
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-.PHONY: all run test unit interop live corpus sanitize fuzz check lint format clean help
+.PHONY: all run test unit interop live corpus sanitize long fuzz check lint format clean help
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -389,8 +389,8 @@ match_tuple(struct matcher *ma, uint32_t n, struct tb_term t)
 static bool
 match_tail(struct matcher *ma, const struct tb_elems *e)
 {
-    bool any = ma->op->kind == OP_ANY ||
-               (ma->op->kind == OP_HOLE && ma->shape_only);
+    bool any =
+        ma->op->kind == OP_ANY || (ma->op->kind == OP_HOLE && ma->shape_only);
 
     if (e->left == 0)
         return match_term(ma, e->rest);

@@ -137,8 +137,11 @@ read_hex(struct tb_scan *s, uint32_t *c)
     size_t n = 0;
 
     s->p += braces;
-    for (; tb_scan_digit(tb_scan_peek(s)) < 16 && (braces || n < 2); n++)
-        v = v > 0x10ffff ? v : v * 16 + tb_scan_digit(*s->p++);
+    for (; tb_scan_digit(tb_scan_peek(s)) < 16 && (braces || n < 2); n++) {
+        unsigned digit = tb_scan_digit(*s->p++);
+
+        v = v > 0x10ffff ? v : v * 16 + digit;
+    }
     if (n == 0 || (braces ? tb_scan_peek(s) != '}' : n != 2))
         return tb_scan_fail(s, at, "expected two hexadecimal digits or {...}");
     if (v > 0x10ffff || (v >= 0xd800 && v < 0xe000))

@@ -7,8 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-enum { CUT_BELOW = 300 }; /* bytes */
+enum {
+    CUT_BELOW = 300, /* bytes */
+    PATIENCE = 20    /* seconds for a file: a hang ends the program */
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -50,6 +54,7 @@ run_file(const char *path)
         return false;
     n = (size_t)st.st_size;
     p = read_file(path, n);
+    alarm(PATIENCE);
     for (size_t cut = n < CUT_BELOW ? 0 : n; cut < n; cut++)
         feed(p, cut);
     feed(p, n);

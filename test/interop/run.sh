@@ -56,8 +56,13 @@ trap finish EXIT
 trap 'exit 1' INT TERM
 
 # A port for an epmd of our own, which the suite starts and ends.
+port=$((20000 + $$ * 8 % 10000))
 own_port() {
-    ERL_EPMD_PORT=$((20000 + ($$ + $1) % 10000))
+    port=$((port + 1))
+    while epmd -port "$port" -names >/dev/null 2>&1; do
+        port=$((port + 1))
+    done
+    ERL_EPMD_PORT=$port
     export ERL_EPMD_PORT
 }
 
@@ -92,10 +97,8 @@ run_elixir() {
 }
 
 [ $# -gt 0 ] || set -- $all
-n=0
 for suite in "$@"; do
-    n=$((n + 1))
-    own_port $n
+    own_port
     if [ -f "$here/$suite.exs" ]; then
         run_elixir "$suite"
     elif [ -f "$here/$suite.erl" ]; then
