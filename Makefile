@@ -36,6 +36,7 @@ LIB_SRC := \
     c_src/base/map.c \
     c_src/base/mem.c \
     c_src/base/wr.c \
+    c_src/term/build.c \
     c_src/term/check.c \
     c_src/term/get.c \
     c_src/term/ident.c \

@@ -1,5 +1,5 @@
-/* pattern.c - the term notation: one parser, and matching and building over
- * what it gives. In Erlang: patterns in clause heads, and term constructors.
+/* pattern.c - the term notation: its parser, and matching; build.c builds.
+ * In Erlang: patterns in clause heads.
  *
  * A pattern is compiled to operations in prefix order; each container is
  * followed by those of its children. Recursion follows the pattern, which is
@@ -7,7 +7,6 @@
  * Owns: nothing; a compiled pattern borrows its source. Thread: any. */
 #include "term/pattern.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -16,20 +15,6 @@
 #include "term/etf.h"
 #include "term/get.h"
 #include "term/ident.h"
-#include "term/put.h"
-
-enum op_kind {
-    OP_ANY,
-    OP_HOLE,
-    OP_ATOM,
-    OP_INT,
-    OP_STR,
-    OP_BIN,
-    OP_TUPLE,
-    OP_LIST,
-    OP_CONS, /* n elements, then the tail */
-    OP_MAP   /* n pairs: key, value */
-};
 
 /* ------------------------------------------------------------- parse -- */
 
@@ -70,7 +55,7 @@ expect(struct parser *ps, const char *token)
 }
 
 static struct tb_pattern_op *
-emit(struct parser *ps, enum op_kind kind)
+emit(struct parser *ps, enum tb_pattern_kind kind)
 {
     static struct tb_pattern_op nowhere;
     struct tb_pattern_op *op = &nowhere;
@@ -113,7 +98,7 @@ is_utf8(const char *p, size_t n)
 }
 
 static void
-parse_quoted(struct parser *ps, enum op_kind kind, char quote)
+parse_quoted(struct parser *ps, enum tb_pattern_kind kind, char quote)
 {
     struct tb_pattern_op *op = emit(ps, kind);
     const char *start = ++ps->s, *end = strchr(start, quote);
@@ -131,7 +116,7 @@ parse_quoted(struct parser *ps, enum op_kind kind, char quote)
 static void
 parse_int(struct parser *ps)
 {
-    struct tb_pattern_op *op = emit(ps, OP_INT);
+    struct tb_pattern_op *op = emit(ps, TB_OP_INT);
     bool minus = *ps->s == '-';
     int64_t v = 0;
 
@@ -175,14 +160,14 @@ parse_hole(struct parser *ps)
     int type = TB_T_TERM;
 
     if (tb_text_is(name, "_")) {
-        emit(ps, OP_ANY);
+        emit(ps, TB_OP_ANY);
         return;
     }
     if (*ps->s == ':') {
         ps->s++;
         type = hole_type(word(ps));
     }
-    op = emit(ps, OP_HOLE);
+    op = emit(ps, TB_OP_HOLE);
     op->type = (uint8_t)type;
     if (type < 0 || ++ps->out->holes > TB_MAX_HOLES)
         ps->error = -TB_EPATTERN;
@@ -198,8 +183,8 @@ parse_elements(struct parser *ps, struct tb_pattern_op *op, const char *close)
         parse_term(ps);
         op->n++;
     } while (!ps->error && accept(ps, ","));
-    if (op->kind == OP_LIST && !ps->error && accept(ps, "|")) {
-        op->kind = OP_CONS;
+    if (op->kind == TB_OP_LIST && !ps->error && accept(ps, "|")) {
+        op->kind = TB_OP_CONS;
         parse_term(ps);
     }
     expect(ps, close);
@@ -208,7 +193,7 @@ parse_elements(struct parser *ps, struct tb_pattern_op *op, const char *close)
 static void
 parse_map(struct parser *ps)
 {
-    struct tb_pattern_op *op = emit(ps, OP_MAP);
+    struct tb_pattern_op *op = emit(ps, TB_OP_MAP);
 
     if (accept(ps, "}"))
         return;
@@ -227,9 +212,9 @@ static void
 parse_binary(struct parser *ps)
 {
     if (peek(ps) == '"') {
-        parse_quoted(ps, OP_BIN, '"');
+        parse_quoted(ps, TB_OP_BIN, '"');
     } else {
-        struct tb_pattern_op *op = emit(ps, OP_BIN);
+        struct tb_pattern_op *op = emit(ps, TB_OP_BIN);
 
         op->text = ps->s;
     }
@@ -239,7 +224,7 @@ parse_binary(struct parser *ps)
 static void
 parse_atom(struct parser *ps)
 {
-    struct tb_pattern_op *op = emit(ps, OP_ATOM);
+    struct tb_pattern_op *op = emit(ps, TB_OP_ATOM);
     struct tb_text text = word(ps);
 
     if (text.n > UINT16_MAX)
@@ -260,17 +245,17 @@ parse_term(struct parser *ps)
     else if (c >= 'a' && c <= 'z')
         parse_atom(ps);
     else if (c == '\'')
-        parse_quoted(ps, OP_ATOM, '\'');
+        parse_quoted(ps, TB_OP_ATOM, '\'');
     else if (c == '"')
-        parse_quoted(ps, OP_STR, '"');
+        parse_quoted(ps, TB_OP_STR, '"');
     else if (accept(ps, "<<"))
         parse_binary(ps);
     else if (accept(ps, "#{"))
         parse_map(ps);
     else if (accept(ps, "{"))
-        parse_elements(ps, emit(ps, OP_TUPLE), "}");
+        parse_elements(ps, emit(ps, TB_OP_TUPLE), "}");
     else if (accept(ps, "["))
-        parse_elements(ps, emit(ps, OP_LIST), "]");
+        parse_elements(ps, emit(ps, TB_OP_LIST), "]");
     else
         parse_int(ps);
     ps->depth--;
@@ -389,8 +374,8 @@ match_tuple(struct matcher *ma, uint32_t n, struct tb_term t)
 static bool
 match_tail(struct matcher *ma, const struct tb_elems *e)
 {
-    bool any =
-        ma->op->kind == OP_ANY || (ma->op->kind == OP_HOLE && ma->shape_only);
+    bool any = ma->op->kind == TB_OP_ANY ||
+               (ma->op->kind == TB_OP_HOLE && ma->shape_only);
 
     if (e->left == 0)
         return match_term(ma, e->rest);
@@ -418,12 +403,13 @@ static void
 pass_over(struct matcher *ma)
 {
     const struct tb_pattern_op *op = ma->op++;
-    unsigned children = op->kind == OP_TUPLE || op->kind == OP_LIST ? op->n
-                        : op->kind == OP_CONS                       ? op->n + 1u
-                        : op->kind == OP_MAP                        ? 2u * op->n
-                                                                    : 0;
+    unsigned children = op->kind == TB_OP_TUPLE || op->kind == TB_OP_LIST
+                            ? op->n
+                        : op->kind == TB_OP_CONS ? op->n + 1u
+                        : op->kind == TB_OP_MAP  ? 2u * op->n
+                                                 : 0;
 
-    ma->out += op->kind == OP_HOLE;
+    ma->out += op->kind == TB_OP_HOLE;
     while (children-- > 0)
         pass_over(ma);
 }
@@ -490,29 +476,29 @@ match_term(struct matcher *ma, struct tb_term t)
     struct tb_text text, want = { op->text, op->n };
     int64_t i;
 
-    switch ((enum op_kind)op->kind) {
-    case OP_ANY:
+    switch ((enum tb_pattern_kind)op->kind) {
+    case TB_OP_ANY:
         return true;
-    case OP_HOLE:
+    case TB_OP_HOLE:
         if (ma->shape_only) {
             ma->out++;
             return true;
         }
         return fill(ma->out++, (enum tb_type)op->type, t);
-    case OP_ATOM:
+    case TB_OP_ATOM:
         return tb_get_atom(t, &text) && tb_text_eq(text, want);
-    case OP_INT:
+    case TB_OP_INT:
         return tb_get_int(t, &i) && i == op->i;
-    case OP_STR:
+    case TB_OP_STR:
         return match_chars(want, t);
-    case OP_BIN:
+    case TB_OP_BIN:
         return tb_get_bin(t, &text) && tb_text_eq(text, want);
-    case OP_TUPLE:
+    case TB_OP_TUPLE:
         return match_tuple(ma, op->n, t);
-    case OP_LIST:
-    case OP_CONS:
-        return match_list(ma, op->n, op->kind == OP_CONS, t);
-    case OP_MAP:
+    case TB_OP_LIST:
+    case TB_OP_CONS:
+        return match_list(ma, op->n, op->kind == TB_OP_CONS, t);
+    case TB_OP_MAP:
         return match_map(ma, op->n, t);
     }
     return false;
@@ -535,188 +521,4 @@ tb_match(const char *pattern, struct tb_term term,
     int rc = tb_pattern_parse(&p, pattern);
 
     return rc < 0 ? rc : tb_pattern_match(&p, term, false, out);
-}
-
-/* ------------------------------------------------------------- build -- */
-
-struct builder {
-    const struct tb_pattern_op *op;
-    const struct tb_val *arg;
-    struct tb_wr *w;
-};
-
-static void build_term(struct builder *b);
-
-static void
-build_children(struct builder *b, unsigned n)
-{
-    while (n-- > 0)
-        build_term(b);
-}
-
-static void
-build_list(struct builder *b, const struct tb_pattern_op *op)
-{
-    if (op->kind == OP_LIST && op->n == 0) {
-        tb_put_nil(b->w);
-        return;
-    }
-    tb_put_list(b->w, op->n);
-    build_children(b, op->n);
-    if (op->kind == OP_CONS)
-        build_term(b);
-    else
-        tb_put_nil(b->w);
-}
-
-static void
-build_term(struct builder *b)
-{
-    const struct tb_pattern_op *op = b->op++;
-    struct tb_text text = { op->text, op->n };
-
-    switch ((enum op_kind)op->kind) {
-    case OP_ANY:
-        assert(!"a template has no _");
-        break;
-    case OP_HOLE:
-        /* an untyped hole takes any value; a typed one is a promise */
-        assert(op->type == TB_T_TERM || op->type == b->arg->type);
-        tb_put_val(b->w, b->arg++);
-        break;
-    case OP_ATOM:
-        tb_put_atom(b->w, text);
-        break;
-    case OP_INT:
-        tb_put_int(b->w, op->i);
-        break;
-    case OP_STR:
-        tb_put_chars(b->w, text);
-        break;
-    case OP_BIN:
-        tb_put_bin(b->w, text.p, text.n);
-        break;
-    case OP_TUPLE:
-        tb_put_tuple(b->w, op->n);
-        build_children(b, op->n);
-        break;
-    case OP_LIST:
-    case OP_CONS:
-        build_list(b, op);
-        break;
-    case OP_MAP:
-        tb_put_map(b->w, op->n);
-        build_children(b, 2u * op->n);
-        break;
-    }
-}
-
-int
-tb_pattern_build(const struct tb_pattern *p, struct tb_wr *w,
-                 struct tb_args args)
-{
-    struct builder b = { p->op, args.v, w };
-
-    assert(args.n == p->holes);
-    build_term(&b);
-    return tb_wr_status(w);
-}
-
-int
-tb_build(struct tb_wr *w, const char *pattern, struct tb_args args)
-{
-    struct tb_pattern p;
-    int rc = tb_pattern_parse(&p, pattern);
-
-    if (rc < 0) {
-        w->bad = true;
-        return rc;
-    }
-    return tb_pattern_build(&p, w, args);
-}
-
-int
-tb_build_list(struct tb_wr *w, size_t n, const struct tb_wr *elements)
-{
-    if (n > 0) {
-        tb_put_list(w, (uint32_t)n);
-        tb_wr_bytes(w, elements->buf, elements->len);
-    }
-    tb_put_nil(w);
-    w->bad |= elements->bad;
-    return tb_wr_status(w);
-}
-
-struct tb_term
-tb_wr_term(const struct tb_wr *w)
-{
-    return (struct tb_term){ w->buf, w->len };
-}
-
-/* ------------------------------------------------------------ values -- */
-
-struct tb_val
-tb_v_int(int64_t i)
-{
-    return (struct tb_val){ .type = TB_T_INT, .i = i };
-}
-
-struct tb_val
-tb_v_float(double f)
-{
-    return (struct tb_val){ .type = TB_T_FLOAT, .f = f };
-}
-
-struct tb_val
-tb_v_bool(bool b)
-{
-    return tb_v_atom(b ? "true" : "false");
-}
-
-struct tb_val
-tb_v_atom(const char *text)
-{
-    return tb_v_atom_n(tb_text_of(text));
-}
-
-struct tb_val
-tb_v_atom_n(struct tb_text text)
-{
-    return (struct tb_val){ .type = TB_T_ATOM, .text = text };
-}
-
-struct tb_val
-tb_v_node(tb_atom node)
-{
-    return tb_v_atom_n(tb_atom_text(node));
-}
-
-struct tb_val
-tb_v_str(const char *text)
-{
-    return (struct tb_val){ .type = TB_T_STR, .text = tb_text_of(text) };
-}
-
-struct tb_val
-tb_v_bin(const void *p, size_t n)
-{
-    return (struct tb_val){ .type = TB_T_BIN, .text = { p, n } };
-}
-
-struct tb_val
-tb_v_pid(struct tb_pid pid)
-{
-    return (struct tb_val){ .type = TB_T_PID, .pid = pid };
-}
-
-struct tb_val
-tb_v_ref(struct tb_ref ref)
-{
-    return (struct tb_val){ .type = TB_T_REF, .ref = ref };
-}
-
-struct tb_val
-tb_v_term(struct tb_term term)
-{
-    return (struct tb_val){ .type = TB_T_TERM, .term = term };
 }

@@ -5,8 +5,23 @@
 #include "base/limits.h"
 #include "tiebeam.h"
 
+/* What pattern.c compiles to, and build.c builds from, in prefix order: each
+ * container is followed by its children. */
+enum tb_pattern_kind {
+    TB_OP_ANY,
+    TB_OP_HOLE,
+    TB_OP_ATOM,
+    TB_OP_INT,
+    TB_OP_STR,
+    TB_OP_BIN,
+    TB_OP_TUPLE,
+    TB_OP_LIST,
+    TB_OP_CONS, /* n elements, then the tail */
+    TB_OP_MAP   /* n pairs: key, value */
+};
+
 struct tb_pattern_op {
-    uint8_t kind; /* enum op_kind of pattern.c */
+    uint8_t kind; /* enum tb_pattern_kind */
     uint8_t type; /* enum tb_type of a hole */
     uint16_t n;   /* children, or the length of the text */
     union {
