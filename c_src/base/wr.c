@@ -105,14 +105,18 @@ tb_wr_u64(struct tb_wr *w, uint64_t v)
 void
 tb_wr_printf(struct tb_wr *w, const char *fmt, ...)
 {
-    char *room;
+    char text[256], *room;
     va_list ap;
     int n;
 
     va_start(ap, fmt);
-    n = vsnprintf(NULL, 0, fmt, ap);
+    n = vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    room = n > 0 ? (char *)tb_wr_room(w, (size_t)n + 1) : NULL;
+    if (n < (int)sizeof(text)) {
+        tb_wr_bytes(w, text, n > 0 ? (size_t)n : 0);
+        return;
+    }
+    room = (char *)tb_wr_room(w, (size_t)n + 1); /* and the NUL */
     if (!room)
         return;
     va_start(ap, fmt);

@@ -49,7 +49,7 @@ enum tb_dop {
 #define X(name, value, pattern, payload) DOP_##name = (value),
     TB_DOPS(X)
 #undef X
-    DOP_LAST = DOP_ALTACT_SIG_SEND
+        DOP_LAST = DOP_ALTACT_SIG_SEND
 };
 
 /* ALTACT_SIG_SEND flags; TOKEN adds a fifth element. */

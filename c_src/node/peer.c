@@ -225,13 +225,43 @@ connect_failed(struct tb_peer *p, int why, const char *seen_name)
     tb_peer_release(p);
 }
 
+/* Whether a handshake that the other side began is on its way. A dial of ours
+ * would make it give up that one, and we take it: both would be lost. */
+static bool
+is_calling(const struct tb_peer *p)
+{
+    struct tb_net *net = &p->node->net;
+    struct tb_text name = tb_atom_text(p->name);
+
+    if (net->n_pending == 0)
+        return false;
+    TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
+        if (!c->initiator && c->state == TB_CONN_HANDSHAKE && !c->doomed &&
+            c->hs.name_len == name.n && memcmp(c->hs.name, name.p, name.n) == 0)
+            return true;
+    return false;
+}
+
+static void wait_for_theirs(struct tb_peer *p);
+
+static void
+dial_now(struct tb_peer *p)
+{
+    p->dial = tb_conn_dial(&p->node->net, tb_atom_text(p->name), p);
+    if (!p->dial)
+        wait_for_theirs(p); /* no memory: fails when patience is over */
+}
+
 static void
 on_patience_over(uv_timer_t *t)
 {
     struct tb_peer *p = t->data;
 
     stop_patience(p);
-    connect_failed(p, -TB_ENOK, "");
+    if (is_calling(p)) /* and does not go on: a stranger, for all we know */
+        dial_now(p);
+    else
+        connect_failed(p, -TB_ENOK, "");
 }
 
 /* Their connection goes first; ours ends here. */
@@ -251,9 +281,10 @@ tb_peer_dial(struct tb_peer *p)
 {
     if (p->conn || p->dial || p->patience || p->node->state == TB_NODE_ENDED)
         return;
-    p->dial = tb_conn_dial(&p->node->net, tb_atom_text(p->name), p);
-    if (!p->dial)
-        wait_for_theirs(p); /* no memory: fails when patience is over */
+    if (is_calling(p))
+        wait_for_theirs(p);
+    else
+        dial_now(p);
 }
 
 static void
@@ -418,15 +449,29 @@ refused(struct tb_conn *c, int why)
            (int)c->hs.name_len, c->hs.name, tb_error_atom(why));
 }
 
+/* What waited for that handshake need not wait any longer. */
+static void
+call_back(struct tb_node *node, const struct tb_conn *c)
+{
+    tb_atom name = tb_atom_find((struct tb_text){ c->hs.name, c->hs.name_len });
+    struct tb_peer *p = name ? tb_peer_find(node, name) : NULL;
+
+    if (!p || !p->patience || is_calling(p))
+        return;
+    stop_patience(p);
+    tb_peer_dial(p);
+}
+
 static void
 on_down(void *ctx, struct tb_conn *c, int why)
 {
     struct tb_peer *p = c->owner;
 
-    (void)ctx;
-    if (!p) {
-        if (!c->initiator)
-            refused(c, why);
+    if (!p && !c->initiator) {
+        refused(c, why);
+        call_back(ctx, c);
+    } else if (!p) {
+        return; /* a dial that was given up */
     } else if (c == p->conn) {
         lose_connection(p, why);
         tb_peer_release(p);

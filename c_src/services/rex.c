@@ -104,8 +104,8 @@ on_node(struct tb_proc *self, void *state, const struct tb_msg *m)
                     TB_ARGS(tb_v_node(tb_node_name(tb_self_node(self)))));
 }
 
-static int
-reply_nodes(struct tb_proc *self, const struct tb_msg *m, const char *which)
+int
+tb_reply_nodes(struct tb_proc *self, const struct tb_msg *m, const char *which)
 {
     struct tb_wr w = { 0 };
     int rc = tb_put_nodes(tb_self_node(self), which, &w);
@@ -122,7 +122,7 @@ static int
 on_nodes(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
     (void)state;
-    return reply_nodes(self, m, "visible");
+    return tb_reply_nodes(self, m, "visible");
 }
 
 static int
@@ -134,7 +134,7 @@ on_nodes_of(struct tb_proc *self, void *state, const struct tb_msg *m)
     (void)state;
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (tb_text_is(m->arg[0].text, kinds[i]))
-            return reply_nodes(self, m, kinds[i]);
+            return tb_reply_nodes(self, m, kinds[i]);
     return tb_raise(self, m, "badarg", TB_NONE);
 }
 

@@ -22,4 +22,9 @@ int tb_on_connect_node(struct tb_proc *self, void *state,
 int tb_on_disconnect_node(struct tb_proc *self, void *state,
                           const struct tb_msg *m);
 
+/* tb_reply_nodes - erlang:nodes(Which) as the answer; badarg where it is no
+ * such kind. */
+int tb_reply_nodes(struct tb_proc *self, const struct tb_msg *m,
+                   const char *which);
+
 #endif

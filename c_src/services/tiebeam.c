@@ -16,38 +16,26 @@ on_info(struct tb_proc *self, void *state, const struct tb_msg *m)
     return rc;
 }
 
-static int
-reply_nodes(struct tb_proc *self, const struct tb_msg *m, const char *which)
-{
-    struct tb_wr w = { 0 };
-    int rc = tb_put_nodes(tb_self_node(self), which, &w);
-
-    if (rc == 0)
-        rc = tb_reply(self, m, "Nodes", TB_ARGS(tb_v_term(tb_wr_term(&w))));
-    tb_wr_free(&w);
-    return rc;
-}
-
 /* Unlike erlang:nodes/0 all of them: to a hidden node every peer is hidden. */
 static int
 on_nodes(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
     (void)state;
-    return reply_nodes(self, m, "connected");
+    return tb_reply_nodes(self, m, "connected");
 }
 
 static int
 on_visible(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
     (void)state;
-    return reply_nodes(self, m, "visible");
+    return tb_reply_nodes(self, m, "visible");
 }
 
 static int
 on_hidden(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
     (void)state;
-    return reply_nodes(self, m, "hidden");
+    return tb_reply_nodes(self, m, "hidden");
 }
 
 static int

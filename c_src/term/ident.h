@@ -11,8 +11,9 @@ void tb_atoms_ref(void);
 void tb_atoms_unref(void);
 
 /* tb_atom_of - the value of a name of 1..TB_MAX_NODE_BYTES bytes without a
- * NUL, or 0: it is none, the table is full or there is no memory. foreign names (seen in messages, not
- * in a handshake) fill only a part of the table. tb_atom_find - 0 if new. */
+ * NUL, or 0: it is none, the table is full or there is no memory. foreign names
+ * (seen in messages, not in a handshake) fill only a part of the table.
+ * tb_atom_find - 0 if new. */
 tb_atom tb_atom_of(struct tb_text name, bool foreign);
 tb_atom tb_atom_find(struct tb_text name);
 size_t tb_atoms_count(void);

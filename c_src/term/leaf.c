@@ -320,7 +320,7 @@ static int
 parse_fun(struct tb_scan *s, struct tb_wr *w)
 {
     static const char form[] = "Module:Function/Arity after fun";
-    uint32_t arity;
+    uint32_t arity = 0;
     int rc;
 
     tb_wr_u8(w, ETF_EXPORT);

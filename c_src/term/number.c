@@ -182,7 +182,7 @@ nearest(double f, int n, char digits[MAX_DIGITS + 1])
     digits[0] = text[0];
     memcpy(digits + 1, e - (n - 1), (size_t)n - 1);
     digits[n] = '\0';
-    return atoi(e + 1) + 1;
+    return (int)strtol(e + 1, NULL, 10) + 1;
 }
 
 /* The shortest digits that read back as f. Where DBL_DIG digits do not, fewer

@@ -6,7 +6,8 @@
  * whose hash is not known, counts as a tuple of its parts.
  * In Erlang: erlang:phash2/1,2; make_hash2() of the emulator.
  * Owns: the stack while it runs. Borrows: the term. Thread: any.
- * Source: make_hash2() in utils.c; B. Jenkins, "Hash Functions", Dr. Dobb's, 1997. */
+ * Source: make_hash2() in utils.c; B. Jenkins, "Hash Functions", Dr. Dobb's,
+ * 1997. */
 #include "tiebeam.h"
 
 #include <string.h>

@@ -48,10 +48,10 @@ on_done(struct tb_proc *self, void *state, void *ctx, int status,
         struct tb_term result)
 {
     struct tb_from *from = ctx;
-    int rc = tb_reply_to(self, from, "{Status, Result}",
-                         TB_ARGS(tb_v_atom(status < 0 ? tb_error_atom(status)
-                                                      : "ok"),
-                                 tb_v_term(result)));
+    int rc = tb_reply_to(
+        self, from, "{Status, Result}",
+        TB_ARGS(tb_v_atom(status < 0 ? tb_error_atom(status) : "ok"),
+                tb_v_term(result)));
 
     (void)state;
     tb_from_free(from);
@@ -118,9 +118,8 @@ static int
 on_monitor_name(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
     char name[256];
-    struct tb_ref ref =
-        tb_monitor_name(self, c_string(m->arg[0].text, name),
-                        tb_intern(m->arg[1].text));
+    struct tb_ref ref = tb_monitor_name(self, c_string(m->arg[0].text, name),
+                                        tb_intern(m->arg[1].text));
 
     (void)state;
     return tb_reply(self, m, "Ref", TB_ARGS(tb_v_ref(ref)));

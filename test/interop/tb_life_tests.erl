@@ -32,6 +32,7 @@ cases() ->
         {"both send at once, unconnected", fun both_send/0},
         {"two daemons dial each other at once", fun two_daemons/0},
         {"a name dials twice: the new connection counts", fun dials_twice/0},
+        {"no dial while the other side's is on its way", fun dialled_meanwhile/0},
         {"a handshake that stops is given up", fun stalled_handshakes/0},
         {"kill -9 of the daemon, and it is back", fun daemon_killed/0},
         {"kill -9 of the BEAM, and it is back", fun beam_killed/0},
@@ -252,6 +253,38 @@ dials_twice() ->
         tb_raw:close(New),
         tb_lib:until_equal(Base, fun() -> tb_lib:tables(N) end),
         tb_lib:until_equal(Fds, fun() -> tb_lib:fds(Daemon) end)
+    end).
+
+%% That peer is in no epmd, so that a dial to it would fail at once.
+dialled_meanwhile() ->
+    Options = #{args => ["-kernel", "net_setuptime", "1"]},
+    with_daemon(tb, Options, fun(_, N) ->
+        pong = net_adm:ping(N),
+        Name = raw_name(1),
+        Connect = fun() -> gen_server:send_request({tiebeam, N}, {connect, Name}) end,
+        %% it goes on: that is the connection
+        Opened = tb_raw:open(N, Name, #{}),
+        First = Connect(),
+        timeout = gen_server:wait_response(First, 100),
+        Raw = tb_raw:prove(Opened),
+        ?assertEqual({reply, ok}, gen_server:receive_response(First, 5000)),
+        ?assertEqual(x, tb_raw:call(Raw, tiebeam, {echo, x})),
+        tb_raw:close(Raw),
+        tb_lib:until(fun() -> not tiebeam_sees(N, Name) end),
+        %% it ends, or stops half way: then it is dialled
+        [
+            begin
+                Half = tb_raw:open(N, Name, #{}),
+                Request = Connect(),
+                timeout = gen_server:wait_response(Request, 50),
+                End(Half),
+                ?assertEqual(
+                    {reply, {error, not_in_epmd}}, gen_server:receive_response(Request, 5000)
+                ),
+                tb_raw:close(Half)
+            end
+         || End <- [fun tb_raw:close/1, fun tb_raw:reset/1, fun(_) -> ok end]
+        ]
     end).
 
 stalled_handshakes() ->

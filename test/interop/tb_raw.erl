@@ -4,7 +4,7 @@
 %% Nothing here is newer than OTP 23.
 -module(tb_raw).
 
--export([connect/2, connect/3, dial/1, names/1, hello/2, send/2, send/3, send_bytes/2, recv/1, recv/2]).
+-export([connect/2, connect/3, open/3, prove/1, dial/1, names/1, hello/2, send/2, send/3, send_bytes/2, recv/1, recv/2]).
 -export([close/1, reset/1, call/3, pid/2, pid/3, ref/2, flags/0]).
 
 -export_type([peer/0]).
@@ -13,7 +13,9 @@
     socket := gen_tcp:socket(),
     name := atom(),
     creation := pos_integer(),
-    flags := non_neg_integer()
+    flags := non_neg_integer(),
+    cookie := string(),
+    challenge := non_neg_integer()
 }.
 
 -define(PASS_THROUGH, 112).
@@ -71,9 +73,14 @@ connect(Node, Name) ->
 %% Options: cookie, flags, creation, epmd (its port).
 -spec connect(node(), atom(), map()) -> peer().
 connect(Node, Name, Options) ->
+    prove(open(Node, Name, Options)).
+
+%% The first half of a handshake: the other side knows our name, and has sent
+%% its challenge.
+-spec open(node(), atom(), map()) -> peer().
+open(Node, Name, Options) ->
     Flags = maps:get(flags, Options, flags()),
     Creation = maps:get(creation, Options, 16#BEEF),
-    Cookie = maps:get(cookie, Options, tb_lib:cookie()),
     Socket = dial(Node, maps:get(epmd, Options, tb_lib:epmd_port())),
     ok = gen_tcp:send(Socket, hello(Name, #{flags => Flags, creation => Creation})),
     case gen_tcp:recv(Socket, 0, ?TIMEOUT) of
@@ -82,12 +89,24 @@ connect(Node, Name, Options) ->
         {ok, <<"salive">>} ->
             ok = gen_tcp:send(Socket, <<"strue">>)
     end,
-    {ok, <<"N", _:64, Theirs:32, _/binary>>} = gen_tcp:recv(Socket, 0, ?TIMEOUT),
+    {ok, <<"N", _:64, Challenge:32, _/binary>>} = gen_tcp:recv(Socket, 0, ?TIMEOUT),
+    #{
+        socket => Socket,
+        name => Name,
+        creation => Creation,
+        flags => Flags,
+        cookie => maps:get(cookie, Options, tb_lib:cookie()),
+        challenge => Challenge
+    }.
+
+%% The second half: both prove that they know the cookie.
+-spec prove(peer()) -> peer().
+prove(#{socket := Socket, cookie := Cookie, challenge := Theirs} = Peer) ->
     ok = gen_tcp:send(Socket, <<"r", 4711:32, (digest(Cookie, Theirs))/binary>>),
     Ack = digest(Cookie, 4711),
     {ok, <<"a", Ack:16/binary>>} = gen_tcp:recv(Socket, 0, ?TIMEOUT),
     ok = inet:setopts(Socket, [{packet, 4}]),
-    #{socket => Socket, name => Name, creation => Creation, flags => Flags}.
+    Peer.
 
 %% The first message of a handshake.
 -spec hello(atom(), map()) -> binary().
