@@ -99,9 +99,15 @@ DAEMON_SRC := \
     c_src/daemon/words.c
 
 UNIT_TESTS := \
+    test/base/test_list.c \
     test/base/test_log.c \
     test/base/test_map.c \
     test/base/test_wr.c \
+    test/term/test_build.c \
+    test/term/test_check.c \
+    test/term/test_get_put.c \
+    test/term/test_ident.c \
+    test/term/test_pattern.c \
     test/term/test_phash2.c \
     test/term/test_print.c \
     test/term/test_text.c \

@@ -237,7 +237,7 @@ struct tb_elems {
 TB_API bool tb_elems_open(struct tb_elems *e, struct tb_term list);
 TB_API int tb_elems_next(struct tb_elems *e, struct tb_term *out);
 
-/* tb_get_chars - append a charlist, iodata of one level, a binary or an atom as
+/* tb_get_chars - append a charlist, iodata, a binary or an atom as
  * UTF-8; a NUL stands behind it, not counted. false for anything else. */
 TB_API bool tb_get_chars(struct tb_term t, struct tb_wr *w);
 

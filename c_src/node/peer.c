@@ -236,7 +236,7 @@ is_calling(const struct tb_peer *p)
     if (net->n_pending == 0)
         return false;
     TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
-        if (!c->initiator && c->state == TB_CONN_HANDSHAKE && !c->doomed &&
+        if (!c->initiator && c->state == TB_CONN_HANDSHAKE &&
             c->hs.name_len == name.n && memcmp(c->hs.name, name.p, name.n) == 0)
             return true;
     return false;

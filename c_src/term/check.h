@@ -9,7 +9,7 @@
 /* tb_check - walk one term (without a version byte) and step r behind it.
  * Returns 0 and the term, -TB_EBADTERM, or -TB_EUNKNOWN_TAG (its length cannot
  * be known). Needs no memory and no stack, whatever the depth.
- * Source: erl_ext_dist; erl_ext_dist. */
+ * Source: erl_ext_dist. */
 int tb_check(struct tb_rd *r, struct tb_term *out);
 
 /* tb_check_whole - as tb_check, of exactly these bytes. */

@@ -156,7 +156,7 @@ test_log_does_not_count_what_no_one_hears(void **state)
 static void
 test_log_survives_more_events_than_it_tells_apart(void **state)
 {
-    static char events[2 * TB_LOG_IDS][16];
+    static char events[2 * TB_LOG_IDS][24];
     struct sink s = { 0 };
 
     (void)state;

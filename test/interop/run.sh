@@ -37,15 +37,15 @@ cp "$TIEBEAM_BIN" "$TB_TMP/tiebeam"
 TIEBEAM_BIN=$TB_TMP/tiebeam
 passed=0 failed=0
 
-# Ends what a crashed suite left: only processes that this run started, which
-# have its directory in their environment.
+# Ends what a crashed suite left, and an epmd that a daemon started: only what
+# has this run's directory in its environment.
 end_leftovers() {
-    [ -f "$TB_TMP/pids" ] || return
-    while read -r pid; do
-        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null |
-            grep -qx "TB_TMP=$TB_TMP" && kill -KILL "$pid"
-    done <"$TB_TMP/pids" 2>/dev/null
-    rm -f "$TB_TMP/pids"
+    for dir in /proc/[0-9]*; do
+        read -r command 2>/dev/null <"$dir/comm" || continue
+        case $command in epmd | tiebeam | beam.smp) ;; *) continue ;; esac
+        tr '\0' '\n' 2>/dev/null <"$dir/environ" |
+            grep -qx "TB_TMP=$TB_TMP" && kill -KILL "${dir#/proc/}"
+    done
 }
 
 finish() {

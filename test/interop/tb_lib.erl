@@ -3,8 +3,8 @@
 %%
 %% A program is a port owned by a process of its own, which keeps the output
 %% and the exit status. Each program is ended by the test that started it, by
-%% its process id; pids are also noted in $TB_TMP/pids, so that run.sh can end
-%% what a crashed suite leaves. Nothing here is newer than OTP 23.
+%% its process id; run.sh ends what a crashed suite leaves. Nothing here is
+%% newer than OTP 23.
 -module(tb_lib).
 
 %% programs
@@ -54,7 +54,6 @@ own(Parent, Executable, Args, Env) ->
             {os_pid, P} -> P;
             undefined -> exit(gone_at_once)
         end,
-    file:write_file(tmp("pids"), [integer_to_list(OsPid), "\n"], [append]),
     Parent ! {self(), OsPid},
     own_loop(Port, <<>>, running, []).
 

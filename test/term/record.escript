@@ -5,7 +5,8 @@
 %%     escript test/term/record.escript
 %%
 %% writes test/data/otpNN/terms.bin: for each term a length u32 and what
-%% term_to_binary/1 gives, its version byte included. Pids, ports and
+%% term_to_binary/2 gives, its version byte included, with the atoms in UTF-8
+%% that connected nodes agree upon. Pids, ports and
 %% references of other nodes come in by binary_to_term/1 and go out as the node
 %% writes them. The random terms are the same each time.
 -mode(compile).
@@ -14,13 +15,16 @@ main([]) ->
     rand:seed(exsss, {1, 2, 3}),
     Terms = numbers() ++ texts() ++ containers() ++ identifiers() ++ funs() ++
         messages() ++ [random_term(N rem 5) || N <- lists:seq(1, 150)],
-    Bytes = [[<<(byte_size(B)):32>>, B] || B <- [term_to_binary(T) || T <- Terms]],
+    Bytes = [[<<(byte_size(B)):32>>, B] || B <- [encode(T) || T <- Terms]],
     Release = erlang:system_info(otp_release),
     File = filename:join(["test", "data", "otp" ++ Release, "terms.bin"]),
     ok = filelib:ensure_dir(File),
     ok = file:write_file(File, Bytes),
     io:format("~s: ~p terms, ~p bytes~n",
               [File, length(Terms), iolist_size(Bytes)]).
+
+encode(Term) ->
+    term_to_binary(Term, [{minor_version, 2}]).
 
 numbers() ->
     Edges = [Sign * (1 bsl Bits) + By || Bits <- [0, 7, 8, 15, 16, 27, 28, 31,
