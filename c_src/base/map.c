@@ -57,7 +57,7 @@ sip_round(uint64_t v[4])
     v[2] = rotate(v[2], 32);
 }
 
-/* The key is drawn once for the process, so that no peer can foresee which
+/* The key is drawn once for the thread, so that no peer can foresee which
  * of its references collide. */
 static const uint64_t *
 hash_key(void)

@@ -70,7 +70,7 @@ tb_control_name(unsigned op)
     return row ? row->name : "?";
 }
 
-/* ALTACT_SIG_SEND has a fifth element where its flags say so. */
+/* ALTACT_SIG_SEND may have a fifth element, a token, which is dropped. */
 static bool
 match_row(struct row *row, struct tb_term t, struct tb_control *out)
 {

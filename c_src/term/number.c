@@ -11,6 +11,7 @@
 
 #include "base/wr.h"
 #include "term/etf.h"
+#include "term/put.h"
 
 enum {
     MAX_GROUPS = TB_NUMBER_LIMBS * 108 / 100 + 1, /* of nine digits */
@@ -53,21 +54,15 @@ put_magnitude(struct tb_wr *w, const struct tb_number *n, bool negative)
         tb_wr_u8(w, (uint8_t)(n->limb[i / 4] >> 8 * (i % 4)));
 }
 
-/* Not tb_put_int(): ei makes big ones of integers beyond 28 bits. */
 void
 tb_number_put(struct tb_wr *w, const struct tb_number *n, bool negative)
 {
-    uint32_t v = n->n ? n->limb[0] : 0;
+    int64_t v = n->n ? n->limb[0] : 0;
 
-    if (n->n > 1 || v > (uint32_t)INT32_MAX + negative) {
+    if (n->n > 1 || v > (int64_t)INT32_MAX + negative)
         put_magnitude(w, n, negative);
-    } else if (v <= UINT8_MAX && (!negative || v == 0)) {
-        tb_wr_u8(w, ETF_SMALL_INTEGER);
-        tb_wr_u8(w, (uint8_t)v);
-    } else {
-        tb_wr_u8(w, ETF_INTEGER);
-        tb_wr_u32(w, negative ? 0 - v : v);
-    }
+    else
+        tb_put_int(w, negative ? -v : v);
 }
 
 double

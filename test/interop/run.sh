@@ -16,7 +16,7 @@ BUILD=${BUILD:-build/interop}
 ERL=${ERL:-erl}
 ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
 export TIEBEAM_BIN
-all="tb_table_tests tb_outgoing_tests tb_life_tests tb_race_tests tb_cli_tests tb_genserver_test"
+all="tb_table_tests tb_outgoing_tests tb_client_tests tb_life_tests tb_race_tests tb_cli_tests tb_genserver_test"
 
 [ -x "$TIEBEAM_BIN" ] || {
     echo "no daemon at $TIEBEAM_BIN: run make first"
@@ -25,7 +25,8 @@ all="tb_table_tests tb_outgoing_tests tb_life_tests tb_race_tests tb_cli_tests t
 }
 mkdir -p "$BUILD"
 BUILD=$(cd "$BUILD" && pwd)
-"$ERLC" +debug_info -o "$BUILD" "$here"/tb_*.erl || {
+"$ERLC" +debug_info -o "$BUILD" \
+    "$here"/../../erl/src/*.erl "$here"/tb_*.erl || {
     echo "0 passed, 1 failed"
     exit 1
 }
