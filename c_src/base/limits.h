@@ -20,7 +20,7 @@
 #define TB_MAX_FRAME        (128u << 20)     /* received; option max_frame */
 #define TB_MAX_UNFINISHED   (192u << 20)     /* parts of frames, all peers */
 #define TB_MAX_HANDSHAKE    4096u            /* a name and change; BEAM: 64 KiB */
-#define TB_READ_CHUNK       (64u << 10)      /* one read, shared by all peers */
+#define TB_READ_CHUNK       (256u << 10)     /* one read, shared by all peers */
 
 /* --- connections */
 #define TB_MAX_PENDING      256              /* in the handshake, inbound */
