@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/wr.h"
+#include "term/check.h"
+#include "term/ident.h"
 
 struct kept {
     struct kept *next;
@@ -72,4 +74,36 @@ tb_test_assert_term(struct tb_term t, const char *text, const char *file,
         return;
     print_error("got      %s\nexpected %s\n", got, want);
     _fail(file, line);
+}
+
+struct tb_term
+tb_test_bytes(const char *p, size_t n)
+{
+    struct tb_term t;
+
+    assert_int_equal(tb_check_whole(p, n, &t), 0);
+    return t;
+}
+
+bool
+tb_test_holds(const struct tb_wr *w, const char *p, size_t n)
+{
+    return !w->bad && w->len == n && memcmp(w->buf, p, n) == 0;
+}
+
+int
+tb_test_atoms(void **state)
+{
+    (void)state;
+    tb_atoms_ref();
+    return 0;
+}
+
+int
+tb_test_atoms_gone(void **state)
+{
+    (void)state;
+    tb_test_free();
+    tb_atoms_unref();
+    return 0;
 }

@@ -24,6 +24,23 @@ void tb_test_free(void);
 void tb_test_assert_term(struct tb_term t, const char *text, const char *file,
                          int line);
 
+/* TERM - a checked term of these bytes, which are a string literal.
+ * assert_put - the writer holds those bytes; it is empty again. */
+#define TERM(s) tb_test_bytes(s, sizeof(s) - 1)
+#define assert_put(w, s)                                                       \
+    do {                                                                       \
+        assert_true(tb_test_holds(w, s, sizeof(s) - 1));                       \
+        tb_wr_free(w);                                                         \
+    } while (0)
+struct tb_term tb_test_bytes(const char *p, size_t n);
+bool tb_test_holds(const struct tb_wr *w, const char *p, size_t n);
+
+/* Of a group: a table of node names, and the end of all that is kept. */
+int tb_test_atoms(void **state);
+int tb_test_atoms_gone(void **state);
+
+#define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
+
 /* TB_FAIL_EACH_ALLOC - run the body n times, the first time with its first
  * allocation and all that follow failing, then from its second on, and so
  * forth. */

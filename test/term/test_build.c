@@ -6,25 +6,6 @@
 #include "term/ident.h"
 #include "term/put.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
-
-static int
-setup(void **state)
-{
-    (void)state;
-    tb_atoms_ref();
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    tb_test_free();
-    tb_atoms_unref();
-    return 0;
-}
-
 static struct tb_pid
 pid_of(uint32_t id)
 {
@@ -187,5 +168,5 @@ main(void)
         cmocka_unit_test(test_build_is_matched_by_its_template),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, tb_test_atoms, tb_test_atoms_gone);
 }

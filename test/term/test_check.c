@@ -10,7 +10,6 @@
 #include "term/ident.h"
 #include "term/recorded.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 #define BYTES(s)  s, sizeof(s) - 1
 
 #define NODE                                                                   \

@@ -13,50 +13,6 @@
 #include "term/put.h"
 #include "term/recorded.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
-
-static int
-setup(void **state)
-{
-    (void)state;
-    tb_atoms_ref();
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    tb_test_free();
-    tb_atoms_unref();
-    return 0;
-}
-
-/* A checked term of these bytes, which are a string literal. */
-#define TERM(s) term_at(s, sizeof(s) - 1)
-
-static struct tb_term
-term_at(const char *p, size_t n)
-{
-    struct tb_term t;
-
-    assert_int_equal(tb_check_whole(p, n, &t), 0);
-    return t;
-}
-
-static bool
-holds(const struct tb_wr *w, const char *p, size_t n)
-{
-    return !w->bad && w->len == n && memcmp(w->buf, p, n) == 0;
-}
-
-/* w holds those bytes; it is empty again. */
-#define assert_put(w, s)                                                       \
-    do {                                                                       \
-        assert_true(holds(w, s, sizeof(s) - 1));                               \
-        tb_wr_free(w);                                                         \
-    } while (0)
-
 /* ---------------------------------------------------------- integers -- */
 
 /* clang-format off */
@@ -97,7 +53,7 @@ test_int_is_put_and_got_at_every_boundary(void **state)
         uint64_t u = 99;
 
         tb_put_int(&w, ints[i].i);
-        assert_true(holds(&w, ints[i].p, ints[i].n));
+        assert_true(tb_test_holds(&w, ints[i].p, ints[i].n));
         assert_true(tb_get_int(tb_wr_term(&w), &v));
         assert_true(v == ints[i].i);
         assert_int_equal(tb_get_uint(tb_wr_term(&w), &u), ints[i].i >= 0);
@@ -211,7 +167,7 @@ test_float_of_text_is_got(void **state)
         double f = 99;
 
         memcpy(bytes + 1, texts[i].text, strlen(texts[i].text));
-        assert_true(tb_get_float(term_at(bytes, sizeof(bytes)), &f));
+        assert_true(tb_get_float(tb_test_bytes(bytes, sizeof(bytes)), &f));
         assert_memory_equal(&f, &texts[i].f, sizeof(f));
     }
 }
@@ -648,5 +604,5 @@ main(void)
         cmocka_unit_test(test_val_of_no_type_is_not_put),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, tb_test_atoms, tb_test_atoms_gone);
 }

@@ -11,52 +11,9 @@
 #include "term/ident.h"
 #include "term/put.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 #define NODE                                                                   \
     "\x77\x03"                                                                 \
     "a@b"
-
-static int
-setup(void **state)
-{
-    (void)state;
-    tb_atoms_ref();
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    tb_test_free();
-    tb_atoms_unref();
-    return 0;
-}
-
-/* A checked term of these bytes, which are a string literal. */
-#define TERM(s) term_at(s, sizeof(s) - 1)
-
-static struct tb_term
-term_at(const char *p, size_t n)
-{
-    struct tb_term t;
-
-    assert_int_equal(tb_check_whole(p, n, &t), 0);
-    return t;
-}
-
-static bool
-holds(const struct tb_wr *w, const char *p, size_t n)
-{
-    return !w->bad && w->len == n && memcmp(w->buf, p, n) == 0;
-}
-
-/* w holds those bytes; it is empty again. */
-#define assert_put(w, s)                                                       \
-    do {                                                                       \
-        assert_true(holds(w, s, sizeof(s) - 1));                               \
-        tb_wr_free(w);                                                         \
-    } while (0)
 
 /* ------------------------------------------------------- identifiers -- */
 
@@ -237,5 +194,5 @@ main(void)
         cmocka_unit_test(test_atoms_of_messages_fill_half_the_table),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, tb_test_atoms, tb_test_atoms_gone);
 }

@@ -11,26 +11,7 @@
 #include "term/pattern.h"
 #include "term/put.h"
 
-#define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
-
 static const struct tb_term none;
-
-static int
-setup(void **state)
-{
-    (void)state;
-    tb_atoms_ref();
-    return 0;
-}
-
-static int
-teardown(void **state)
-{
-    (void)state;
-    tb_test_free();
-    tb_atoms_unref();
-    return 0;
-}
 
 static int
 match(const char *pattern, const char *text)
@@ -574,5 +555,5 @@ main(void)
         cmocka_unit_test(test_pattern_of_every_control_message_compiles),
     };
 
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, tb_test_atoms, tb_test_atoms_gone);
 }
