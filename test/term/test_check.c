@@ -10,7 +10,7 @@
 #include "term/ident.h"
 #include "term/recorded.h"
 
-#define BYTES(s)  s, sizeof(s) - 1
+#define BYTES(s) s, sizeof(s) - 1
 
 #define NODE                                                                   \
     "\x77\x03"                                                                 \
