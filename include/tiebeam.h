@@ -190,7 +190,8 @@ TB_API int tb_build(struct tb_wr *w, const char *pattern, struct tb_args args);
 TB_API int tb_build_list(struct tb_wr *w, size_t n,
                          const struct tb_wr *elements);
 
-/* tb_wr_term - what w holds, as a term. Borrowed from w until it changes. */
+/* tb_wr_term - what w holds, as a term; of no length where w is bad. Borrowed
+ * from w until it changes. */
 TB_API struct tb_term tb_wr_term(const struct tb_wr *w);
 
 /* tb_print - append the term as text, as io:format("~tw") does. */
@@ -426,7 +427,9 @@ typedef int (*tb_done)(struct tb_proc *self, void *state, void *ctx, int status,
 
 /* tb_call, tb_call_name - gen_server:call to a process anywhere.
  * tb_erpc - erpc:call; args is a template for the argument list.
- * Every call ends in one done(), by the reply, the target's end or timeout. */
+ * Every call ends in one done(), by the reply, the target's end or timeout. A
+ * message {Ref, _} whose reference was made here is an answer to a call, also
+ * when that has ended: no clause sees it. */
 TB_API void tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
                     struct tb_args args, uint64_t timeout_ms, tb_done done,
                     void *ctx);
@@ -452,7 +455,7 @@ struct tb_options {
     uint32_t ticktime_ms;       /* 0: 60000 */
     uint32_t setuptime_ms;      /* 0: 7000 */
     size_t max_queue;           /* bytes to one peer; 0: 64 MiB */
-    size_t max_frame;           /* bytes from a peer; 0: 128 MiB */
+    size_t max_frame;           /* bytes from a peer; 0: 128 MiB, the most */
     void *loop;                 /* a uv_loop_t; NULL: one of its own */
 };
 

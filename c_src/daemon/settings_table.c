@@ -110,7 +110,7 @@ const struct tb_setting tb_settings_table[TB_SET_COUNT] = {
     [TB_SET_MAX_FRAME] = { .key = "max_frame", .type = TB_SET_INT,
         .value = "134217728", .twin = "--max-frame",
         .place = "tiebeam.max_frame",
-        .values = "65536..4294967295", .group = TB_GROUP_LIMITS,
+        .values = "65536..134217728", .group = TB_GROUP_LIMITS,
         .help = "bytes of one message of a peer" },
 
     [TB_SET_LOG_LEVEL] = { .key = "log_level", .type = TB_SET_WORD,

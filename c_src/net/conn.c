@@ -418,12 +418,25 @@ tb_conn_turn(struct tb_conn *c)
         conn_close(c);
 }
 
+/* We do not read from a throttled peer; that it reads is its sign of life. */
+static void
+note_progress(struct tb_conn *c, uint64_t now)
+{
+    size_t left = c->stream->transport->unwritten(c->stream);
+
+    if (left != c->unwritten)
+        c->read_ms = now;
+    c->unwritten = left;
+}
+
 void
 tb_conn_sweep(struct tb_conn *c, uint64_t now, uint64_t late)
 {
     c->read_ms = c->read_ms + late < now ? c->read_ms + late : now;
     if (c->state != TB_CONN_UP)
         return;
+    if (c->throttled)
+        note_progress(c, now);
     if (!c->wrote && !c->flying && c->out.len == 0 && !c->leaving) {
         tb_wr_u32(&c->out, 0); /* a tick */
         c->frames_out++;

@@ -52,6 +52,8 @@ struct tb_transport {
     /* no more writes: the peer reads what is under way, then the end. */
     void (*shutdown)(struct tb_stream *s);
     void (*close)(struct tb_stream *s);
+    /* Bytes of write() that have not gone out yet. */
+    size_t (*unwritten)(const struct tb_stream *s);
     int (*peer)(struct tb_stream *s, struct sockaddr_storage *out);
 };
 

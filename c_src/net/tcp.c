@@ -198,6 +198,14 @@ tcp_shutdown(struct tb_stream *s)
     uv_shutdown(&t->shutdown, (uv_stream_t *)&t->tcp, NULL);
 }
 
+static size_t
+tcp_unwritten(const struct tb_stream *s)
+{
+    const struct tcp_stream *t = TB_ENTRY(s, const struct tcp_stream, base);
+
+    return uv_stream_get_write_queue_size((const uv_stream_t *)&t->tcp);
+}
+
 static int
 tcp_peer(struct tb_stream *s, struct sockaddr_storage *out)
 {
@@ -218,5 +226,6 @@ const struct tb_transport tb_tcp = {
     .write = tcp_write,
     .shutdown = tcp_shutdown,
     .close = tcp_close,
+    .unwritten = tcp_unwritten,
     .peer = tcp_peer,
 };

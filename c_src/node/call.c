@@ -28,6 +28,7 @@ struct tb_pending {
     tb_done done;
     void *ctx;
     uv_timer_t *timer; /* NULL: infinity */
+    bool down;         /* its DOWN has come */
 };
 
 static struct tb_pending *
@@ -105,7 +106,9 @@ finish(struct tb_pending *c, int status, struct tb_term result)
     tb_done done = c->done;
     void *ctx = c->ctx;
 
-    tb_demonitor(p, c->ref);
+    /* the DOWN may wait behind the reply already */
+    if (!tb_demonitor(p, c->ref) && !c->down && c->kind != TB_CALL_OWN)
+        tb_proc_drop_down(p, c->ref);
     call_free(c);
     if (done)
         tb_proc_result(p, done(p, p->state, ctx, status, result));
@@ -238,6 +241,7 @@ tb_call_message(struct tb_proc *p, struct tb_term t)
         p->node->count.late += reply;
         return reply && v[0].ref.node == p->node->name;
     }
+    c->down = !reply;
     if (reply)
         ended_by_reply(c, v[1].term);
     else if (c->kind == TB_CALL_ERPC)
@@ -253,13 +257,18 @@ tb_calls_end(struct tb_proc *p)
     struct tb_pending *last = TB_ENTRY(p->calls.prev, struct tb_pending, link);
     bool more = !tb_list_empty(&p->calls);
 
-    /* a done() may begin new calls; those end without a word */
+    /* a done(), or terminate, may begin new ones: see tb_calls_free() */
     while (more) {
         struct tb_pending *c = TB_ENTRY(p->calls.next, struct tb_pending, link);
 
         more = c != last;
         finish_with(c, -TB_ESTOPPED, "shutdown", TB_NONE);
     }
+}
+
+void
+tb_calls_free(struct tb_proc *p)
+{
     while (!tb_list_empty(&p->calls))
         call_free(TB_ENTRY(p->calls.next, struct tb_pending, link));
 }
@@ -288,9 +297,12 @@ tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
         tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
     struct tb_wr w = { 0 };
 
-    build_request(&w, self, ref, request, args);
-    tb_watch_pid(self, ref, to);
-    tb_route_send(self->node, self->pid, to, tb_wr_term(&w), true);
+    if (build_request(&w, self, ref, request, args).n == 0) {
+        tb_watch_failed(self, ref, "badarg");
+    } else {
+        tb_watch_pid(self, ref, to);
+        tb_route_send(self->node, self->pid, to, tb_wr_term(&w), true);
+    }
     tb_wr_free(&w);
 }
 
@@ -303,10 +315,13 @@ tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
         tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
     struct tb_wr w = { 0 };
 
-    build_request(&w, self, ref, request, args);
-    tb_watch_name(self, ref, tb_text_of(name), node);
-    tb_route_send_name(self->node, self->pid, tb_text_of(name), node,
-                       tb_wr_term(&w));
+    if (build_request(&w, self, ref, request, args).n == 0) {
+        tb_watch_failed(self, ref, "badarg");
+    } else {
+        tb_watch_name(self, ref, tb_text_of(name), node);
+        tb_route_send_name(self->node, self->pid, tb_text_of(name), node,
+                           tb_wr_term(&w));
+    }
     tb_wr_free(&w);
 }
 
@@ -345,7 +360,7 @@ tb_erpc(struct tb_proc *self, tb_atom node, const char *module,
     tb_build(&w, "[Ref, M, F, Args]",
              TB_ARGS(tb_v_ref(ref), tb_v_atom(module), tb_v_atom(function),
                      tb_v_term(tb_wr_term(&list))));
-    if (peer)
+    if (peer && !w.bad)
         request_spawn(self, peer, ref, tb_wr_term(&w));
     else
         tb_rpc_spawn_here(self, ref, tb_wr_term(&w));

@@ -23,8 +23,10 @@ bool tb_call_message(struct tb_proc *p, struct tb_term message);
 /* tb_call_alias - the process that waits for an answer to this alias. */
 struct tb_proc *tb_call_alias(struct tb_node *node, struct tb_ref alias);
 void tb_call_timed_out(struct tb_proc *p, struct tb_ref ref);
-/* tb_calls_end - p ends: so do its calls. */
+/* tb_calls_end - p ends: so do its calls. tb_calls_free - forget, without a
+ * word, those that were begun since. */
 void tb_calls_end(struct tb_proc *p);
+void tb_calls_free(struct tb_proc *p);
 void tb_timers_free(struct tb_proc *p);
 
 #endif

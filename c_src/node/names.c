@@ -110,7 +110,8 @@ tb_epmd_names(struct tb_proc *self, const char *host, tb_done done, void *ctx)
     q->node = self->node;
     q->ref = tb_call_expect(self, TB_CALL_OWN, TB_INFINITY, done, ctx);
     tb_list_add(&self->node->questions, &q->link);
-    q->lookup = tb_resolve(self->node->net.resolver, host, on_host, q);
+    if (self->node->net.resolver)
+        q->lookup = tb_resolve(self->node->net.resolver, host, on_host, q);
     if (!q->lookup)
         fail(q, -TB_ELIMIT);
 }

@@ -185,7 +185,8 @@ init_net(struct tb_node *node)
     net->tick_ms = o->ticktime_ms ? o->ticktime_ms : DEFAULT_TICKTIME_MS;
     net->setup_ms = o->setuptime_ms ? o->setuptime_ms : DEFAULT_SETUP_MS;
     net->max_queue = o->max_queue ? o->max_queue : TB_MAX_QUEUE;
-    net->max_frame = o->max_frame ? o->max_frame : TB_MAX_FRAME;
+    net->max_frame = o->max_frame && o->max_frame < TB_MAX_FRAME ? o->max_frame
+                                                                 : TB_MAX_FRAME;
 }
 
 /* Ours, not epmd's: processes exist before epmd has answered, and epmd counts
@@ -352,6 +353,8 @@ tb_node_start(struct tb_node *node, void (*ready)(void *, int), void *ctx)
     if (rc < 0) {
         node->start_error = rc;
         tb_node_stop(node);
+    } else {
+        tb_peers_start(node);
     }
     return rc;
 }

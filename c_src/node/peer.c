@@ -93,7 +93,7 @@ void
 tb_peer_release(struct tb_peer *p)
 {
     if (p->conn || p->dial || p->patience || p->n_signals > 0 ||
-        p->pending.len > 0 || !tb_list_empty(&p->waiters))
+        p->n_ongoing > 0 || p->pending.len > 0 || !tb_list_empty(&p->waiters))
         return;
     tb_map_take(p->node->peers, &p->name, sizeof(p->name));
     tb_peer_free(p);
@@ -145,6 +145,18 @@ node_down(struct tb_peer *p, int why)
 
 /* -------------------------------------------------------------- sends -- */
 
+/* The peer knows no spawn requests; who made this one must not wait. */
+static void
+spawn_refused(struct tb_peer *p, struct tb_args args)
+{
+    struct tb_val ref = args.v[0], us = args.v[1];
+    struct tb_wr w = { 0 };
+
+    tb_build(&w, "notsup", TB_NONE);
+    tb_watch_spawn_reply(p, ref.ref, us.pid, tb_wr_term(&w));
+    tb_wr_free(&w);
+}
+
 void
 tb_peer_signal(struct tb_peer *p, bool connect, enum tb_dop op,
                struct tb_args args, struct tb_term payload)
@@ -157,7 +169,11 @@ tb_peer_signal(struct tb_peer *p, bool connect, enum tb_dop op,
         if (tb_control_put(out, p->conn->flags, op, args, payload) !=
             -TB_ENOTSUP)
             tb_conn_sent(p->conn);
-    } else if (connect && p->node->state < TB_NODE_ENDED) {
+        else if (op == DOP_SPAWN_REQUEST)
+            spawn_refused(p, args);
+    } else if ((connect || p->pending.len > 0) &&
+               p->node->state < TB_NODE_ENDED) {
+        /* what takes back a signal that waits has to wait behind it */
         if (p->pending.len < p->node->net.max_queue)
             tb_control_put(&p->pending, TB_DFLAGS_OURS, op, args, payload);
         p->pending.bad = false;
@@ -279,12 +295,26 @@ wait_for_theirs(struct tb_peer *p)
 void
 tb_peer_dial(struct tb_peer *p)
 {
-    if (p->conn || p->dial || p->patience || p->node->state == TB_NODE_ENDED)
+    if (p->conn || p->dial || p->patience || p->node->state == TB_NODE_ENDED ||
+        p->node->state == TB_NODE_NEW) /* see tb_peers_start() */
         return;
     if (is_calling(p))
         wait_for_theirs(p);
     else
         dial_now(p);
+}
+
+static void
+start_dialling(void *ctx, void *peer)
+{
+    (void)ctx;
+    tb_peer_dial(peer);
+}
+
+void
+tb_peers_start(struct tb_node *node)
+{
+    tb_map_each(node->peers, start_dialling, NULL);
 }
 
 static void

@@ -132,6 +132,7 @@ tb_proc_new(struct tb_node *node, const struct tb_service *service,
     if (rc == 0 && service->init)
         rc = service->init(p, p->state, arg);
     if (rc < 0) {
+        tb_wr_clear(&p->reason, SIZE_MAX);
         tb_build(&p->reason, "{error, R}",
                  TB_ARGS(tb_v_atom(tb_error_atom(rc))));
         p->dying = true;
@@ -161,8 +162,10 @@ leave_origin(struct tb_proc *p)
 {
     struct tb_peer *peer = tb_peer_find(p->node, p->origin);
 
-    if (peer && peer->n_ongoing > 0)
-        peer->n_ongoing--;
+    if (!peer || peer->n_ongoing == 0)
+        return;
+    peer->n_ongoing--;
+    tb_peer_release(peer);
 }
 
 static void
@@ -180,6 +183,7 @@ end_proc(struct tb_proc *p)
     tb_list_del(&p->runnable);
     tb_list_del(&p->node_sub);
     tb_watch_proc_ended(p);
+    tb_calls_free(p);
     tb_timers_free(p);
     tb_sys_free(p);
     leave_origin(p);
@@ -197,7 +201,10 @@ tb_proc_kill(struct tb_proc *p, struct tb_term reason)
         return;
     p->dying = true;
     tb_wr_clear(&p->reason, SIZE_MAX);
-    tb_put_term(&p->reason, reason);
+    if (reason.n)
+        tb_put_term(&p->reason, reason);
+    else /* it could not be built; peers need one */
+        tb_build(&p->reason, "{error, system_limit}", TB_NONE);
     make_runnable(p);
 }
 
@@ -261,9 +268,9 @@ tb_proc_enqueue(struct tb_proc *p, enum tb_mail_kind kind, struct tb_ref ref,
 {
     struct tb_mail *mail;
 
-    if (p->dying)
-        return;
-    if (p->mail_bytes + message.n > TB_MAX_MAILBOX) {
+    if (p->dying || (kind == TB_MAIL_TERM && message.n == 0))
+        return; /* what could not be built has been told of already */
+    if (p->mail_bytes + sizeof(*mail) + message.n > TB_MAX_MAILBOX) {
         tb_log(TB_ERROR, "process.mailbox_full", "name=%s",
                p->name ? p->name : "-");
         kill_with(p, "{error, system_limit}", TB_NONE);
@@ -275,7 +282,7 @@ tb_proc_enqueue(struct tb_proc *p, enum tb_mail_kind kind, struct tb_ref ref,
     mail->n = message.n;
     if (message.n)
         memcpy(mail->bytes, message.p, message.n);
-    p->mail_bytes += message.n;
+    p->mail_bytes += sizeof(*mail) + message.n;
     tb_list_add(&p->mail, &mail->link);
     /* what waits for tb_proc_resume() need not be looked through till then */
     if (!p->suspended || (kind == TB_MAIL_TERM && tb_gen_is_system(message)))
@@ -321,10 +328,34 @@ next_mail(struct tb_proc *p)
 }
 
 static void
-run_mail(struct tb_proc *p, struct tb_mail *mail)
+take_mail(struct tb_proc *p, struct tb_mail *mail)
 {
     tb_list_del(&mail->link);
-    p->mail_bytes -= mail->n;
+    p->mail_bytes -= sizeof(*mail) + mail->n;
+}
+
+void
+tb_proc_drop_down(struct tb_proc *p, struct tb_ref ref)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    TB_LIST_EACH (mail, &p->mail, struct tb_mail, link) {
+        struct tb_term t = { mail->bytes, mail->n };
+
+        if (mail->kind == TB_MAIL_TERM &&
+            tb_match("{'DOWN', Ref:ref, process, _, _}", t, v) == 1 &&
+            tb_ref_eq(v[0].ref, ref)) {
+            take_mail(p, mail);
+            tb_free(mail);
+            return;
+        }
+    }
+}
+
+static void
+run_mail(struct tb_proc *p, struct tb_mail *mail)
+{
+    take_mail(p, mail);
     if (mail->kind == TB_MAIL_CALL_TIMEOUT)
         tb_call_timed_out(p, mail->ref);
     else

@@ -72,6 +72,9 @@ void tb_proc_receive(struct tb_proc *p, struct tb_term message);
 void tb_proc_enqueue(struct tb_proc *p, enum tb_mail_kind kind,
                      struct tb_ref ref, struct tb_term message);
 
+/* tb_proc_drop_down - the DOWN of that monitor, if it waits in the mailbox. */
+void tb_proc_drop_down(struct tb_proc *p, struct tb_ref ref);
+
 /* tb_proc_exit_signal - as OTP treats one: linked says that it came over a
  * link, where even kill is an ordinary reason. */
 void tb_proc_exit_signal(struct tb_proc *p, struct tb_pid from,

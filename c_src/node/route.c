@@ -264,12 +264,12 @@ void
 tb_route_send(struct tb_node *node, struct tb_pid from, struct tb_pid to,
               struct tb_term message, bool connect)
 {
-    struct tb_peer *peer =
-        connect ? tb_peer_get(node, to.node) : tb_peer_find(node, to.node);
+    struct tb_peer *peer;
 
     count_out(node, from);
     if (message.n == 0)
         return;
+    peer = connect ? tb_peer_get(node, to.node) : tb_peer_find(node, to.node);
     if (to.node == node->name)
         deliver_local(node, tb_proc_of(node, to), message);
     else if (peer)
@@ -281,11 +281,12 @@ void
 tb_route_send_name(struct tb_node *node, struct tb_pid from,
                    struct tb_text name, tb_atom at, struct tb_term message)
 {
-    struct tb_peer *peer = tb_peer_get(node, at);
+    struct tb_peer *peer;
 
     count_out(node, from);
     if (message.n == 0)
         return;
+    peer = tb_peer_get(node, at);
     if (!peer)
         deliver_local(node, tb_proc_named(node, name), message);
     else
@@ -357,8 +358,8 @@ tb_exit(struct tb_proc *self, struct tb_pid to, const char *reason,
 {
     struct tb_node *node = self->node;
     struct tb_term t = tb_route_build(node, reason, args);
-    struct tb_peer *peer = tb_peer_get(node, to.node);
     struct tb_proc *local = tb_proc_of(node, to);
+    struct tb_peer *peer = t.n ? tb_peer_get(node, to.node) : NULL;
 
     if (t.n == 0)
         return;

@@ -39,7 +39,8 @@ end_with_error(struct tb_proc *self, struct worker *w, struct tb_term reason)
 {
     struct tb_val v[TB_MAX_HOLES], why = tb_v_term(reason);
 
-    tb_match("{M, F, Args}", tb_wr_term(&w->mfa), v);
+    if (tb_match("{M, F, Args}", tb_wr_term(&w->mfa), v) != 1)
+        return tb_stop(self, "{error, system_limit}", TB_NONE);
     if (w->result_ref.len)
         return tb_stop(self, "{Ref, error, Reason, [{M, F, Args, []}]}",
                        TB_ARGS(tb_v_term(tb_wr_term(&w->result_ref)), why, v[0],
@@ -100,7 +101,8 @@ worker_init(struct tb_proc *self, void *state, const void *arg)
     struct tb_proc *owner;
     struct tb_wr undef = { 0 };
 
-    tb_put_term(&w->result_ref, job->result_ref);
+    if (job->result_ref.n)
+        tb_put_term(&w->result_ref, job->result_ref);
     tb_build(&w->mfa, "{M, F, Args}",
              TB_ARGS(job->module, job->function, tb_v_term(job->args)));
     owner = owner_of(self->node, tb_wr_term(&w->mfa));
@@ -233,9 +235,14 @@ tb_rpc_spawn_here(struct tb_proc *self, struct tb_ref ref, struct tb_term args)
     struct tb_proc *p;
     struct job job;
 
-    if (tb_match("[Ref, M:atom, F:atom, Args:list]", args, a) != 1)
+    if (args.n == 0 ||
+        tb_match("[Ref, M:atom, F:atom, Args:list]", args, a) != 1) {
+        tb_watch_failed(self, ref, "badarg");
         return;
+    }
     job = (struct job){ a[0].term, a[1], a[2], a[3].term };
     if (tb_proc_new(self->node, &worker_service, &job, NULL, &p) == 0)
         tb_watch_pid(self, ref, p->pid);
+    else
+        tb_watch_failed(self, ref, "system_limit");
 }

@@ -280,17 +280,21 @@ end_now(struct tb_proc *p)
     static const uint8_t shutdown[] = { 119, 8,   's', 'h', 'u',
                                         't', 'd', 'o', 'w', 'n' };
 
+    struct tb_node *node = p->node;
+    struct tb_pid pid = p->pid;
+
     tb_proc_kill(p, (struct tb_term){ shutdown, sizeof(shutdown) });
-    while (tb_procs_run(p->node))
-        ;
+    while (tb_proc_of(node, pid)) /* others may have messages without end */
+        tb_procs_run(node);
 }
 
 void
 tb_sup_stop(struct tb_node *node)
 {
-    struct sup *s = node->sup ? node->sup->state : NULL;
+    struct sup *s;
 
-    while (s && !tb_list_empty(&s->children)) {
+    /* the supervisor itself may end while its children do */
+    while (node->sup && (s = node->sup->state, !tb_list_empty(&s->children))) {
         struct child *c = TB_ENTRY(s->children.prev, struct child, link);
         struct tb_proc *p = tb_proc_of(node, c->pid);
 

@@ -88,8 +88,10 @@ put_state(struct tb_proc *p, struct tb_wr *w)
 {
     if (p->service->format)
         p->service->format(p, p->state, w);
-    else
+    if (w->bad || w->len == 0) {
+        tb_wr_clear(w, SIZE_MAX);
         tb_put_map(w, 0);
+    }
 }
 
 /* From stdlib 5.1 (OTP 26.1) on, sys expects {ok, State}. */
@@ -113,6 +115,9 @@ is_new(int major, int minor)
 {
     return major > 5 || (major == 5 && minor >= 1);
 }
+
+/* As long as sys:get_state/1 waits; a caller that is no BEAM may not answer. */
+#define VERSION_TIMEOUT_MS 5000
 
 /* A request that waits until we know how old its caller is. */
 struct asked {
@@ -184,7 +189,7 @@ get_state(struct tb_proc *p, const struct tb_from *from)
     a->who = p->pid;
     /* the supervisor asks, since this process may be suspended */
     tb_erpc(p->node->sup, peer->name, "application", "get_key", "[stdlib, vsn]",
-            TB_NONE, TB_INFINITY, on_version, a);
+            TB_NONE, VERSION_TIMEOUT_MS, on_version, a);
     return TB_NOREPLY;
 }
 

@@ -147,6 +147,16 @@ fire(struct tb_node *node, struct tb_monitor *m, struct tb_term reason)
     monitor_free(node, m);
 }
 
+void
+tb_watch_failed(struct tb_proc *p, struct tb_ref ref, const char *reason)
+{
+    struct tb_wr w = { 0 };
+
+    tb_build(&w, "Reason", TB_ARGS(tb_v_atom(reason)));
+    send_down(p, ref, tb_v_atom("undefined"), tb_wr_term(&w));
+    tb_wr_free(&w);
+}
+
 /* ----------------------------------------------------- monitors, ours -- */
 
 void
@@ -252,6 +262,8 @@ tb_watch_spawn_reply(struct tb_peer *peer, struct tb_ref ref, struct tb_pid us,
     struct tb_pid pid;
     bool spawned = tb_get_pid(result, &pid);
 
+    if (m && (m->peer != peer || m->name || m->target_pid.node))
+        return; /* no request of ours to this peer */
     if (m && spawned)
         m->target_pid = pid;
     else if (m)

@@ -48,6 +48,8 @@ void tb_watch_name(struct tb_proc *p, struct tb_ref ref, struct tb_text name,
                    tb_atom node);
 void tb_watch_pending(struct tb_proc *p, struct tb_ref ref,
                       struct tb_peer *peer);
+/* tb_watch_failed - DOWN of what could not even be asked for. */
+void tb_watch_failed(struct tb_proc *p, struct tb_ref ref, const char *reason);
 void tb_watch_spawn_reply(struct tb_peer *peer, struct tb_ref ref,
                           struct tb_pid us, struct tb_term result);
 /* tb_watch_spawned - p was started at a peer's request: its parent's link and

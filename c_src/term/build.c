@@ -85,9 +85,12 @@ tb_pattern_build(const struct tb_pattern *p, struct tb_wr *w,
                  struct tb_args args)
 {
     struct builder b = { p->op, args.v, w };
+    size_t before = w->len;
 
     assert(args.n == p->holes);
     build_term(&b);
+    if (w->bad)
+        w->len = before;
     return tb_wr_status(w);
 }
 
@@ -119,7 +122,8 @@ tb_build_list(struct tb_wr *w, size_t n, const struct tb_wr *elements)
 struct tb_term
 tb_wr_term(const struct tb_wr *w)
 {
-    return (struct tb_term){ w->buf, w->len };
+    return w->bad ? (struct tb_term){ NULL, 0 }
+                  : (struct tb_term){ w->buf, w->len };
 }
 
 /* ------------------------------------------------------------ values -- */

@@ -198,6 +198,7 @@ tb_put_ref(struct tb_wr *w, struct tb_ref ref)
 void
 tb_put_term(struct tb_wr *w, struct tb_term t)
 {
+    w->bad |= t.n == 0; /* none: what it should be was not built */
     tb_wr_bytes(w, t.p, t.n);
 }
 

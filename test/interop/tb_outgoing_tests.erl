@@ -87,6 +87,8 @@ tests() ->
         {call_server_ends, fun call_exit/1},
         {call_no_such_node, fun call_no_node/1},
         {call_connection_lost, fun call_disconnect/1},
+        {call_given_up_while_dialling, fun call_given_up/1},
+        {link_taken_back_while_dialling, fun link_taken_back/1},
         {many_calls_at_once, fun many_calls/1},
         {erpc_value, fun erpc_value/1},
         {erpc_classes, fun erpc_classes/1},
@@ -167,6 +169,35 @@ call_disconnect(Node) ->
     tb_lib:until(fun() -> maps:is_key(BeamNode, maps:get(nodes, ask(Node, info))) end),
     tb_lib:end_beam(Beam),
     ?assertEqual({reply, {noconnection, noconnection}}, gen_server:receive_response(Request, 10000)).
+
+%% What takes a signal back comes behind it, also where both had to wait for
+%% the connection.
+with_stranger(Node, Test) ->
+    Beam = tb_lib:beam(list_to_atom(tb_lib:name(stranger))),
+    BeamNode = tb_lib:node_of(Beam),
+    Pid = rpc:call(BeamNode, erlang, spawn, [timer, sleep, [infinity]]),
+    true = rpc:call(BeamNode, erlang, register, [outgoing_stranger, Pid]),
+    Test(BeamNode, Pid),
+    {ok, BeamNode} = ask(Node, {connect, BeamNode}),
+    {ok, BeamNode} = ask(Node, {erpc, BeamNode, erlang, node, [], 5000}),
+    ?assertEqual(
+        [{monitored_by, []}, {links, []}],
+        rpc:call(BeamNode, erlang, process_info, [Pid, [monitored_by, links]])
+    ),
+    tb_lib:end_beam(Beam).
+
+call_given_up(Node) ->
+    with_stranger(Node, fun(BeamNode, _) ->
+        Call = {call, {outgoing_stranger, BeamNode}, x, 0},
+        ?assertEqual({timeout, timeout}, ask(Node, Call))
+    end).
+
+link_taken_back(Node) ->
+    with_stranger(Node, fun(_, Pid) ->
+        R1 = gen_server:send_request({probe, Node}, {link, Pid}),
+        R2 = gen_server:send_request({probe, Node}, {unlink, Pid}),
+        [?assertEqual({reply, ok}, gen_server:receive_response(R, 5000)) || R <- [R1, R2]]
+    end).
 
 many_calls(Node) ->
     Pid = server(),

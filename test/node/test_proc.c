@@ -120,6 +120,14 @@ on_bye(struct tb_proc *self, void *state, const struct tb_msg *m)
 }
 
 static int
+on_last(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)state;
+    tb_reply(self, m, "Words", TB_ARGS(m->arg[0]));
+    return tb_stop(self, "normal", TB_NONE);
+}
+
+static int
 on_fun(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
     (void)state;
@@ -144,6 +152,7 @@ static const struct tb_clause server_clauses[] = {
     { TB_CALL, "never", on_never },
     { TB_CALL, "crash", on_crash },
     { TB_CALL, "{bye, Why}", on_bye },
+    { TB_CALL, "{last, Words}", on_last },
     { TB_INFO, "now", on_now },
     { TB_FUN, "{calc, percent, [N:int]}", on_fun },
     { 0 },
@@ -392,6 +401,120 @@ test_proc_timers_fire_in_order(void **state)
     assert_string_equal(run(begin_timers, 2), "first\nsecond\n");
 }
 
+/* ------------------------------------------------------ what goes wrong */
+
+static int
+on_spin(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)state;
+    (void)m;
+    tb_send(self, tb_self(self), "spin", TB_NONE);
+    return TB_NOREPLY;
+}
+
+static int
+spinner_init(struct tb_proc *self, void *state, const void *arg)
+{
+    (void)arg;
+    return on_spin(self, state, NULL);
+}
+
+/* Nobody is left to hear the end of this call. */
+static void
+spinner_terminate(struct tb_proc *self, void *state, struct tb_term why)
+{
+    (void)state;
+    (void)why;
+    tb_call_name(self, "server", here(self), "never", TB_NONE, 1, on_done,
+                 four);
+}
+
+static const struct tb_clause spinner_clauses[] = {
+    { TB_INFO, "spin", on_spin },
+    { 0 },
+};
+
+static const struct tb_service spinner = {
+    .name = "spinner",
+    .init = spinner_init,
+    .terminate = spinner_terminate,
+    .clauses = spinner_clauses,
+};
+
+static int
+begin_spinner(struct tb_proc *self)
+{
+    int rc = tb_start(tb_self_node(self), &spinner, NULL, TB_TEMPORARY, NULL);
+
+    tb_send_after(self, 5, "enough", TB_NONE);
+    return rc;
+}
+
+static void
+test_node_stops_while_messages_never_end(void **state)
+{
+    (void)state;
+    assert_string_equal(run(begin_spinner, 1), "enough\n");
+}
+
+static int
+begin_ended_spinner(struct tb_proc *self)
+{
+    struct tb_pid pid;
+    int rc = tb_start(tb_self_node(self), &spinner, NULL, TB_TEMPORARY, &pid);
+
+    tb_exit(self, pid, "kill", TB_NONE);
+    tb_send_after(self, 20, "enough", TB_NONE);
+    return rc;
+}
+
+static void
+test_proc_call_begun_at_its_end_is_forgotten(void **state)
+{
+    (void)state;
+    assert_string_equal(run(begin_ended_spinner, 1), "enough\n");
+}
+
+static int
+begin_unbuildable(struct tb_proc *self)
+{
+    struct tb_val no_utf8 = tb_v_atom("\xff\xfe");
+
+    tb_send(self, tb_self(self), "X", TB_ARGS(no_utf8));
+    tb_send_after(self, 1, "X", TB_ARGS(no_utf8));
+    tb_call(self, server_pid(self), "{X}", TB_ARGS(no_utf8), TB_INFINITY,
+            on_done, one);
+    tb_erpc(self, here(self), "calc", "percent", "[X]", TB_ARGS(no_utf8),
+            TB_INFINITY, on_done, two);
+    tb_send_after(self, 20, "enough", TB_NONE);
+    return 0;
+}
+
+static void
+test_proc_what_cannot_be_built_is_not_sent(void **state)
+{
+    (void)state;
+    assert_string_equal(run(begin_unbuildable, 3),
+                        "1 exit badarg\n2 exit badarg\nenough\n");
+}
+
+static int
+begin_reply_and_end(struct tb_proc *self)
+{
+    tb_call_name(self, "server", here(self), "{last, words}", TB_NONE,
+                 TB_INFINITY, on_done, one);
+    tb_send_after(self, 20, "enough", TB_NONE);
+    return 0;
+}
+
+/* The DOWN behind the reply is the call's, not the caller's. */
+static void
+test_proc_reply_takes_its_down_along(void **state)
+{
+    (void)state;
+    assert_string_equal(run(begin_reply_and_end, 2), "1 ok words\nenough\n");
+}
+
 /* --------------------------------------------------------------- services */
 
 static void
@@ -468,6 +591,10 @@ main(void)
         cmocka_unit_test(test_proc_unlinked_hears_nothing),
         cmocka_unit_test(test_proc_handler_error_ends_only_its_process),
         cmocka_unit_test(test_proc_timers_fire_in_order),
+        cmocka_unit_test(test_node_stops_while_messages_never_end),
+        cmocka_unit_test(test_proc_call_begun_at_its_end_is_forgotten),
+        cmocka_unit_test(test_proc_what_cannot_be_built_is_not_sent),
+        cmocka_unit_test(test_proc_reply_takes_its_down_along),
         cmocka_unit_test(test_service_tables_compile),
         cmocka_unit_test(test_service_with_bad_pattern_does_not_start),
         cmocka_unit_test(test_node_refuses_bad_options),
