@@ -134,7 +134,7 @@ BUILD_PKGS := gcc make pkg-config libc6-dev erlang-base erlang-dev \
 TEST_PKGS  := erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev
 LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev
 
-all: $(LIB) priv/bin/tiebeam ## build the library and the daemon
+all: $(LIB) priv/bin/tiebeam $(EXAMPLE) ## build the library and the daemon
 
 run: ## install what is missing, build, and join the nodes of this host
 	@sh test/deps.sh $(BUILD_PKGS)
@@ -173,7 +173,7 @@ fuzz: ## each fuzzer for T seconds (default 60)
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
 	@sh test/fuzz/run.sh $(or $(T),60) $(FUZZERS)
 
-check: lint test sanitize ## what CI runs
+check: test lint sanitize ## what CI runs, but for warnings as errors
 
 lint: ## formatting, include direction, banned calls, clang-tidy
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
@@ -205,7 +205,7 @@ $(BIN): $(DAEMON_OBJ) $(LIB)
 	@echo "  LD   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-# The example sees only what is installed: the header and the library.
+# The example sees what a user's program has: the header and the library.
 $(EXAMPLE): priv/examples/echo.c $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD   $@"

@@ -155,7 +155,7 @@ struct tb_args {
 struct tb_wr {
     uint8_t *buf;
     size_t len, cap;
-    size_t max; /* bytes it may grow to; 0: TB_MAX_FRAME */
+    size_t max; /* bytes it may grow to; 0: 128 MiB */
     bool bad;
 };
 TB_API void tb_wr_free(struct tb_wr *w);
@@ -286,7 +286,7 @@ enum tb_level {
 };
 
 /* tb_log - report an event: a stable id such as "conn.refused", and its facts.
- * More than TB_LOG_BURST of one id in a second are counted, not printed. */
+ * More than ten of one id in a second are counted, not printed. */
 TB_API void tb_log(enum tb_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -354,7 +354,8 @@ enum tb_restart { TB_TEMPORARY, TB_TRANSIENT, TB_PERMANENT };
 
 /* tb_start - start a service under the node's supervisor; its init has run on
  * return. arg is given to init, now and at each restart, and must live as long
- * as the node. Errors: what init gave; -TB_EPATTERN; -TB_EIN_USE. */
+ * as the node. pid: NULL, or receives it. Errors: what init gave;
+ * -TB_EPATTERN; -TB_EIN_USE; -TB_ESTOPPED once the node has ended. */
 TB_API int tb_start(struct tb_node *node, const struct tb_service *service,
                     const void *arg, enum tb_restart restart,
                     struct tb_pid *pid);
@@ -419,7 +420,7 @@ TB_API bool tb_cancel_timer(struct tb_proc *self, struct tb_ref ref);
 /* tb_done - the end of a call. status: 0 and the reply; -TB_EEXIT and the exit
  * reason (of an erpc: {throw, Value}, {exit, Reason}, {error, Reason, Stack});
  * -TB_ENOPROC, -TB_ENOCONNECTION, -TB_ETIMEOUT, or -TB_ESTOPPED where self ends
- * first, with the atom. */
+ * first, with the atom. Returns as a handler does. */
 typedef int (*tb_done)(struct tb_proc *self, void *state, void *ctx, int status,
                        struct tb_term result);
 
@@ -466,7 +467,7 @@ struct tb_options {
  * tb_node_run - run the loop until tb_node_stop() has been carried out.
  *   Returns the error of the start, or 0.
  * tb_node_stop - end all processes with shutdown, write out, close.
- * tb_node_free - after tb_node_run(). */
+ * tb_node_free - after tb_node_run(), or instead of it; NULL is harmless. */
 TB_API struct tb_node *tb_node_new(const struct tb_options *o, int *error);
 TB_API int tb_node_start(struct tb_node *node, void (*ready)(void *, int),
                          void *ctx);
@@ -496,8 +497,8 @@ TB_API bool tb_disconnect(struct tb_node *node, tb_atom peer);
  * "hidden", "connected" (both), "this" or "known". */
 TB_API int tb_put_nodes(struct tb_node *node, const char *which,
                         struct tb_wr *w);
-/* tb_put_info - append the map that describes the node: name, creation, port,
- * peers, counters. */
+/* tb_put_info - append the map that describes the node: name, version,
+ * creation, port, connected nodes, counters, sizes of tables. */
 TB_API int tb_put_info(struct tb_node *node, struct tb_wr *w);
 /* tb_epmd_names - {ok, [{Name, Port}]} of the epmd on a host, a name a binary;
  * as net_adm:names/1. */

@@ -1,4 +1,4 @@
-/* limits.h - every maximum, with its reason. */
+/* limits.h - how far what peers send can make things grow, with the reasons. */
 #ifndef TB_BASE_LIMITS_H
 #define TB_BASE_LIMITS_H
 

@@ -84,7 +84,7 @@ verb_check_config(struct tb_cli *cli)
                         TB_RANK_FLAG, "argument", &errors);
     path = tb_settings_text(cli->settings, TB_SET_CONFIG);
     if (!path) {
-        fputs("tiebeam: check-config: which file?\n", stderr);
+        fputs("tiebeam: check-config: give a FILE, or -config FILE\n", stderr);
         return TB_EXIT_USAGE;
     }
     tb_config_read(&config, cli->settings, &errors);

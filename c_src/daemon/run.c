@@ -130,7 +130,7 @@ on_signal(uv_signal_t *handle, int sig)
     if (d->stopping)
         return;
     d->stopping = true;
-    tb_log(TB_NOTICE, "node.stopping", "signal=%s", strsignal(sig));
+    tb_log(TB_NOTICE, "node.stopping", "signal=SIG%s", sigabbrev_np(sig));
     tb_notify("STOPPING=1");
     tb_node_stop(d->node);
 }

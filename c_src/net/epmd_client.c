@@ -163,6 +163,7 @@ struct tb_epmd_reg {
     uint32_t pause_ms;
     bool listed, known; /* known: first() has been called */
     bool spawned;       /* epmd was started in this outage */
+    bool cannot_spawn;
     bool closing;
 };
 
@@ -219,7 +220,7 @@ may_pass(const struct tb_epmd_reg *reg, int why)
     const char *command = reg->config.command;
 
     if (why == -TB_ENO_EPMD) /* unless nobody starts one, as erl has it */
-        return !command || command[0];
+        return !reg->cannot_spawn && (!command || command[0]);
     return why == -TB_EIN_USE || why == -ECONNRESET || why == -EPIPE;
 }
 
@@ -326,8 +327,10 @@ start_epmd(struct tb_epmd_reg *reg)
     reg->spawned = true;
     snprintf(port, sizeof(port), "%u", reg->config.epmd_port);
     p = tb_try_alloc(sizeof(*p));
-    if (p && uv_spawn(reg->loop, p, &o) < 0)
+    if (p && uv_spawn(reg->loop, p, &o) < 0) {
+        reg->cannot_spawn = true;
         uv_close((uv_handle_t *)p, (uv_close_cb)tb_free);
+    }
 }
 
 static void

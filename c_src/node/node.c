@@ -259,8 +259,10 @@ tb_node_new(const struct tb_options *o, int *error)
 static void
 become_ready(struct tb_node *node, int status)
 {
-    if (status == 0)
+    if (status == 0) {
         node->state = TB_NODE_UP;
+        tb_peers_start(node);
+    }
     node->start_error = status;
     if (node->ready)
         node->ready(node->ready_ctx, status);
@@ -353,8 +355,6 @@ tb_node_start(struct tb_node *node, void (*ready)(void *, int), void *ctx)
     if (rc < 0) {
         node->start_error = rc;
         tb_node_stop(node);
-    } else {
-        tb_peers_start(node);
     }
     return rc;
 }

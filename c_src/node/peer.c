@@ -295,8 +295,9 @@ wait_for_theirs(struct tb_peer *p)
 void
 tb_peer_dial(struct tb_peer *p)
 {
-    if (p->conn || p->dial || p->patience || p->node->state == TB_NODE_ENDED ||
-        p->node->state == TB_NODE_NEW) /* see tb_peers_start() */
+    /* before the name is ours we would take over the peers of whom it
+     * belongs to; see tb_peers_start() */
+    if (p->conn || p->dial || p->patience || p->node->state != TB_NODE_UP)
         return;
     if (is_calling(p))
         wait_for_theirs(p);

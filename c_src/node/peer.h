@@ -31,7 +31,7 @@ struct tb_peer *tb_peer_find(struct tb_node *node, tb_atom name);
 /* tb_peer_release - free the record if nothing needs it any more. */
 void tb_peer_release(struct tb_peer *p);
 void tb_peer_free(struct tb_peer *p);
-/* tb_peers_start - the node has a network now: dial whom processes want.
+/* tb_peers_start - the node is a member now: dial whom processes want.
  * tb_peers_end - the node stops: nobody is waited for any more. */
 void tb_peers_start(struct tb_node *node);
 void tb_peers_end(struct tb_node *node);

@@ -21,7 +21,8 @@ struct child {
     const struct tb_service *service;
     const void *arg;
     enum tb_restart restart;
-    struct tb_pid pid;               /* node 0: restarting */
+    char *name;        /* owned; what it is registered as, or NULL */
+    struct tb_pid pid; /* node 0: restarting */
     uint64_t restarts[MAX_RESTARTS]; /* when, in ms; the oldest first */
 };
 
@@ -45,6 +46,7 @@ static void
 forget(struct child *c)
 {
     tb_list_del(&c->link);
+    tb_free(c->name);
     tb_free(c);
 }
 
@@ -78,7 +80,7 @@ sup_terminate(struct tb_proc *self, void *state, struct tb_term why)
 static const char *
 id_of(const struct child *c)
 {
-    return c->service->name ? c->service->name : "undefined";
+    return c->name ? c->name : "undefined";
 }
 
 /* ----------------------------------------------------------- restarts -- */
@@ -268,6 +270,7 @@ tb_start(struct tb_node *node, const struct tb_service *service,
     c->arg = arg;
     c->restart = restart_type;
     c->pid = p->pid;
+    c->name = p->name ? tb_strdup_n(p->name, strlen(p->name)) : NULL;
     tb_list_add(&s->children, &c->link);
     if (pid)
         *pid = p->pid;

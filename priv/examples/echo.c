@@ -1,7 +1,6 @@
 /* echo.c - an Erlang node in C that answers one request.
  *
- *   $ cc -o echo echo.c $(pkg-config --cflags --libs tiebeam)
- *   $ ./echo echo@myhost secret
+ *   $ make && build/release/examples/echo echo@$(hostname -s) secret
  *   $ erl -sname shell -setcookie secret
  *   1> gen_server:call({echo, echo@myhost}, {echo, [hello, 42]}).
  *   {ok,[hello,42],1}
@@ -73,6 +72,8 @@ main(int argc, char **argv)
         rc = tb_node_run(node);
     tb_node_free(node);
     if (rc < 0)
-        fprintf(stderr, "usage: echo NODE@HOST COOKIE (%s)\n", tb_strerror(rc));
+        fprintf(stderr, "%s: %s\n",
+                argc < 3 ? "usage: echo NODE@HOST COOKIE" : "echo",
+                tb_strerror(rc));
     return rc < 0;
 }

@@ -2,6 +2,7 @@
 # Interop suites: real erl and elixir nodes against the daemon.
 #
 #   TIEBEAM_BIN  the daemon         (build/release/tiebeam)
+#   PROBE_BIN, ECHO_BIN  test/interop/probe.c and the example, built
 #   BUILD        where .beam go     (build/interop)
 #   ERL          the erl to use     (erl)
 #   TB_VERBOSE   1: one line for each test

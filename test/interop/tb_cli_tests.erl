@@ -378,7 +378,7 @@ check_missing(_) ->
     {?USAGE, "", Err} = cli(["check-config", tb_lib:tmp("no.config")]),
     contains("no.config", Err),
     {?USAGE, "", Which} = cli(["check-config"]),
-    contains("which file", Which).
+    contains("give a FILE", Which).
 
 broken_start(_) ->
     File = config("broken_start.config", "[{tiebeam, [{what, 1}]}]."),

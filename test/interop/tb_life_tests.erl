@@ -609,11 +609,15 @@ restarts() ->
 name_in_use() ->
     with_daemon(tb, fun(_, N) ->
         pong = net_adm:ping(N),
-        Second = tb_lib:daemon(tb, #{ready => false}),
+        ok = net_kernel:monitor_nodes(true, [{node_type, all}]),
+        %% with discovery: whoever lacks the name must not dial with it
+        Second = tb_lib:daemon(tb, #{ready => false, config => [{tiebeam, []}]}),
         Output = wait_output(Second, <<"in use">>),
         ?assertEqual(75, tb_lib:wait_exit(Second)),
         ?assertMatch({match, _}, re:run(Output, "the name tb@[^ ]* is in use")),
         ?assertEqual(x, tb_lib:call(N, {echo, x})),
+        ok = net_kernel:monitor_nodes(false, [{node_type, all}]),
+        ?assertEqual([], tb_lib:flush()),
         {ok, Names} = net_adm:names(),
         ?assert(lists:keymember("tb", 1, Names))
     end).
