@@ -107,3 +107,15 @@ tb_test_atoms_gone(void **state)
     tb_atoms_unref();
     return 0;
 }
+
+struct tb_pid
+tb_test_pid(uint32_t id)
+{
+    return (struct tb_pid){ tb_intern(tb_text_of("a@b")), id, 2, 3 };
+}
+
+struct tb_ref
+tb_test_ref(uint32_t n)
+{
+    return (struct tb_ref){ tb_intern(tb_text_of("a@b")), 9, n, { 7 } };
+}

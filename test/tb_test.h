@@ -35,6 +35,11 @@ void tb_test_assert_term(struct tb_term t, const char *text, const char *file,
 struct tb_term tb_test_bytes(const char *p, size_t n);
 bool tb_test_holds(const struct tb_wr *w, const char *p, size_t n);
 
+/* tb_test_pid - the pid <a@b.Id.2> of creation 3. tb_test_ref - a reference of
+ * a@b with n words and creation 9. */
+struct tb_pid tb_test_pid(uint32_t id);
+struct tb_ref tb_test_ref(uint32_t n);
+
 /* Of a group: a table of node names, and the end of all that is kept. */
 int tb_test_atoms(void **state);
 int tb_test_atoms_gone(void **state);

@@ -6,7 +6,6 @@
 
 /* --- terms */
 #define TB_MAX_ATOM_CHARS   255u             /* of the BEAM: more is corrupt */
-#define TB_MAX_ATOM_BYTES   (4u * TB_MAX_ATOM_CHARS)
 #define TB_MAX_NODE_BYTES   255u             /* epmd and ei take no more */
 #define TB_MAX_OPS          192              /* of one pattern; ours are short */
 #define TB_MAX_NESTING      64               /* of a pattern, and of text parsed */
@@ -41,7 +40,6 @@
 #define TB_MAX_EPMD_REPLY   (256u << 10)     /* names of one host */
 
 /* --- text */
-#define TB_MAX_CONFIG       (1u << 20)       /* bytes of a configuration file */
 #define TB_MAX_LOG_LINE     2048
 #define TB_LOG_BURST        10               /* of one event id in a second */
 #define TB_LOG_IDS          128              /* event ids that are told apart */

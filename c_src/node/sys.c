@@ -56,6 +56,7 @@ tb_sys_free(struct tb_proc *p)
         return;
     drop_events(p->sys, 0);
     tb_free(p->sys);
+    p->sys = NULL;
 }
 
 void
@@ -329,7 +330,7 @@ debug(struct tb_proc *p, const struct tb_from *from, struct tb_term what)
     else if (tb_match("{log, false}", what, v) == 1)
         switch_log(p, 0);
     else if (tb_match("no_debug", what, v) == 1)
-        tb_sys_free(p), p->sys = NULL;
+        tb_sys_free(p);
     else if (tb_match("{trace, _}", what, v) != 1 &&
              tb_match("{log, print}", what, v) != 1 &&
              tb_match("{log_to_file, _}", what, v) != 1 &&

@@ -44,8 +44,6 @@ struct discovery {
     bool running, timed; /* timed: the next round's timer runs */
 };
 
-static int begin_round(struct tb_proc *self, struct discovery *d);
-
 /* ------------------------------------------------------- candidates -- */
 
 static struct candidate *

@@ -6,18 +6,6 @@
 #include "term/ident.h"
 #include "term/put.h"
 
-static struct tb_pid
-pid_of(uint32_t id)
-{
-    return (struct tb_pid){ tb_intern(tb_text_of("a@b")), id, 2, 3 };
-}
-
-static struct tb_ref
-ref_of(uint32_t n)
-{
-    return (struct tb_ref){ tb_intern(tb_text_of("a@b")), 9, n, { 7 } };
-}
-
 static void
 assert_builds(const char *template, struct tb_args args, const char *text)
 {
@@ -130,10 +118,10 @@ test_build_is_matched_by_its_template(void **state)
         "{'DOWN', [[X]], #{a => {#{b => \"c\"}}}}",
     };
     const struct tb_val values[] = {
-        tb_v_int(INT64_MIN), tb_v_float(-0.25),
-        tb_v_atom("atom"),   tb_v_bin("bin", 3),
-        tb_v_str("string"),  tb_v_pid(pid_of(5)),
-        tb_v_ref(ref_of(2)), tb_v_term(tb_test_term("#{a => [b|c]}")),
+        tb_v_int(INT64_MIN),      tb_v_float(-0.25),
+        tb_v_atom("atom"),        tb_v_bin("bin", 3),
+        tb_v_str("string"),       tb_v_pid(tb_test_pid(5)),
+        tb_v_ref(tb_test_ref(2)), tb_v_term(tb_test_term("#{a => [b|c]}")),
     };
 
     (void)state;

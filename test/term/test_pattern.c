@@ -36,18 +36,6 @@ assert_matches(const struct match *m, size_t n, int expected)
     }
 }
 
-static struct tb_pid
-pid_of(uint32_t id)
-{
-    return (struct tb_pid){ tb_intern(tb_text_of("a@b")), id, 2, 3 };
-}
-
-static struct tb_ref
-ref_of(uint32_t n)
-{
-    return (struct tb_ref){ tb_intern(tb_text_of("a@b")), 9, n, { 7 } };
-}
-
 /* ------------------------------------------------------------- match -- */
 
 static void
@@ -194,9 +182,9 @@ test_pattern_fills_typed_holes(void **state)
 
     (void)state;
     assert_int_equal(
-        tb_build(
-            &w, "{-7, F, name, P, R, <<\"bin\">>, [l], #{k => v}, {t}}",
-            TB_ARGS(tb_v_float(1.5), tb_v_pid(pid_of(1)), tb_v_ref(ref_of(3)))),
+        tb_build(&w, "{-7, F, name, P, R, <<\"bin\">>, [l], #{k => v}, {t}}",
+                 TB_ARGS(tb_v_float(1.5), tb_v_pid(tb_test_pid(1)),
+                         tb_v_ref(tb_test_ref(3)))),
         0);
     assert_int_equal(tb_match("{I:int, F:float, A:atom, P:pid, R:ref, B:bin, "
                               "L:list, M:map, T:tuple}",
@@ -209,9 +197,9 @@ test_pattern_fills_typed_holes(void **state)
     assert_int_equal(v[2].type, TB_T_ATOM);
     assert_true(tb_text_is(v[2].text, "name"));
     assert_int_equal(v[3].type, TB_T_PID);
-    assert_true(tb_pid_eq(v[3].pid, pid_of(1)));
+    assert_true(tb_pid_eq(v[3].pid, tb_test_pid(1)));
     assert_int_equal(v[4].type, TB_T_REF);
-    assert_true(tb_ref_eq(v[4].ref, ref_of(3)));
+    assert_true(tb_ref_eq(v[4].ref, tb_test_ref(3)));
     assert_int_equal(v[5].type, TB_T_BIN);
     assert_true(tb_text_is(v[5].text, "bin"));
     assert_int_equal(v[6].type, TB_T_LIST);
@@ -235,8 +223,8 @@ test_pattern_holes_refuse_other_types(void **state)
     tb_build(&terms[0], "1", TB_NONE);
     tb_put_float(&terms[1], 1);
     tb_build(&terms[2], "a", TB_NONE);
-    tb_put_pid(&terms[3], pid_of(1));
-    tb_put_ref(&terms[4], ref_of(1));
+    tb_put_pid(&terms[3], tb_test_pid(1));
+    tb_put_ref(&terms[4], tb_test_ref(1));
     tb_build(&terms[5], "<<\"b\">>", TB_NONE);
     tb_build(&terms[6], "\"str\"", TB_NONE);
     tb_build(&terms[7], "#{}", TB_NONE);
@@ -281,18 +269,18 @@ test_pattern_matches_what_a_reply_tag_looks_like(void **state)
     struct tb_wr w = { 0 };
 
     (void)state;
-    tb_build(&w, "[alias|Ref]", TB_ARGS(tb_v_ref(ref_of(5))));
+    tb_build(&w, "[alias|Ref]", TB_ARGS(tb_v_ref(tb_test_ref(5))));
     assert_int_equal(tb_match("[alias|Ref:ref]", tb_wr_term(&w), v), 1);
-    assert_true(tb_ref_eq(v[0].ref, ref_of(5)));
+    assert_true(tb_ref_eq(v[0].ref, tb_test_ref(5)));
     assert_int_equal(tb_match("[alias|Pid:pid]", tb_wr_term(&w), v), 0);
     assert_int_equal(tb_match("[[alias|Ref:ref]|Mon]", tb_wr_term(&w), v), 0);
     tb_wr_free(&w);
     tb_build(&w, "[[alias|Ref]|Mon]",
-             TB_ARGS(tb_v_ref(ref_of(5)), tb_v_ref(ref_of(1))));
+             TB_ARGS(tb_v_ref(tb_test_ref(5)), tb_v_ref(tb_test_ref(1))));
     assert_int_equal(tb_match("[[alias|Ref:ref]|Mon:ref]", tb_wr_term(&w), v),
                      1);
-    assert_true(tb_ref_eq(v[0].ref, ref_of(5)));
-    assert_true(tb_ref_eq(v[1].ref, ref_of(1)));
+    assert_true(tb_ref_eq(v[0].ref, tb_test_ref(5)));
+    assert_true(tb_ref_eq(v[1].ref, tb_test_ref(1)));
     assert_int_equal(tb_match("[alias|Ref:ref]", tb_wr_term(&w), v), 0);
     tb_wr_free(&w);
 }
