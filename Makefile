@@ -58,6 +58,8 @@ LIB_SRC := \
     c_src/net/net.c \
     c_src/net/resolve.c \
     c_src/net/tcp.c \
+    c_src/net/tls.c \
+    c_src/net/tls_context.c \
     c_src/node/call.c \
     c_src/node/gen.c \
     c_src/node/info.c \
@@ -65,6 +67,7 @@ LIB_SRC := \
     c_src/node/names.c \
     c_src/node/node.c \
     c_src/node/peer.c \
+    c_src/node/peer_config.c \
     c_src/node/proc.c \
     c_src/node/route.c \
     c_src/node/rpc.c \
@@ -88,12 +91,15 @@ DAEMON_SRC := \
     c_src/daemon/nodename.c \
     c_src/daemon/notify.c \
     c_src/daemon/options.c \
+    c_src/daemon/reader.c \
     c_src/daemon/run.c \
     c_src/daemon/schema.c \
     c_src/daemon/sections.c \
     c_src/daemon/settings.c \
     c_src/daemon/settings_table.c \
     c_src/daemon/status.c \
+    c_src/daemon/tls_options.c \
+    c_src/daemon/transport.c \
     c_src/daemon/value.c \
     c_src/daemon/verbs.c \
     c_src/daemon/words.c

@@ -52,6 +52,7 @@ extern "C" {
     X(QUEUE_FULL,   "queue_full",     "the peer does not read")               \
     X(DISCONNECT,   "disconnect",     "disconnected on request")              \
     X(REPLACED,     "wait_pending",   "replaced by a new connection")         \
+    X(TLS,          "tls_error",      "TLS was refused, or broke")            \
     X(STOPPED,      "shutdown",       "the node stops")                       \
     X(NOTSUP,       "notsup",         "not supported")                        \
     X(EXIT,         "exit",           "the process ended, or the call raised")
@@ -450,15 +451,52 @@ struct tb_options {
     int listen_min,
         listen_max; /* ports; 0: any. listen_min < 0: no listening */
     const char *listen_address; /* NULL: all of this host */
+    bool inet6;                 /* IPv6 instead of IPv4 */
+    struct tb_tls *tls;         /* the node's from now on; NULL: plain TCP */
+    int dial_port;              /* of every node; 0: epmd is asked */
     int epmd_port;              /* 0: $ERL_EPMD_PORT, else 4369 */
     const char *epmd_command;   /* NULL: "epmd"; "": never start one */
-    bool no_epmd;               /* do not register */
+    bool no_epmd;               /* do not register; with a dial_port it is
+                                 * no error that none answers */
     uint32_t ticktime_ms;       /* 0: 60000 */
     uint32_t setuptime_ms;      /* 0: 7000 */
     size_t max_queue;           /* bytes to one peer; 0: 64 MiB */
     size_t max_frame;           /* bytes from a peer; 0: 128 MiB, the most */
     void *loop;                 /* a uv_loop_t; NULL: one of its own */
 };
+
+/* What TLS distribution (-proto_dist inet_tls) needs, for one role: the options
+ * of an ssl_dist_optfile. Files are PEM; a NULL is an option not given. */
+enum { TB_TLS_1_2 = 1, TB_TLS_1_3 = 2 };
+
+struct tb_tls_role {
+    const char *certfile; /* with its chain; a server needs one */
+    const char *keyfile;  /* NULL: in certfile */
+    const char *password; /* of the key */
+    const char *cacertfile;
+    bool verify_peer;
+    bool fail_if_no_peer_cert; /* server */
+    int depth;                 /* of the chain; negative: 10 */
+    unsigned versions;         /* of TB_TLS_*; 0: both */
+    const char *ciphers;       /* joined by ':' */
+    const char *server_name;   /* client: whose certificate is expected, and
+                                * SNI; NULL: the host of the node dialled; "":
+                                * neither */
+};
+
+struct tb_tls_options {
+    struct tb_tls_role server, client;
+};
+
+/* tb_tls_new - read and check all of it. NULL: why not is appended to why, with
+ *   role, option and value. Ownership: the caller's, until it is given to a node.
+ * tb_node_set_tls - for connections from now on, as after certificates were
+ *   renewed; tls is the node's, even on an error. -TB_EBADARG: the node was not
+ *   started with TLS. */
+TB_API struct tb_tls *tb_tls_new(const struct tb_tls_options *o,
+                                 struct tb_wr *why);
+TB_API void tb_tls_free(struct tb_tls *tls);
+TB_API int tb_node_set_tls(struct tb_node *node, struct tb_tls *tls);
 
 /* tb_node_new - a node that does nothing yet. *error is set where it is NULL.
  * tb_node_start - listen and register; ready(ctx, 0) once it is a member, or
@@ -477,11 +515,16 @@ TB_API void tb_node_free(struct tb_node *node);
 
 TB_API tb_atom tb_node_name(const struct tb_node *node);
 TB_API int tb_node_port(const struct tb_node *node);
+TB_API bool tb_node_in_epmd(const struct tb_node *node);
 TB_API void *tb_node_loop(struct tb_node *node);
 
 /* tb_node_set_cookie - another cookie for one peer, as erlang:set_cookie/2. */
 TB_API int tb_node_set_cookie(struct tb_node *node, tb_atom peer,
                               const char *cookie);
+
+/* tb_node_set_port - where a node listens, or every node of a host ("app@host",
+ * "host"), so that no epmd is asked for it. Returns 0 or -TB_EBADARG. */
+TB_API int tb_node_set_port(struct tb_node *node, const char *peer, int port);
 
 /* tb_intern - the small value of a node name; 0 where it is no node name
  * (Name@Host, at most 255 characters) or the table is full. */

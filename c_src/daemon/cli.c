@@ -10,6 +10,7 @@
 #include "daemon/help.h"
 #include "daemon/logger.h"
 #include "daemon/nodename.h"
+#include "daemon/tls_options.h"
 #include "daemon/verbs.h"
 
 void
@@ -76,6 +77,7 @@ verb_check_config(struct tb_cli *cli)
 {
     struct tb_wr errors = { 0 };
     struct tb_config config = { 0 };
+    struct tb_tls *tls = NULL;
     const char *path;
     int code;
 
@@ -87,7 +89,9 @@ verb_check_config(struct tb_cli *cli)
         fputs("tiebeam: check-config: give a FILE, or -config FILE\n", stderr);
         return TB_EXIT_USAGE;
     }
-    tb_config_read(&config, cli->settings, &errors);
+    if (tb_config_read(&config, cli->settings, &errors) == 0)
+        tb_tls_read(cli->settings, &tls, &errors);
+    tb_tls_free(tls);
     print_check(cli, config.path, &errors);
     code = errors.len ? TB_EXIT_USAGE : TB_EXIT_OK;
     tb_wr_free(&errors);

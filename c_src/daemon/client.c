@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "daemon/nodename.h"
+#include "daemon/transport.h"
 
 #define SLOTS 64
 
@@ -188,18 +189,22 @@ run_node(struct tb_client *c)
     struct tb_options o = {
         .name = c->name,
         .cookie = c->cookie,
+        .tls = c->tls,
         .listen_min = -1,
-        .epmd_port = c->epmd_port,
         .epmd_command = "",
         .no_epmd = true,
         .setuptime_ms = (uint32_t)c->timeout_ms,
     };
     int err = 0;
 
+    c->tls = NULL;
+    tb_transport_options(c->settings, &o);
     s.node = tb_node_new(&o, &err);
     if (!s.node)
         return err;
-    err = tb_node_start(s.node, on_ready, &s);
+    err = tb_transport_ports(c->settings, s.node);
+    if (err >= 0)
+        err = tb_node_start(s.node, on_ready, &s);
     if (err >= 0)
         err = tb_node_run(s.node);
     tb_node_free(s.node);
@@ -227,17 +232,24 @@ tb_client_run(struct tb_client *c)
 void
 tb_client_fini(struct tb_client *c)
 {
+    tb_tls_free(c->tls);
     tb_wr_free(&c->result);
     tb_wr_free(&c->others);
 }
 
 /* ----------------------------------------------------------- explain -- */
 
+static int
+epmd_port(const struct tb_client *c)
+{
+    return (int)tb_settings_number(c->settings, TB_SET_EPMD_PORT);
+}
+
 static void
 explain_names(const struct tb_client *c, struct tb_wr *w)
 {
     tb_wr_printf(w, "the epmd of %s (port %d) knows no node of that name",
-                 tb_nodename_host(c->target), c->epmd_port);
+                 tb_nodename_host(c->target), epmd_port(c));
     if (c->others.len)
         tb_wr_printf(w, ", only %.*s", (int)c->others.len,
                      (const char *)c->others.buf);
@@ -271,7 +283,7 @@ tb_client_explain(const struct tb_client *c, struct tb_wr *w)
         tb_wr_printf(w, "the cookies differ; ours is from %s",
                      c->cookie_origin);
     else if (c->status == -TB_ENO_EPMD)
-        tb_wr_printf(w, "no epmd answers on %s, port %d", host, c->epmd_port);
+        tb_wr_printf(w, "no epmd answers on %s, port %d", host, epmd_port(c));
     else if (c->status == -TB_ENOT_IN_EPMD)
         explain_names(c, w);
     else if (c->status == -TB_ENXDOMAIN)

@@ -2,14 +2,15 @@
 #ifndef TB_DAEMON_CLIENT_H
 #define TB_DAEMON_CLIENT_H
 
-#include "tiebeam.h"
+#include "daemon/settings.h"
 
 struct tb_client {
     /* given */
     const char *target; /* "app@host" */
     const char *cookie;
     char cookie_origin[512];
-    int epmd_port;
+    const struct tb_settings *settings; /* how nodes are reached */
+    struct tb_tls *tls;                 /* taken over; NULL: plain */
     uint64_t timeout_ms;
     /* asks, once connected, with tb_client_done and the client as its ctx */
     void (*ask)(struct tb_proc *self, struct tb_client *c);

@@ -29,23 +29,11 @@ static void
 check_text(struct tb_reader *r, const struct tb_wr *raw)
 {
     struct tb_wr text = { 0 };
-    struct tb_text_error where;
     size_t before = r->errors->len;
-    int err;
 
-    tb_config_expand(&text, raw, r->c->path, r->errors);
-    if (r->errors->len != before)
-        goto out;
-    err = tb_consult(&r->c->body, (const char *)text.buf, text.len, &r->lines,
-                     &where);
-    if (err == -TB_ESYNTAX)
-        tb_wr_printf(r->errors, "%s:%u: %s (column %u)\n", r->c->path,
-                     where.line, where.what, where.column);
-    else if (err < 0)
-        tb_wr_printf(r->errors, "%s:1: %s\n", r->c->path, tb_strerror(err));
-    else
+    tb_config_expand(&text, raw, r->path, r->errors);
+    if (r->errors->len == before && tb_reader_consult(r, &text) == 0)
         tb_sections_check(r);
-out:
     tb_wr_free(&text);
 }
 
@@ -69,7 +57,8 @@ read_file(struct tb_config *c, struct tb_wr *raw)
 int
 tb_config_read(struct tb_config *c, struct tb_settings *s, struct tb_wr *errors)
 {
-    struct tb_reader r = { .c = c, .s = s, .errors = errors };
+    struct tb_sections to = { c, s };
+    struct tb_reader r = { .errors = errors, .ctx = &to };
     const char *path = tb_settings_text(s, TB_SET_CONFIG);
     size_t before = errors->len;
     struct tb_wr raw = { 0 };
@@ -83,10 +72,13 @@ tb_config_read(struct tb_config *c, struct tb_settings *s, struct tb_wr *errors)
     if (err < 0)
         tb_wr_printf(errors, "tiebeam: %s: cannot read %s: %s\n",
                      s->v[TB_SET_CONFIG].origin, path, tb_strerror(err));
-    else
+    r.path = c->path;
+    if (err == 0)
         check_text(&r, &raw);
+    c->body = r.body; /* entries borrow from it */
+    r.body = (struct tb_wr){ 0 };
+    tb_reader_fini(&r);
     tb_wr_free(&raw);
-    tb_wr_free(&r.lines);
     return errors->len == before ? 0 : -TB_EBADARG;
 }
 

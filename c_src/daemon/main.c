@@ -7,6 +7,7 @@
 #include "daemon/cli.h"
 #include "daemon/help.h"
 #include "daemon/run.h"
+#include "daemon/tls_options.h"
 
 static int64_t
 number(const struct tb_run *d, enum tb_set id)
@@ -35,9 +36,10 @@ check_all(struct tb_run *d, struct tb_wr *errors)
     }
     if (!ok)
         return TB_EXIT_USAGE;
-    return tb_cookie_find(&d->settings, &d->cookie, errors) == 0
-               ? TB_EXIT_OK
-               : TB_EXIT_NO_PERMISSION;
+    if (tb_cookie_find(&d->settings, &d->cookie, errors) < 0)
+        return TB_EXIT_NO_PERMISSION;
+    return tb_tls_read(&d->settings, &d->tls, errors) == 0 ? TB_EXIT_OK
+                                                           : TB_EXIT_USAGE;
 }
 
 static int

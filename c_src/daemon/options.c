@@ -164,8 +164,6 @@ on_kernel(struct parser *p)
 static void
 add_peer_cookie(struct parser *p, const char *node, const char *cookie)
 {
-    struct tb_peer_cookie *pc;
-
     if (!tb_intern((struct tb_text){ node, strlen(node) })) {
         report(p, "-setcookie", "not a node name, which is Name@Host");
         return;
@@ -174,10 +172,27 @@ add_peer_cookie(struct parser *p, const char *node, const char *cookie)
         report(p, "-setcookie", "a cookie has 1 to 255 printable characters");
         return;
     }
-    pc = tb_new(struct tb_peer_cookie);
-    pc->node = tb_copy(node);
-    pc->cookie = tb_copy(cookie);
-    tb_list_add(&p->s->peer_cookies, &pc->link);
+    tb_pair_add(&p->s->peer_cookies, node, cookie);
+}
+
+/* -ssl_dist_opt Name Value Name Value ... */
+static void
+on_ssl_dist_opt(struct parser *p, const char *flag)
+{
+    const char *name = peek_value(p), *value;
+
+    do {
+        p->at += name != NULL;
+        value = name ? peek_value(p) : NULL;
+        if (!value) {
+            report(p, flag, "needs a value after each name");
+            return;
+        }
+        p->at++;
+        tb_pair_add(&p->s->tls_options, name, value);
+        name = peek_value(p);
+    } while (name && (strncmp(name, "server_", 7) == 0 ||
+                      strncmp(name, "client_", 7) == 0));
 }
 
 /* -setcookie Cookie, or Node Cookie. */
@@ -245,6 +260,10 @@ on_setting(struct parser *p, const char *word)
         on_setcookie(p, flag);
         return true;
     }
+    if (id == TB_SET_SSL_OPT) {
+        on_ssl_dist_opt(p, flag);
+        return true;
+    }
     if (!value && (value = peek_value(p)))
         p->at++;
     snprintf(what, sizeof(what), "needs a value: %s",
@@ -262,8 +281,10 @@ on_setting(struct parser *p, const char *word)
 static bool
 honoured(const char *word)
 {
-    static const char *const flags[] = { "-name", "-sname", "-setcookie",
-                                         "-kernel" };
+    static const char *const flags[] = { "-name",          "-sname",
+                                         "-setcookie",     "-kernel",
+                                         "-proto_dist",    "-ssl_dist_optfile",
+                                         "-ssl_dist_opt" };
 
     for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
         if (strcmp(flags[i], word) == 0)

@@ -15,6 +15,8 @@
 #include "daemon/logger.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
+#include "daemon/tls_options.h"
+#include "daemon/transport.h"
 #include "services/services.h"
 
 static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
@@ -27,7 +29,6 @@ struct daemon {
     uv_loop_t loop;
     uv_signal_t signal[SIGNALS];
     struct tb_node *node;
-    bool listed; /* in epmd */
     bool stopping;
 };
 
@@ -86,6 +87,18 @@ take_log_level(struct daemon *d, const struct tb_settings *now)
     tb_logger_level(&d->logger, &d->r->settings);
 }
 
+/* New connections use what the files hold now; those that are up go on. */
+static void
+renew_tls(struct daemon *d, const struct tb_settings *now, struct tb_wr *errors)
+{
+    struct tb_tls *tls;
+
+    if (tb_tls_read(now, &tls, errors) < 0)
+        log_lines(TB_ERROR, "tls.refused", errors);
+    else if (tls && tb_node_set_tls(d->node, tls) == 0)
+        tb_log(TB_NOTICE, "tls.renewed", "for connections from now on");
+}
+
 static void
 reload(struct daemon *d)
 {
@@ -105,6 +118,7 @@ reload(struct daemon *d)
             tb_log(TB_NOTICE, "config.changed",
                    "key=discovery needs a restart");
         take_log_level(d, &now);
+        renew_tls(d, &now, &errors);
         tb_log(TB_NOTICE, "config.reloaded", "file=%s",
                config.path ? config.path : "none");
     }
@@ -173,7 +187,6 @@ set_listen(const struct daemon *d, struct tb_options *o)
         o->no_epmd = true;
     } else if (given(d, TB_SET_DIST_PORT)) {
         o->listen_min = o->listen_max = (int)number(d, TB_SET_DIST_PORT);
-        o->no_epmd = number(d, TB_SET_START_EPMD) == 0;
     } else if (given(d, TB_SET_LISTEN_MIN)) { /* as kernel does */
         o->listen_min = o->listen_max = (int)number(d, TB_SET_LISTEN_MIN);
         if (given(d, TB_SET_LISTEN_MAX))
@@ -189,7 +202,7 @@ node_options(struct daemon *d)
     struct tb_options o = {
         .name = d->r->name.text,
         .cookie = d->r->cookie.text,
-        .epmd_port = (int)number(d, TB_SET_EPMD_PORT),
+        .tls = d->r->tls,
         .epmd_command = tb_settings_text(&d->r->settings, TB_SET_EPMD),
         .ticktime_ms = (uint32_t)(number(d, TB_SET_TICKTIME) * 1000),
         .setuptime_ms = (uint32_t)(number(d, TB_SET_SETUPTIME) * 1000),
@@ -198,8 +211,9 @@ node_options(struct daemon *d)
         .loop = &d->loop,
     };
 
-    if (number(d, TB_SET_START_EPMD) == 0)
+    if (!tb_transport_epmd(&d->r->settings))
         o.epmd_command = "";
+    tb_transport_options(&d->r->settings, &o);
     set_listen(d, &o);
     return o;
 }
@@ -225,13 +239,11 @@ set_peer_cookies(struct daemon *d)
 {
     int err = 0;
 
-    TB_LIST_EACH (pc, &d->r->settings.peer_cookies, struct tb_peer_cookie,
-                  link) {
-        tb_atom peer =
-            tb_intern((struct tb_text){ pc->node, strlen(pc->node) });
+    TB_LIST_EACH (pc, &d->r->settings.peer_cookies, struct tb_pair, link) {
+        tb_atom peer = tb_intern((struct tb_text){ pc->key, strlen(pc->key) });
 
         if (err >= 0)
-            err = tb_node_set_cookie(d->node, peer, pc->cookie);
+            err = tb_node_set_cookie(d->node, peer, pc->value);
     }
     return err;
 }
@@ -254,7 +266,8 @@ print_block(const struct daemon *d)
     printf("  epmd    port %d%s\n"
            "  try     gen_server:call({tiebeam,'%s'}, info).\n",
            (int)number(d, TB_SET_EPMD_PORT),
-           d->listed ? "" : ", not registered there", d->r->name.text);
+           tb_node_in_epmd(d->node) ? "" : ", not registered there",
+           d->r->name.text);
     fflush(stdout);
 }
 
@@ -282,7 +295,7 @@ exit_code(const struct daemon *d, int err)
         return TB_EXIT_IN_USE;
     case -TB_ENO_EPMD:
         tb_log(TB_CRITICAL, "node.refused", "no epmd on port %d, and %s", port,
-               number(d, TB_SET_START_EPMD) ? "none could be started"
+               tb_transport_epmd(&d->r->settings) ? "none could be started"
                                             : "start_epmd is false");
         return TB_EXIT_UNAVAILABLE;
     case -EADDRINUSE:
@@ -300,12 +313,13 @@ run_node(struct daemon *d)
     struct tb_options o = node_options(d);
     int run_err, err = 0;
 
-    d->listed = !o.no_epmd;
     d->node = tb_node_new(&o, &err);
     if (!d->node)
         return exit_code(d, err);
     watch_signals(d);
     err = set_peer_cookies(d);
+    if (err >= 0)
+        err = tb_transport_ports(&d->r->settings, d->node);
     if (err >= 0)
         err = start_services(d);
     if (err >= 0)
@@ -328,10 +342,6 @@ tb_run(struct tb_run *r)
     tb_config_default(&d->r->config, tb_nodename_host(d->r->name.text));
     tb_logger_start(&d->logger, &d->r->settings);
     log_lines(TB_DEBUG, "options.ignored", &d->r->settings.notes);
-    if (given(d, TB_SET_DIST_PORT))
-        tb_log(TB_NOTICE, "options.dist_port",
-               "listening on %d; other nodes are still asked for in epmd",
-               (int)number(d, TB_SET_DIST_PORT));
     if (uv_loop_init(&d->loop) != 0)
         return TB_EXIT_INTERNAL;
     code = run_node(d);

@@ -14,6 +14,7 @@ struct tb_run {
     struct tb_config config;
     struct tb_nodename name;
     struct tb_secret cookie;
+    struct tb_tls *tls; /* owned until the node has it; NULL: plain TCP */
 };
 
 /* tb_run - join the cluster, and run until SIGTERM or SIGINT. Returns the exit

@@ -3,12 +3,12 @@
 #define TB_DAEMON_SECTIONS_H
 
 #include "daemon/config.h"
+#include "daemon/reader.h"
 
-struct tb_reader {
-    struct tb_config *c; /* body holds the file */
+/* What the reader of a configuration file has as its ctx. */
+struct tb_sections {
+    struct tb_config *c;
     struct tb_settings *s;
-    struct tb_wr *errors;
-    struct tb_wr lines; /* struct tb_line of every term of the body */
 };
 
 /* tb_sections_check - check the whole file, take its values into the settings

@@ -84,19 +84,40 @@ check_int(const struct tb_setting *row, const char *text, int64_t *number,
 }
 
 static bool
+below(const struct tb_val *h, int n, int64_t end)
+{
+    for (int i = 0; i < n; i++)
+        if (h[i].i < 0 || h[i].i >= end)
+            return false;
+    return true;
+}
+
+static bool
+address_of_term(struct tb_term t, char out[INET6_ADDRSTRLEN])
+{
+    struct tb_val h[TB_MAX_HOLES];
+    struct in6_addr a;
+
+    if (tb_match("{A:int, B:int, C:int, D:int}", t, h) == 1 && below(h, 4, 256))
+        return snprintf(out, INET6_ADDRSTRLEN, "%d.%d.%d.%d", (int)h[0].i,
+                        (int)h[1].i, (int)h[2].i, (int)h[3].i) > 0;
+    if (tb_match("{A:int, B:int, C:int, D:int, E:int, F:int, G:int, H:int}", t,
+                 h) != 1 ||
+        !below(h, 8, 65536))
+        return false;
+    for (int i = 0; i < 8; i++)
+        a.s6_addr16[i] = htons((uint16_t)h[i].i);
+    return inet_ntop(AF_INET6, &a, out, INET6_ADDRSTRLEN) != NULL;
+}
+
+static bool
 address_of_tuple(const char *text, char out[INET6_ADDRSTRLEN])
 {
     struct tb_wr w = { 0 };
     struct tb_text_error error;
-    struct tb_val h[TB_MAX_HOLES];
     bool ok = tb_parse(&w, text, strlen(text), &error) == 0 &&
-              tb_match("{A:int, B:int, C:int, D:int}", tb_wr_term(&w), h) == 1;
+              address_of_term(tb_wr_term(&w), out);
 
-    for (int i = 0; ok && i < 4; i++)
-        ok = h[i].i >= 0 && h[i].i <= 255;
-    if (ok)
-        snprintf(out, INET6_ADDRSTRLEN, "%d.%d.%d.%d", (int)h[0].i, (int)h[1].i,
-                 (int)h[2].i, (int)h[3].i);
     tb_wr_free(&w);
     return ok;
 }
@@ -111,9 +132,11 @@ check_address(const char **text, char out[INET6_ADDRSTRLEN], struct tb_wr *why)
         *text = out;
         return 0;
     }
-    if (inet_pton(AF_INET, *text, &a) == 1)
+    if (inet_pton(AF_INET, *text, &a) == 1 ||
+        inet_pton(AF_INET6, *text, &a) == 1)
         return 0;
-    tb_wr_printf(why, "expected an address as {127,0,0,1}, not \"%s\"", *text);
+    tb_wr_printf(why, "expected an address as {127,0,0,1} or ::1, not \"%s\"",
+                 *text);
     return -TB_EBADARG;
 }
 
@@ -187,6 +210,41 @@ check_text(const char *text, struct tb_wr *why)
     return -TB_EBADARG;
 }
 
+bool
+tb_ports_next(const char **text, char peer[256], int *port)
+{
+    const char *p = *text, *eq = strchr(p, '=');
+    size_t n = eq ? (size_t)(eq - p) : 0;
+    char *end;
+    long number;
+
+    if (n == 0 || n > 255)
+        return false;
+    memcpy(peer, p, n);
+    peer[n] = 0;
+    number = strtol(eq + 1, &end, 10);
+    *port = number >= 1 && number <= 65535 ? (int)number : 0;
+    *text = *end == ',' ? end + 1 : end;
+    return *port && (*end == ',' || !*end);
+}
+
+static int
+check_ports(const char *text, struct tb_wr *why)
+{
+    const char *rest = text;
+    char peer[256];
+    int port;
+
+    while (tb_ports_next(&rest, peer, &port))
+        ;
+    if (*text && !*rest)
+        return 0;
+    tb_wr_printf(why, "expected Node=Port or Host=Port, with commas between, "
+                      "not \"%s\"",
+                 text);
+    return -TB_EBADARG;
+}
+
 static int
 check_cookie(const char *text, struct tb_wr *why)
 {
@@ -216,6 +274,8 @@ check(const struct tb_setting *row, const char **text,
         return check_int(row, *text, number, why);
     case TB_SET_ADDRESS:
         return check_address(text, buf, why);
+    case TB_SET_PORTS:
+        return check_ports(*text, why);
     case TB_SET_SWITCH:
         *number = 1;
         return 0;
@@ -253,11 +313,33 @@ tb_settings_init(struct tb_settings *s)
 
     memset(s, 0, sizeof(*s));
     tb_list_init(&s->peer_cookies);
+    tb_list_init(&s->tls_options);
     for (int i = 0; i < TB_SET_COUNT; i++)
         if (tb_settings_table[i].value)
             tb_settings_put(s, (enum tb_set)i, tb_settings_table[i].value,
                             TB_RANK_DEFAULT, "default", &why);
     tb_wr_free(&why);
+}
+
+void
+tb_pair_add(struct tb_list *list, const char *key, const char *value)
+{
+    struct tb_pair *pair = tb_new(struct tb_pair);
+
+    pair->key = tb_copy(key);
+    pair->value = tb_copy(value);
+    tb_list_add(list, &pair->link);
+}
+
+static void
+free_pairs(struct tb_list *list)
+{
+    TB_LIST_EACH (pair, list, struct tb_pair, link) {
+        tb_list_del(&pair->link);
+        tb_free(pair->key);
+        tb_free(pair->value);
+        tb_free(pair);
+    }
 }
 
 void
@@ -267,12 +349,8 @@ tb_settings_fini(struct tb_settings *s)
         tb_free(s->v[i].text);
         tb_free(s->v[i].origin);
     }
-    TB_LIST_EACH (pc, &s->peer_cookies, struct tb_peer_cookie, link) {
-        tb_list_del(&pc->link);
-        tb_free(pc->node);
-        tb_free(pc->cookie);
-        tb_free(pc);
-    }
+    free_pairs(&s->peer_cookies);
+    free_pairs(&s->tls_options);
     tb_wr_free(&s->notes);
 }
 

@@ -21,6 +21,9 @@ enum tb_set {
     TB_SET_LISTEN_MAX,
     TB_SET_LISTEN_ADDRESS,
     TB_SET_PROTO_DIST,
+    TB_SET_SSL_OPTFILE,
+    TB_SET_SSL_OPT,
+    TB_SET_PEER_PORTS,
     TB_SET_TICKTIME,
     TB_SET_TICKINTENSITY,
     TB_SET_SETUPTIME,
@@ -51,6 +54,7 @@ enum tb_set_type {
     TB_SET_WORD,   /* one of .values, its number the place there */
     TB_SET_INT,    /* within .values, "Low..High" */
     TB_SET_ADDRESS,
+    TB_SET_PORTS, /* "Node=Port,Host=Port" */
     TB_SET_SWITCH, /* a flag without a value */
     TB_SET_REFUSED /* known, and refused for the reason that .help gives */
 };
@@ -92,15 +96,16 @@ struct tb_setting_value {
     char *origin; /* owned; "flag -sname", "file x.config:12" */
 };
 
-/* A cookie for one peer: -setcookie Node Cookie. */
-struct tb_peer_cookie {
+/* What a flag gives that may stand there often. */
+struct tb_pair {
     struct tb_list link;
-    char *node, *cookie; /* owned */
+    char *key, *value; /* owned */
 };
 
 struct tb_settings {
     struct tb_setting_value v[TB_SET_COUNT];
-    struct tb_list peer_cookies; /* owned struct tb_peer_cookie */
+    struct tb_list peer_cookies; /* struct tb_pair: -setcookie Node Cookie */
+    struct tb_list tls_options;  /* struct tb_pair: -ssl_dist_opt Name Value */
     struct tb_wr notes;          /* lines for the debug log */
 };
 
@@ -121,6 +126,13 @@ int64_t tb_settings_number(const struct tb_settings *s, enum tb_set id);
 bool tb_settings_given(const struct tb_settings *s, enum tb_set id);
 /* tb_settings_shown - the value as people may see it, "" without one. */
 const char *tb_settings_shown(const struct tb_settings *s, enum tb_set id);
+
+/* tb_pair_add - append copies to a list of struct tb_pair. */
+void tb_pair_add(struct tb_list *list, const char *key, const char *value);
+
+/* tb_ports_next - take the next entry of a TB_SET_PORTS off the text. False: no
+ * more. */
+bool tb_ports_next(const char **text, char peer[256], int *port);
 
 /* tb_cookie_ok - whether that is a cookie: 1 to 255 characters, 0x20-0x7E. */
 bool tb_cookie_ok(const char *text);

@@ -10,6 +10,7 @@
 #include "daemon/cookie.h"
 #include "daemon/logger.h"
 #include "daemon/nodename.h"
+#include "daemon/tls_options.h"
 #include "daemon/status.h"
 
 /* ------------------------------------------------------ asking a node -- */
@@ -39,10 +40,21 @@ find_cookie(struct tb_cli *cli, struct tb_secret *cookie)
 static const char *
 peer_cookie(const struct tb_settings *s, const char *node)
 {
-    TB_LIST_EACH (pc, &s->peer_cookies, struct tb_peer_cookie, link)
-        if (strcmp(pc->node, node) == 0)
-            return pc->cookie;
+    TB_LIST_EACH (pc, &s->peer_cookies, struct tb_pair, link)
+        if (strcmp(pc->key, node) == 0)
+            return pc->value;
     return NULL;
+}
+
+static bool
+read_tls(const struct tb_cli *cli, struct tb_tls **tls)
+{
+    struct tb_wr errors = { 0 };
+    bool ok = tb_tls_read(cli->settings, tls, &errors) == 0;
+
+    tb_cli_print(stderr, &errors);
+    tb_wr_free(&errors);
+    return ok;
 }
 
 /* Returns 0 with c filled, or the exit code. */
@@ -59,11 +71,13 @@ ask(struct tb_cli *cli, struct tb_client *c)
         code = TB_EXIT_USAGE;
     else if (!own && !find_cookie(cli, &cookie))
         code = TB_EXIT_NO_PERMISSION;
+    else if (!read_tls(cli, &c->tls))
+        code = TB_EXIT_USAGE;
     if (code == TB_EXIT_OK) {
         c->cookie = own ? own : cookie.text;
         snprintf(c->cookie_origin, sizeof(c->cookie_origin), "%s",
                  cookie.origin);
-        c->epmd_port = (int)tb_settings_number(s, TB_SET_EPMD_PORT);
+        c->settings = s;
         c->timeout_ms = (uint64_t)tb_settings_number(s, TB_SET_TIMEOUT) * 1000;
         if (tb_client_run(c) < 0)
             code = TB_EXIT_FAILED;

@@ -11,6 +11,7 @@
  * Source: dist_util.erl, kernel(6). */
 #include "net/conn.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -179,6 +180,13 @@ load_cookie(struct tb_conn *c)
 }
 
 static void
+note_trouble(struct tb_conn *c)
+{
+    snprintf(c->trouble, sizeof(c->trouble), "%s",
+             c->stream->transport->trouble(c->stream));
+}
+
+static void
 on_opened(void *owner, int status)
 {
     struct tb_conn *c = owner;
@@ -186,6 +194,7 @@ on_opened(void *owner, int status)
     if (c->doomed)
         return;
     if (status < 0) {
+        note_trouble(c);
         c->stream->transport->close(c->stream);
         c->stream = NULL;
         tb_dial_next(c, status);
@@ -283,6 +292,8 @@ on_read(void *owner, const uint8_t *p, size_t n)
 static int
 reason_of_end(const struct tb_conn *c, int status)
 {
+    if (status == -TB_ETLS)
+        return status;
     if (c->state == TB_CONN_HANDSHAKE && c->initiator && c->hs.flags)
         return -TB_EAUTH;
     return status == 0 || status == UV_ECONNRESET ? -TB_ECLOSED : status;
@@ -293,6 +304,7 @@ on_ended(void *owner, int status)
 {
     struct tb_conn *c = owner;
 
+    note_trouble(c);
     c->stream->transport->read_stop(c->stream);
     tb_conn_fail(c, reason_of_end(c, status));
 }

@@ -23,6 +23,7 @@ struct tb_conn {
     bool initiator;
     bool doomed; /* will be closed, with this reason, when the loop is here */
     int why;
+    char trouble[128]; /* of the stream, for people; "" where why says it all */
     bool wrote;       /* since the last sweep */
     bool throttled;   /* reading is stopped until it reads */
     bool flying;      /* the stream works on .flight */

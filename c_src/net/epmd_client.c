@@ -9,11 +9,11 @@
  * Source: erl_dist_protocol, "EPMD Protocol". */
 #include "net/epmd_client.h"
 
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "net/resolve.h"
 
 /* Nothing in epmd waits on anybody, so it answers at once or never. */
 #define QUERY_TIMEOUT_MS 5000
@@ -118,7 +118,7 @@ on_query_timeout(uv_timer_t *t)
 }
 
 struct tb_epmd_query *
-tb_epmd_ask(uv_loop_t *loop, const struct sockaddr_in *to,
+tb_epmd_ask(uv_loop_t *loop, const struct sockaddr *to,
             const struct tb_wr *request, tb_epmd_answer done, void *ctx)
 {
     struct tb_epmd_query *q = tb_try_alloc(sizeof(*q));
@@ -135,8 +135,7 @@ tb_epmd_ask(uv_loop_t *loop, const struct sockaddr_in *to,
     q->tcp.data = q->timer.data = q;
     uv_timer_start(&q->timer, on_query_timeout, QUERY_TIMEOUT_MS, 0);
     if (q->request.bad ||
-        uv_tcp_connect(&q->connect, &q->tcp, (const struct sockaddr *)to,
-                       on_query_connect) < 0) {
+        uv_tcp_connect(&q->connect, &q->tcp, to, on_query_connect) < 0) {
         tb_epmd_cancel(q);
         return NULL;
     }
@@ -248,7 +247,7 @@ lost(struct tb_epmd_reg *reg, int why)
     }
     if (is_final(reg, why)) {
         tell_first(reg, why);
-        if (reg->closing)
+        if (reg->closing || reg->config.optional)
             return;
     }
     uv_timer_start(&reg->timer, on_pause_over, reg->pause_ms, 0);
@@ -362,9 +361,7 @@ on_reg_silent(uv_timer_t *t)
 static void
 try_now(struct tb_epmd_reg *reg)
 {
-    struct sockaddr_in to = { .sin_family = AF_INET,
-                              .sin_port = htons(reg->config.epmd_port),
-                              .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    union tb_address to;
     struct reg_conn *rc = tb_try_alloc(sizeof(*rc));
     int status;
 
@@ -373,6 +370,8 @@ try_now(struct tb_epmd_reg *reg)
         return;
     }
     rc->reg = reg;
+    tb_address_loopback(reg->config.family, &to);
+    tb_address_port(&to, reg->config.epmd_port);
     uv_tcp_init(reg->loop, &rc->tcp);
     rc->tcp.data = rc;
     reg->tcp = &rc->tcp;
@@ -380,8 +379,7 @@ try_now(struct tb_epmd_reg *reg)
         &rc->request,
         (struct tb_text){ reg->config.alive, strlen(reg->config.alive) },
         reg->config.dist_port);
-    status = uv_tcp_connect(&rc->connect, &rc->tcp, (struct sockaddr *)&to,
-                            on_reg_connect);
+    status = uv_tcp_connect(&rc->connect, &rc->tcp, &to.any, on_reg_connect);
     if (status < 0)
         lost(reg, status);
     else

@@ -16,7 +16,7 @@ typedef void (*tb_epmd_answer)(void *ctx, int status, const uint8_t *reply,
 
 /* tb_epmd_ask - send a request (of dist/epmd.h) to the epmd at an address.
  * Returns NULL where there is no memory. */
-struct tb_epmd_query *tb_epmd_ask(uv_loop_t *loop, const struct sockaddr_in *to,
+struct tb_epmd_query *tb_epmd_ask(uv_loop_t *loop, const struct sockaddr *to,
                                   const struct tb_wr *request,
                                   tb_epmd_answer done, void *ctx);
 void tb_epmd_cancel(struct tb_epmd_query *q);
@@ -25,10 +25,12 @@ void tb_epmd_cancel(struct tb_epmd_query *q);
  * still taken by our own predecessor. */
 struct tb_epmd_config {
     const char *alive; /* the name before '@'; borrowed */
+    int family;        /* of this host's epmd: AF_INET or AF_INET6 */
     uint16_t epmd_port;
     uint16_t dist_port;  /* where we listen */
     const char *command; /* starts epmd; NULL: "epmd"; "": never */
     uint32_t taken_ms;   /* how long "name in use" is retried */
+    bool optional;       /* what fails at first is not tried again */
 };
 
 /* first: 0, -TB_EIN_USE, or -TB_ENO_EPMD. The creation that epmd gives is not

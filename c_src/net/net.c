@@ -25,22 +25,29 @@ on_listener_closed(uv_handle_t *h)
 static int
 listen_on(struct tb_net *net, const char *address, int port)
 {
-    uv_tcp_t *listener = tb_try_alloc(sizeof(*listener));
-    struct sockaddr_in at;
-    int n = sizeof(at), rc;
+    uv_tcp_t *listener;
+    union tb_address at;
+    int n = sizeof(at), rc = tb_address_of(net->family, address, &at);
 
+    if (rc < 0)
+        return rc;
+    listener = tb_try_alloc(sizeof(*listener));
     if (!listener)
         return -TB_ELIMIT;
     uv_tcp_init(net->loop, listener);
     listener->data = net;
-    rc = net->transport->listen(listener, address, port, on_connection);
+    tb_address_port(&at, (uint16_t)port);
+    rc = uv_tcp_bind(listener, &at.any, 0);
+    if (rc == 0)
+        rc = uv_listen((uv_stream_t *)listener, 128, on_connection);
     if (rc < 0) {
         uv_close((uv_handle_t *)listener, on_listener_closed);
         return rc;
     }
-    uv_tcp_getsockname(listener, (struct sockaddr *)&at, &n);
+    uv_tcp_getsockname(listener, &at.any, &n);
     net->listener = listener;
-    net->port = ntohs(at.sin_port);
+    net->port = ntohs(net->family == AF_INET6 ? at.in6.sin6_port
+                                              : at.in.sin_port);
     return 0;
 }
 
@@ -81,7 +88,7 @@ on_sweep(uv_timer_t *t)
 int
 tb_net_init(struct tb_net *net)
 {
-    int rc = tb_resolver_new(net->loop, &net->resolver);
+    int rc = tb_resolver_new(net->loop, net->family, &net->resolver);
 
     tb_list_init(&net->conns);
     tb_list_init(&net->dirty);

@@ -14,6 +14,8 @@ struct tb_resolver;
 
 /* What connections tell the node. None is called from inside a tb_conn_*. */
 struct tb_conn_cb {
+    /* the port of that node, 0: not known without epmd */
+    uint16_t (*port)(void *ctx, struct tb_text peer);
     /* the cookie for that peer */
     const struct tb_cookie *(*cookie)(void *ctx, struct tb_text peer);
     /* acceptor: who calls, and may it? (hs.name is known) */
@@ -30,6 +32,8 @@ struct tb_conn_cb {
 struct tb_net {
     uv_loop_t *loop;
     const struct tb_transport *transport;
+    int family;         /* AF_INET or AF_INET6 */
+    struct tb_tls *tls; /* owned; NULL: plain */
     const struct tb_conn_cb *cb;
     void *ctx;
 

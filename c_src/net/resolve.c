@@ -6,10 +6,43 @@
 #include "net/resolve.h"
 
 #include <ares.h>
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "tiebeam.h"
+
+/* --------------------------------------------------------- addresses -- */
+
+int
+tb_address_of(int family, const char *host, union tb_address *out)
+{
+    int rc;
+
+    memset(out, 0, sizeof(*out));
+    if (family == AF_INET6)
+        rc = uv_ip6_addr(host ? host : "::", 0, &out->in6);
+    else
+        rc = uv_ip4_addr(host ? host : "0.0.0.0", 0, &out->in);
+    return rc < 0 ? -TB_EBADARG : 0;
+}
+
+void
+tb_address_loopback(int family, union tb_address *out)
+{
+    tb_address_of(family, family == AF_INET6 ? "::1" : "127.0.0.1", out);
+}
+
+void
+tb_address_port(union tb_address *a, uint16_t port)
+{
+    if (a->any.sa_family == AF_INET6)
+        a->in6.sin6_port = htons(port);
+    else
+        a->in.sin_port = htons(port);
+}
+
+/* ----------------------------------------------------------- channel -- */
 
 struct watcher {
     struct tb_list link;
@@ -29,6 +62,7 @@ struct tb_lookup {
 
 struct tb_resolver {
     uv_loop_t *loop;
+    int family;
     ares_channel channel;
     uv_timer_t timer;
     struct tb_list watchers; /* owned */
@@ -118,7 +152,7 @@ on_socket(void *ctx, ares_socket_t fd, int readable, int writable)
 }
 
 int
-tb_resolver_new(uv_loop_t *loop, struct tb_resolver **out)
+tb_resolver_new(uv_loop_t *loop, int family, struct tb_resolver **out)
 {
     struct tb_resolver *r = tb_try_alloc(sizeof(*r));
     struct ares_options options = { .sock_state_cb = on_socket,
@@ -135,6 +169,7 @@ tb_resolver_new(uv_loop_t *loop, struct tb_resolver **out)
         return -TB_ELIMIT;
     }
     r->loop = loop;
+    r->family = family;
     tb_list_init(&r->watchers);
     uv_timer_init(loop, &r->timer);
     r->timer.data = r;
@@ -207,9 +242,10 @@ on_found(void *ctx, int status, int timeouts, struct ares_addrinfo *result)
     l->status = status_of(status);
     for (struct ares_addrinfo_node *n = result ? result->nodes : NULL; n;
          n = n->ai_next)
-        if (n->ai_family == AF_INET && l->found.n < TB_MAX_ADDRESSES)
-            memcpy(&l->found.at[l->found.n++], n->ai_addr,
-                   sizeof(l->found.at[0]));
+        if (n->ai_family == l->resolver->family &&
+            n->ai_addrlen <= sizeof(union tb_address) &&
+            l->found.n < TB_MAX_ADDRESSES)
+            memcpy(&l->found.at[l->found.n++], n->ai_addr, n->ai_addrlen);
     if (result)
         ares_freeaddrinfo(result);
     if (l->status == 0 && l->found.n == 0)
@@ -220,7 +256,7 @@ on_found(void *ctx, int status, int timeouts, struct ares_addrinfo *result)
 struct tb_lookup *
 tb_resolve(struct tb_resolver *r, const char *host, tb_resolved done, void *ctx)
 {
-    struct ares_addrinfo_hints hints = { .ai_family = AF_INET,
+    struct ares_addrinfo_hints hints = { .ai_family = r->family,
                                          .ai_flags = ARES_AI_NOSORT,
                                          .ai_socktype = SOCK_STREAM };
     struct tb_lookup *l = tb_try_alloc(sizeof(*l));
@@ -232,7 +268,7 @@ tb_resolve(struct tb_resolver *r, const char *host, tb_resolved done, void *ctx)
     l->ctx = ctx;
     uv_timer_init(r->loop, &l->now);
     l->now.data = l;
-    if (uv_ip4_addr(host, 0, &l->found.at[0]) == 0) {
+    if (tb_address_of(r->family, host, &l->found.at[0]) == 0) {
         l->found.n = 1;
         uv_timer_start(&l->now, on_now, 0, 0);
     } else {

@@ -12,19 +12,34 @@
 struct tb_resolver;
 struct tb_lookup;
 
+union tb_address {
+    struct sockaddr any;
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
+};
+
 struct tb_addresses {
     unsigned n;
-    struct sockaddr_in at[TB_MAX_ADDRESSES]; /* port 0 */
+    union tb_address at[TB_MAX_ADDRESSES]; /* port 0 */
 };
+
+/* tb_address_of - from text; host NULL: every address of this host. Returns 0,
+ * or -TB_EBADARG where it is none of that family.
+ * tb_address_loopback - 127.0.0.1 or ::1.
+ * tb_address_port - set the port. */
+int tb_address_of(int family, const char *host, union tb_address *out);
+void tb_address_loopback(int family, union tb_address *out);
+void tb_address_port(union tb_address *a, uint16_t port);
 
 /* status: 0 and at least one address, -TB_ENXDOMAIN or another error. Called
  * from the loop; not after tb_lookup_cancel(). */
 typedef void (*tb_resolved)(void *ctx, int status,
                             const struct tb_addresses *found);
 
-/* tb_resolver_new - reads resolv.conf once. tb_resolver_free - drops what is
- * under way; asynchronous: handles close on the loop. */
-int tb_resolver_new(uv_loop_t *loop, struct tb_resolver **out);
+/* tb_resolver_new - reads resolv.conf once. family: AF_INET, or AF_INET6 where
+ * all names are looked up as such. tb_resolver_free - drops what is under way;
+ * asynchronous: handles close on the loop. */
+int tb_resolver_new(uv_loop_t *loop, int family, struct tb_resolver **out);
 void tb_resolver_free(struct tb_resolver *r);
 
 /* tb_resolve - a name of the hosts file or of DNS, or an address as text.

@@ -30,19 +30,16 @@ struct tb_stream {
 };
 
 struct tb_transport {
-    const char *name;      /* as erl's -proto_dist */
     unsigned length_bytes; /* of frames in the handshake */
 
-    /* 0 and *out, or an error (nothing is called back then). */
+    /* 0 and *out, or an error (nothing is called back then). host: what the
+     * name of the node dialled says; borrowed until closed() */
     int (*connect)(struct tb_net *net, const struct sockaddr *to,
-                   const struct tb_stream_cb *cb, void *owner,
-                   struct tb_stream **out);
+                   const char *host, const struct tb_stream_cb *cb,
+                   void *owner, struct tb_stream **out);
     int (*accept)(struct tb_net *net, uv_stream_t *listener,
                   const struct tb_stream_cb *cb, void *owner,
                   struct tb_stream **out);
-    /* the listener is initialised, and stays the caller's */
-    int (*listen)(uv_tcp_t *listener, const char *address, int port,
-                  uv_connection_cb on_connection);
     void (*read_start)(struct tb_stream *s);
     void (*read_stop)(struct tb_stream *s);
     /* Bytes that went out at once, 0 if none could. */
@@ -55,8 +52,11 @@ struct tb_transport {
     /* Bytes of write() that have not gone out yet. */
     size_t (*unwritten)(const struct tb_stream *s);
     int (*peer)(struct tb_stream *s, struct sockaddr_storage *out);
+    /* What its error was, for people; "" where the status says it all. Lent
+     * until closed(). */
+    const char *(*trouble)(const struct tb_stream *s);
 };
 
-extern const struct tb_transport tb_tcp;
+extern const struct tb_transport tb_tcp, tb_tls_transport;
 
 #endif

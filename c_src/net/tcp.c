@@ -1,5 +1,5 @@
-/* tcp.c - the transport inet_tcp.
- * In Erlang: inet_tcp_dist. Owns: its socket. Thread: loop. */
+/* tcp.c - the transport of inet_tcp and inet6_tcp.
+ * In Erlang: inet_tcp_dist, inet6_tcp_dist. Owns: its socket. Thread: loop. */
 #include "base/mem.h"
 #include "net/net.h"
 #include "net/stream.h"
@@ -78,11 +78,13 @@ on_connect(uv_connect_t *req, int status)
 
 static int
 tcp_connect(struct tb_net *net, const struct sockaddr *to,
-            const struct tb_stream_cb *cb, void *owner, struct tb_stream **out)
+            const char *host, const struct tb_stream_cb *cb, void *owner,
+            struct tb_stream **out)
 {
     struct tcp_stream *t = tcp_new(net, cb, owner);
     int rc;
 
+    (void)host;
     if (!t)
         return -TB_ELIMIT;
     rc = uv_tcp_connect(&t->connect, &t->tcp, to, on_connect);
@@ -108,21 +110,6 @@ tcp_accept(struct tb_net *net, uv_stream_t *listener,
     uv_tcp_nodelay(&t->tcp, 1);
     *out = &t->base;
     return 0;
-}
-
-static int
-tcp_listen(uv_tcp_t *listener, const char *address, int port,
-           uv_connection_cb on_connection)
-{
-    struct sockaddr_in addr;
-    int rc = uv_ip4_addr(address ? address : "0.0.0.0", port, &addr);
-
-    if (rc < 0)
-        return rc;
-    rc = uv_tcp_bind(listener, (struct sockaddr *)&addr, 0);
-    if (rc == 0)
-        rc = uv_listen((uv_stream_t *)listener, 128, on_connection);
-    return rc;
 }
 
 static void
@@ -214,12 +201,17 @@ tcp_peer(struct tb_stream *s, struct sockaddr_storage *out)
     return uv_tcp_getpeername(&of(s)->tcp, (struct sockaddr *)out, &n);
 }
 
+static const char *
+tcp_trouble(const struct tb_stream *s)
+{
+    (void)s;
+    return "";
+}
+
 const struct tb_transport tb_tcp = {
-    .name = "inet_tcp",
     .length_bytes = 2,
     .connect = tcp_connect,
     .accept = tcp_accept,
-    .listen = tcp_listen,
     .read_start = tcp_read_start,
     .read_stop = tcp_read_stop,
     .try_write = tcp_try_write,
@@ -228,4 +220,5 @@ const struct tb_transport tb_tcp = {
     .close = tcp_close,
     .unwritten = tcp_unwritten,
     .peer = tcp_peer,
+    .trouble = tcp_trouble,
 };

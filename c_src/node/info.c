@@ -20,6 +20,12 @@ tb_node_port(const struct tb_node *node)
     return node->net.port;
 }
 
+bool
+tb_node_in_epmd(const struct tb_node *node)
+{
+    return tb_epmd_is_registered(node->epmd);
+}
+
 void *
 tb_node_loop(struct tb_node *node)
 {
@@ -106,7 +112,7 @@ tb_put_info(struct tb_node *node, struct tb_wr *w)
         "counters => Counters, tables => Tables}",
         TB_ARGS(tb_v_node(node->name), tb_v_bin(TB_VERSION, strlen(TB_VERSION)),
                 tb_v_int(node->creation), tb_v_int(node->net.port),
-                tb_v_bool(tb_epmd_is_registered(node->epmd)),
+                tb_v_bool(tb_node_in_epmd(node)),
                 tb_v_int((int64_t)(l.now - node->started_ms)),
                 tb_v_term(tb_wr_term(&peers)), tb_v_term(tb_wr_term(&counters)),
                 tb_v_term(tb_wr_term(&tables))));

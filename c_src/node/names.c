@@ -1,7 +1,6 @@
 /* names.c - what an epmd lists. In Erlang: net_adm:names/1.
  * Owns: its questions. Thread: loop. Source: erl_dist_protocol, "EPMD
  * Protocol". */
-#include <arpa/inet.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -87,16 +86,16 @@ on_host(void *ctx, int status, const struct tb_addresses *found)
 {
     struct question *q = ctx;
     struct tb_wr request = { 0 };
-    struct sockaddr_in to = found->at[0];
+    union tb_address to = found->at[0];
 
     q->lookup = NULL;
     if (status < 0) {
         fail(q, status);
         return;
     }
-    to.sin_port = htons(q->node->net.epmd_port);
+    tb_address_port(&to, q->node->net.epmd_port);
     tb_epmd_put_names(&request);
-    q->query = tb_epmd_ask(q->node->net.loop, &to, &request, on_names, q);
+    q->query = tb_epmd_ask(q->node->net.loop, &to.any, &request, on_names, q);
     tb_wr_free(&request);
     if (!q->query)
         fail(q, -TB_ELIMIT);

@@ -12,6 +12,7 @@
 #include "node/call.h"
 #include "node/gen.h"
 #include "node/peer.h"
+#include "node/peer_config.h"
 #include "node/proc.h"
 #include "node/sup.h"
 #include "term/ident.h"
@@ -117,37 +118,11 @@ copy_options(struct tb_node *node, const struct tb_options *o)
     node->options.epmd_command = copy_of(o->epmd_command);
 }
 
-static int
-set_cookie(struct tb_cookie *to, const char *cookie)
-{
-    size_t n = cookie ? strlen(cookie) : 0;
-
-    if (n == 0 || n > TB_MAX_COOKIE)
-        return -TB_EBADARG;
-    to->n = (uint8_t)n;
-    memcpy(to->text, cookie, n);
-    return 0;
-}
-
-int
-tb_node_set_cookie(struct tb_node *node, tb_atom peer, const char *cookie)
-{
-    struct tb_cookie *c = tb_new(struct tb_cookie);
-    int rc = set_cookie(c, cookie);
-
-    if (rc < 0) {
-        tb_free(c);
-        return rc;
-    }
-    tb_free(tb_map_take(node->cookies, &peer, sizeof(peer)));
-    return tb_map_put(node->cookies, &peer, sizeof(peer), c);
-}
-
 static void
 make_tables(struct tb_node *node)
 {
     struct tb_map **maps[] = {
-        &node->cookies, &node->peers,    &node->procs,
+        &node->cookies, &node->ports,    &node->peers,    &node->procs,
         &node->names,   &node->monitors, &node->links,
         &node->calls,   &node->timers,   &node->compiled
     };
@@ -176,7 +151,8 @@ init_net(struct tb_node *node)
     const struct tb_options *o = &node->options;
     struct tb_net *net = &node->net;
 
-    net->transport = &tb_tcp;
+    net->transport = o->tls ? &tb_tls_transport : &tb_tcp;
+    net->family = o->inet6 ? AF_INET6 : AF_INET;
     net->cb = &tb_peer_conn_cb;
     net->ctx = node;
     net->name = tb_atom_text(node->name);
@@ -225,8 +201,9 @@ tb_node_new(const struct tb_options *o, int *error)
     nodes++;
     make_tables(node);
     copy_options(node, o);
+    node->net.tls = o->tls;
     node->name = o->name ? tb_intern(tb_text_of(o->name)) : 0;
-    rc = node->name ? set_cookie(&node->cookie, o->cookie) : -TB_EBADARG;
+    rc = node->name ? tb_cookie_of(&node->cookie, o->cookie) : -TB_EBADARG;
     if (rc == 0)
         rc = tb_control_init();
     if (rc == 0)
@@ -254,6 +231,18 @@ tb_node_new(const struct tb_options *o, int *error)
     return node;
 }
 
+int
+tb_node_set_tls(struct tb_node *node, struct tb_tls *tls)
+{
+    bool had = node->net.tls != NULL;
+    struct tb_tls *old = had ? node->net.tls : tls;
+
+    if (had)
+        node->net.tls = tls;
+    tb_tls_free(old);
+    return had ? 0 : -TB_EBADARG;
+}
+
 /* ---------------------------------------------------------- membership -- */
 
 static void
@@ -270,10 +259,18 @@ become_ready(struct tb_node *node, int status)
         tb_node_stop(node);
 }
 
+/* Where nobody asks epmd, being listed there is a courtesy. */
 static void
 on_registered(void *ctx, int status)
 {
-    become_ready(ctx, status);
+    struct tb_node *node = ctx;
+
+    if (status < 0 && node->options.dial_port) {
+        tb_log(TB_NOTICE, "epmd.not_registered", "reason=%s",
+               tb_error_atom(status));
+        status = 0;
+    }
+    become_ready(node, status);
 }
 
 static void
@@ -302,7 +299,9 @@ static int
 register_name(struct tb_node *node)
 {
     const char *name = tb_atom_text(node->name).p;
-    struct tb_epmd_config config = { .epmd_port = node->net.epmd_port,
+    struct tb_epmd_config config = { .family = node->net.family,
+                                     .optional = node->options.dial_port != 0,
+                                     .epmd_port = node->net.epmd_port,
                                      .dist_port = node->net.port,
                                      .command = node->options.epmd_command,
                                      .taken_ms = NAME_TAKEN_MS };
@@ -431,6 +430,7 @@ free_tables(struct tb_node *node)
     tb_map_each(node->cookies, free_value, NULL);
     tb_map_each(node->compiled, free_code, NULL);
     tb_map_free(node->cookies);
+    tb_map_free(node->ports);
     tb_map_free(node->peers);
     tb_map_free(node->procs);
     tb_map_free(node->names);
@@ -456,6 +456,7 @@ tb_node_free(struct tb_node *node)
     }
     free_tables(node);
     tb_wr_free(&node->payload);
+    tb_tls_free(node->net.tls);
     free_copy(node->alive);
     free_copy(node->options.name);
     free_copy(node->options.listen_address);

@@ -40,6 +40,7 @@ struct tb_node {
     uint32_t creation;
     struct tb_cookie cookie;
     struct tb_map *cookies; /* peer -> owned struct tb_cookie */
+    struct tb_map *ports;   /* node or host, as text -> port */
     struct tb_epmd_reg *epmd;
     char *alive; /* owned: the name before '@' */
     bool stop_asked;

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/rd.h"
 #include "node/call.h"
+#include "node/peer_config.h"
 #include "node/route.h"
 #include "node/watch.h"
 #include "term/ident.h"
@@ -226,11 +227,13 @@ settle_waiters(struct tb_peer *p, int status, const char *result,
 }
 
 static void
-connect_failed(struct tb_peer *p, int why, const char *seen_name)
+connect_failed(struct tb_peer *p, int why, const char *seen_name,
+               const char *trouble)
 {
-    tb_log(TB_INFO_LEVEL, "node.connect_failed", "node=%s reason=%s%s%s",
-           name_of(p), tb_error_atom(why), seen_name[0] ? " seen=" : "",
-           seen_name);
+    tb_log(trouble[0] ? TB_NOTICE : TB_INFO_LEVEL, "node.connect_failed",
+           "node=%s reason=%s%s%s%s%s", name_of(p), tb_error_atom(why),
+           seen_name[0] ? " seen=" : "", seen_name, trouble[0] ? ": " : "",
+           trouble);
     if (why == -TB_ENAME && seen_name[0])
         settle_waiters(p, why, "{wrong_name, Seen}",
                        TB_ARGS(tb_v_bin(seen_name, strlen(seen_name))));
@@ -277,7 +280,7 @@ on_patience_over(uv_timer_t *t)
     if (is_calling(p)) /* and does not go on: a stranger, for all we know */
         dial_now(p);
     else
-        connect_failed(p, -TB_ENOK, "");
+        connect_failed(p, -TB_ENOK, "", "");
 }
 
 /* Their connection goes first; ours ends here. */
@@ -362,12 +365,13 @@ tb_disconnect(struct tb_node *node, tb_atom peer)
 static const struct tb_cookie *
 on_cookie(void *ctx, struct tb_text peer)
 {
-    struct tb_node *node = ctx;
-    tb_atom name = tb_atom_find(peer);
-    const struct tb_cookie *own =
-        name ? tb_map_get(node->cookies, &name, sizeof(name)) : NULL;
+    return tb_peer_cookie(ctx, peer);
+}
 
-    return own ? own : &node->cookie;
+static uint16_t
+on_port(void *ctx, struct tb_text peer)
+{
+    return tb_peer_port(ctx, peer);
 }
 
 /* A name is interned, and a record made, only once the cookie has been
@@ -469,15 +473,18 @@ refused(struct tb_conn *c, int why)
 {
     struct sockaddr_storage from = { 0 };
     char address[64] = "?";
+    bool is_noise;
 
     if (why == -TB_EREPLACED || why == -TB_ESTOPPED)
         return;
     if (c->stream && c->stream->transport->peer(c->stream, &from) == 0)
         uv_ip_name((struct sockaddr *)&from, address, sizeof(address));
     /* one of two that were dialled at once, or a port scan: nobody's fault */
-    tb_log(why == -TB_ENOK || c->hs.name_len == 0 ? TB_DEBUG : TB_NOTICE,
-           "conn.refused", "from=%s name=%.*s reason=%s", address,
-           (int)c->hs.name_len, c->hs.name, tb_error_atom(why));
+    is_noise = why == -TB_ENOK || (c->hs.name_len == 0 && why != -TB_ETLS);
+    tb_log(is_noise ? TB_DEBUG : TB_NOTICE, "conn.refused",
+           "from=%s name=%.*s reason=%s%s%s", address, (int)c->hs.name_len,
+           c->hs.name, tb_error_atom(why), c->trouble[0] ? ": " : "",
+           c->trouble);
 }
 
 /* What waited for that handshake need not wait any longer. */
@@ -511,11 +518,12 @@ on_down(void *ctx, struct tb_conn *c, int why)
         if (why == -TB_ENOK)
             wait_for_theirs(p);
         else
-            connect_failed(p, why, c->hs.seen_name);
+            connect_failed(p, why, c->hs.seen_name, c->trouble);
     }
 }
 
 const struct tb_conn_cb tb_peer_conn_cb = {
+    .port = on_port,
     .cookie = on_cookie,
     .named = on_named,
     .alive = on_alive,
