@@ -288,6 +288,9 @@ tb_client_explain(const struct tb_client *c, struct tb_wr *w)
         explain_names(c, w);
     else if (c->status == -TB_ENXDOMAIN)
         tb_wr_printf(w, "the host name %s does not resolve", host);
+    else if (c->status == -TB_ECLOSED)
+        tb_wr_str(w, "it closed the connection at once: "
+                     "does it speak TLS (-proto_dist inet_tls)?");
     else if (c->status == -TB_ETIMEOUT)
         tb_wr_printf(w, "no connection within %llu s",
                      (unsigned long long)c->timeout_ms / 1000);

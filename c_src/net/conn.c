@@ -70,9 +70,20 @@ tb_conn_to(struct tb_conn *c, enum tb_conn_state state)
 /* ------------------------------------------------------------- birth -- */
 
 static void
+note_trouble(struct tb_conn *c)
+{
+    snprintf(c->trouble, sizeof(c->trouble), "%s",
+             c->stream->transport->trouble(c->stream));
+}
+
+static void
 on_setup_timeout(uv_timer_t *t)
 {
-    tb_conn_fail(t->data, -TB_ETIMEOUT);
+    struct tb_conn *c = t->data;
+
+    if (c->stream)
+        note_trouble(c);
+    tb_conn_fail(c, -TB_ETIMEOUT);
 }
 
 static void
@@ -180,13 +191,6 @@ load_cookie(struct tb_conn *c)
 }
 
 static void
-note_trouble(struct tb_conn *c)
-{
-    snprintf(c->trouble, sizeof(c->trouble), "%s",
-             c->stream->transport->trouble(c->stream));
-}
-
-static void
 on_opened(void *owner, int status)
 {
     struct tb_conn *c = owner;
@@ -277,11 +281,25 @@ take_bytes(struct tb_conn *c, const uint8_t *p, size_t n)
         tb_conn_fail(c, rc < 0 ? rc : -TB_ELIMIT);
 }
 
+/* A record of TLS where a handshake begins: 21 is an alert, 22 a hello. Their
+ * length would be longer than any handshake's. */
+static bool
+is_tls(const struct tb_conn *c, const uint8_t *p, size_t n)
+{
+    return c->bytes_in == 0 && c->frames.length_bytes == 2 && n >= 2 &&
+           (p[0] == 21 || p[0] == 22) && p[1] == 3;
+}
+
 static void
 on_read(void *owner, const uint8_t *p, size_t n)
 {
     struct tb_conn *c = owner;
 
+    if (is_tls(c, p, n)) {
+        snprintf(c->trouble, sizeof(c->trouble), "the peer speaks TLS");
+        tb_conn_fail(c, -TB_ETLS);
+        return;
+    }
     c->read_ms = uv_now(c->net->loop);
     c->bytes_in += n;
     if (!c->leaving)
@@ -305,6 +323,9 @@ on_ended(void *owner, int status)
     struct tb_conn *c = owner;
 
     note_trouble(c);
+    if (c->initiator && c->bytes_in == 0 && !c->trouble[0])
+        snprintf(c->trouble, sizeof(c->trouble),
+                 "closed before a word: does it speak TLS?");
     c->stream->transport->read_stop(c->stream);
     tb_conn_fail(c, reason_of_end(c, status));
 }

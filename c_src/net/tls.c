@@ -546,7 +546,11 @@ tls_peer(struct tb_stream *s, struct sockaddr_storage *out)
 static const char *
 tls_trouble(const struct tb_stream *s)
 {
-    return TB_ENTRY(s, const struct tls_stream, base)->trouble;
+    const struct tls_stream *t = TB_ENTRY(s, const struct tls_stream, base);
+
+    if (!t->trouble[0] && !t->open && !SSL_in_before(t->ssl))
+        return "the TLS handshake was not answered";
+    return t->trouble;
 }
 
 const struct tb_transport tb_tls_transport = {

@@ -8,7 +8,7 @@
 #   expired.pem .key      of yesterday
 #   foreign.pem .key      of the other authority
 #   locked.key            node.key, with the password "secret"
-#   tls1.2.conf tls1.3.conf   option files for both roles
+#   tls.conf tls1.2.conf tls1.3.conf   option files for both roles
 set -e
 dir=$1 host=$2
 mkdir -p "$dir"
@@ -37,10 +37,12 @@ cd "$dir"
     openssl rsa -in node.key -aes128 -passout pass:secret -out locked.key
 } >certs.log 2>&1 || { cat certs.log; exit 1; }
 
-for version in 1.2 1.3; do
+for version in 1.2 1.3 ""; do
+    versions="'tlsv$version'"
+    [ "$version" ] || versions="'tlsv1.3','tlsv1.2'"
     options="{certfile,\"$dir/node.pem\"},{keyfile,\"$dir/node.key\"},
            {cacertfile,\"$dir/ca.pem\"},{verify,verify_peer},
-           {versions,['tlsv$version']}"
+           {versions,[$versions]}"
     cat >"tls$version.conf" <<EOF
 [{server, [{fail_if_no_peer_cert,true},
            $options]},

@@ -5,6 +5,7 @@
 #   PROBE_BIN, ECHO_BIN  test/interop/probe.c and the example, built
 #   BUILD        where .beam go     (build/interop)
 #   ERL          the erl to use     (erl)
+#   TB_VARIANT   tcp, tls1.2, tls1.3, inet6 or noepmd, see tb_variant.erl
 #   TB_VERBOSE   1: one line for each test
 #   TB_ONLY      only the tests whose title contains this
 #   TB_RESTARTS, TB_CYCLES, TB_RACES, TB_ROUNDS: longer runs
@@ -17,7 +18,7 @@ BUILD=${BUILD:-build/interop}
 ERL=${ERL:-erl}
 ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
 export TIEBEAM_BIN
-all="tb_table_tests tb_outgoing_tests tb_client_tests tb_life_tests tb_race_tests tb_cli_tests tb_genserver_test"
+all="tb_table_tests tb_outgoing_tests tb_client_tests tb_life_tests tb_race_tests tb_net_tests tb_tls_tests tb_cli_tests tb_genserver_test"
 
 [ -x "$TIEBEAM_BIN" ] || {
     echo "no daemon at $TIEBEAM_BIN: run make first"
@@ -68,6 +69,17 @@ own_port() {
     export ERL_EPMD_PORT
 }
 
+# What tb_variant.erl says, for the node that a suite makes of itself.
+own_flags() {
+    case ${TB_VARIANT:-tcp} in
+    tcp) ;;
+    tls*) echo "-proto_dist inet_tls -ssl_dist_optfile $TB_CERTS/$TB_VARIANT.conf" ;;
+    inet6) echo "-proto_dist inet6_tcp" ;;
+    noepmd) echo "-start_epmd false -erl_epmd_port $TB_DIST_PORT" ;;
+    *) echo "no such variant: $TB_VARIANT" >&2; exit 1 ;;
+    esac
+}
+
 count() {
     line=$(grep -E '[0-9]+ passed, [0-9]+ failed' "$TB_TMP/log" | tail -1)
     if [ -z "$line" ]; then
@@ -82,7 +94,8 @@ count() {
 }
 
 run_erlang() {
-    "$ERL" -noshell -noinput -pa "$BUILD" +pc unicode \
+    # shellcheck disable=SC2046
+    "$ERL" -noshell -noinput -pa "$BUILD" +pc unicode $(own_flags) \
         -kernel prevent_overlapping_partitions false logger_level critical \
         -run tb_report main "$1" 2>&1 | tee "$TB_TMP/log"
     count "$1"
@@ -98,9 +111,20 @@ run_elixir() {
     count "$1"
 }
 
+TB_CERTS=$TB_TMP/certs
+TB_DIST_PORT=$((30000 + $$ * 8 % 2000))
+export TB_CERTS TB_DIST_PORT
+sh "$here/certs.sh" "$TB_CERTS" "$(hostname)" || exit 1
+
 [ $# -gt 0 ] || set -- $all
+default_variant=${TB_VARIANT:-tcp}
 for suite in "$@"; do
     own_port
+    case $suite in
+    tb_tls_tests) TB_VARIANT=tls ;;
+    *) TB_VARIANT=$default_variant ;;
+    esac
+    export TB_VARIANT
     if [ -f "$here/$suite.exs" ]; then
         run_elixir "$suite"
     elif [ -f "$here/$suite.erl" ]; then

@@ -153,19 +153,26 @@ run_loop(Port, Out, Status, Eof) ->
 
 %% ------------------------------------------------------------------- nodes
 
-%% Makes this VM a node of short names with an epmd of its own.
--spec join(atom()) -> program().
+%% Makes this VM a node, with an epmd of its own where the variant has one.
+-spec join(atom()) -> [program()].
 join(Suite) ->
     ok = setenv(),
-    Epmd = start_epmd(epmd_port()),
-    {ok, _} = net_kernel:start([list_to_atom(name(Suite)), shortnames]),
+    Epmd = [start_epmd(epmd_port()) || tb_variant:has_epmd()],
+    Name = list_to_atom(name(Suite)),
+    ok = tb_variant:join(Name),
+    Full =
+        case tb_variant:kind() of
+            shortnames -> Name;
+            longnames -> list_to_atom(name(Suite) ++ "@" ++ tb_variant:host(Name))
+        end,
+    {ok, _} = net_kernel:start([Full, tb_variant:kind()]),
     true = erlang:set_cookie(node(), list_to_atom(cookie())),
     Epmd.
 
--spec leave(program()) -> ok.
+-spec leave([program()]) -> ok.
 leave(Epmd) ->
     ok = net_kernel:stop(),
-    end_epmd(Epmd).
+    lists:foreach(fun end_epmd/1, Epmd).
 
 %% A shell's own settings must not reach the programs.
 -spec setenv() -> ok.
@@ -183,7 +190,8 @@ daemon(Name) ->
     daemon(Name, #{}).
 
 %% Starts a daemon that has no discovery, unless there is a configuration.
-%%   cookie, config (a term), args, env; host: with a long name;
+%%   cookie, config (a term), args, env; host: with a long name; flags: other
+%%   ones than the variant's;
 %%   ready => false: do not wait until it is a member.
 -spec daemon(atom(), map()) -> program().
 daemon(Name, Options) ->
@@ -192,6 +200,7 @@ daemon(Name, Options) ->
     ok = file:write_file(File, io_lib:format("~tp.~n", [maps:get(config, Options, Default)])),
     Args =
         name_flags(Name, Options) ++
+            maps:get(flags, Options, tb_variant:flags(Name)) ++
             ["-setcookie", maps:get(cookie, Options, cookie()), "-config", File] ++
             maps:get(args, Options, []),
     Program = (start(binary(), Args, maps:get(env, Options, [])))#{node := full_name(Name, Options)},
@@ -201,11 +210,16 @@ daemon(Name, Options) ->
     end,
     Program.
 
-name_flags(Name, #{host := Host}) -> ["-name", atom_to_list(Name) ++ "@" ++ Host];
-name_flags(Name, _) -> ["-sname", atom_to_list(Name)].
+name_flags(Name, #{host := Host}) ->
+    ["-name", atom_to_list(Name) ++ "@" ++ Host];
+name_flags(Name, _) ->
+    case tb_variant:kind() of
+        shortnames -> ["-sname", atom_to_list(Name)];
+        longnames -> ["-name", atom_to_list(Name) ++ "@" ++ tb_variant:host(Name)]
+    end.
 
 full_name(Name, Options) ->
-    list_to_atom(atom_to_list(Name) ++ "@" ++ maps:get(host, Options, host())).
+    list_to_atom(atom_to_list(Name) ++ "@" ++ maps:get(host, Options, tb_variant:host(Name))).
 
 until_ready(Program) ->
     Check = fun() ->
@@ -258,13 +272,14 @@ kill(Program) ->
 beam(Name) ->
     beam(Name, #{}).
 
-%% A second BEAM of this release: args, cookie, env, host (with a long name).
+%% A second BEAM of this release: args, cookie, env, host, flags, as above.
 -spec beam(atom(), map()) -> program().
 beam(Name, Options) ->
     Cookie = maps:get(cookie, Options, cookie()),
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
     Args =
         name_flags(Name, Options) ++
+            maps:get(flags, Options, tb_variant:flags(Name)) ++
             ["-setcookie", Cookie, "-noinput", "-noshell", "-start_epmd", "false", "-pa", filename:dirname(code:which(?MODULE))] ++
             ["-kernel", "prevent_overlapping_partitions", "false"] ++
             ["-eval", "io:put_chars(\"ready\\n\")" | maps:get(args, Options, [])],
@@ -395,8 +410,7 @@ mailbox() ->
 
 -spec host() -> string().
 host() ->
-    {ok, Host} = inet:gethostname(),
-    Host.
+    tb_variant:host().
 
 -spec cookie() -> string().
 cookie() ->

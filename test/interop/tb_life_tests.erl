@@ -294,15 +294,15 @@ stalled_handshakes() ->
         Fds = tb_lib:fds(Daemon),
         Hello = tb_raw:hello(raw_name(1), #{flags => tb_raw:flags(), creation => 17}),
         Sockets = [tb_raw:dial(N) || _ <- lists:seq(1, 20)],
-        [gen_tcp:send(S, Hello) || S <- lists:sublist(Sockets, 10)],
+        [tb_raw:socket_send(S, Hello) || S <- lists:sublist(Sockets, 10)],
         ?assertEqual(x, tb_lib:call(N, {echo, x})),
         tb_lib:until_equal(Fds, fun() -> tb_lib:fds(Daemon) end),
-        [gen_tcp:close(S) || S <- Sockets],
+        [tb_raw:socket_close(S) || S <- Sockets],
         %% nonsense is closed at once
         Odd = tb_raw:dial(N),
-        ok = gen_tcp:send(Odd, "GET / HTTP/1.0"),
-        ?assertEqual({error, closed}, gen_tcp:recv(Odd, 0, 5000)),
-        gen_tcp:close(Odd)
+        ok = tb_raw:socket_send(Odd, "GET / HTTP/1.0"),
+        ?assertEqual({error, closed}, tb_raw:socket_recv(Odd, 5000)),
+        tb_raw:socket_close(Odd)
     end).
 
 %% ------------------------------------------------------- kills, restarts

@@ -5,12 +5,15 @@
 -module(tb_raw).
 
 -export([connect/2, connect/3, open/3, prove/1, dial/1, names/1, hello/2, send/2, send/3, send_bytes/2, recv/1, recv/2]).
+-export([socket_send/2, socket_recv/2, socket_setopts/2, socket_close/1]).
 -export([close/1, reset/1, call/3, pid/2, pid/3, ref/2, flags/0]).
 
--export_type([peer/0]).
+-export_type([peer/0, socket/0]).
+
+-type socket() :: {gen_tcp, gen_tcp:socket()} | {ssl, ssl:sslsocket()}.
 
 -opaque peer() :: #{
-    socket := gen_tcp:socket(),
+    socket := socket(),
     name := atom(),
     creation := pos_integer(),
     flags := non_neg_integer(),
@@ -29,23 +32,34 @@ flags() ->
     16#D075F5FBC.
 
 %% A socket to a node, found by this VM's epmd.
--spec dial(node()) -> gen_tcp:socket().
+-spec dial(node()) -> socket().
 dial(Node) ->
     dial(Node, tb_lib:epmd_port()).
 
 dial(Node, EpmdPort) ->
-    [Alive, _] = string:split(atom_to_list(Node), "@"),
-    {ok, Names} = names(EpmdPort),
-    {Alive, Port} = lists:keyfind(Alive, 1, Names),
-    {ok, Socket} = gen_tcp:connect(
-        {127, 0, 0, 1}, Port, [binary, {packet, 2}, {active, false}, {nodelay, true}]
-    ),
-    Socket.
+    tb_variant:connect(Node, dist_port(Node, EpmdPort)).
+
+dist_port(Node, EpmdPort) ->
+    case tb_variant:has_epmd() of
+        true ->
+            [Alive, _] = string:split(atom_to_list(Node), "@"),
+            {ok, Names} = names(EpmdPort),
+            {Alive, Port} = lists:keyfind(Alive, 1, Names),
+            Port;
+        false ->
+            0
+    end.
 
 %% net_adm:names/0 of the epmd at that port.
 -spec names(inet:port_number()) -> {ok, [{string(), inet:port_number()}]} | {error, term()}.
 names(EpmdPort) ->
-    case gen_tcp:connect({127, 0, 0, 1}, EpmdPort, [binary, {active, false}], ?TIMEOUT) of
+    Address =
+        case tb_variant:family() of
+            inet -> {127, 0, 0, 1};
+            inet6 -> {0, 0, 0, 0, 0, 0, 0, 1}
+        end,
+    Options = [binary, tb_variant:family(), {active, false}],
+    case gen_tcp:connect(Address, EpmdPort, Options, ?TIMEOUT) of
         {ok, Socket} ->
             ok = gen_tcp:send(Socket, <<1:16, $n>>),
             read_names(Socket, <<>>);
@@ -82,14 +96,14 @@ open(Node, Name, Options) ->
     Flags = maps:get(flags, Options, flags()),
     Creation = maps:get(creation, Options, 16#BEEF),
     Socket = dial(Node, maps:get(epmd, Options, tb_lib:epmd_port())),
-    ok = gen_tcp:send(Socket, hello(Name, #{flags => Flags, creation => Creation})),
-    case gen_tcp:recv(Socket, 0, ?TIMEOUT) of
+    ok = socket_send(Socket, hello(Name, #{flags => Flags, creation => Creation})),
+    case socket_recv(Socket, ?TIMEOUT) of
         {ok, <<"sok", _/binary>>} ->
             ok;
         {ok, <<"salive">>} ->
-            ok = gen_tcp:send(Socket, <<"strue">>)
+            ok = socket_send(Socket, <<"strue">>)
     end,
-    {ok, <<"N", _:64, Challenge:32, _/binary>>} = gen_tcp:recv(Socket, 0, ?TIMEOUT),
+    {ok, <<"N", _:64, Challenge:32, _/binary>>} = socket_recv(Socket, ?TIMEOUT),
     #{
         socket => Socket,
         name => Name,
@@ -102,10 +116,10 @@ open(Node, Name, Options) ->
 %% The second half: both prove that they know the cookie.
 -spec prove(peer()) -> peer().
 prove(#{socket := Socket, cookie := Cookie, challenge := Theirs} = Peer) ->
-    ok = gen_tcp:send(Socket, <<"r", 4711:32, (digest(Cookie, Theirs))/binary>>),
+    ok = socket_send(Socket, <<"r", 4711:32, (digest(Cookie, Theirs))/binary>>),
     Ack = digest(Cookie, 4711),
-    {ok, <<"a", Ack:16/binary>>} = gen_tcp:recv(Socket, 0, ?TIMEOUT),
-    ok = inet:setopts(Socket, [{packet, 4}]),
+    {ok, <<"a", Ack:16/binary>>} = socket_recv(Socket, ?TIMEOUT),
+    ok = socket_setopts(Socket, [{packet, 4}]),
     Peer.
 
 %% The first message of a handshake.
@@ -128,7 +142,7 @@ send(Peer, Control, Message) ->
 %% One frame of anything.
 -spec send_bytes(peer(), iodata()) -> ok.
 send_bytes(#{socket := Socket}, Bytes) ->
-    gen_tcp:send(Socket, Bytes).
+    socket_send(Socket, Bytes).
 
 -spec recv(peer()) -> {tuple(), term()} | {tuple()} | closed.
 recv(Peer) ->
@@ -138,7 +152,7 @@ recv(Peer) ->
 %% answered and left out.
 -spec recv(peer(), timeout()) -> {tuple(), term()} | {tuple()} | closed | timeout.
 recv(#{socket := Socket} = Peer, Timeout) ->
-    case gen_tcp:recv(Socket, 0, Timeout) of
+    case socket_recv(Socket, Timeout) of
         {ok, <<>>} ->
             ok = send_bytes(Peer, []),
             recv(Peer, Timeout);
@@ -156,13 +170,13 @@ recv(#{socket := Socket} = Peer, Timeout) ->
 
 -spec close(peer()) -> ok.
 close(#{socket := Socket}) ->
-    gen_tcp:close(Socket).
+    socket_close(Socket).
 
 %% Ends as a host that lost its power and came back: with a reset.
 -spec reset(peer()) -> ok.
 reset(#{socket := Socket}) ->
-    ok = inet:setopts(Socket, [{linger, {true, 0}}]),
-    gen_tcp:close(Socket).
+    ok = socket_setopts(Socket, [{linger, {true, 0}}]),
+    socket_close(Socket).
 
 %% gen_server:call({Name, Node}, Request) as OTP 23 does it.
 -spec call(peer(), atom(), term()) -> term().
@@ -199,3 +213,18 @@ ref(#{name := Name, creation := Creation}, Id) ->
 atom_bytes(Atom) ->
     Text = atom_to_binary(Atom, utf8),
     <<119, (byte_size(Text)), Text/binary>>.
+
+%% ------------------------------------------------------------------ sockets
+
+-spec socket_send(socket(), iodata()) -> ok | {error, term()}.
+socket_send({Module, Socket}, Bytes) -> Module:send(Socket, Bytes).
+
+-spec socket_recv(socket(), timeout()) -> {ok, binary()} | {error, term()}.
+socket_recv({Module, Socket}, Timeout) -> Module:recv(Socket, 0, Timeout).
+
+-spec socket_setopts(socket(), list()) -> ok.
+socket_setopts({gen_tcp, Socket}, Options) -> inet:setopts(Socket, Options);
+socket_setopts({ssl, Socket}, Options) -> ssl:setopts(Socket, Options).
+
+-spec socket_close(socket()) -> ok.
+socket_close({Module, Socket}) -> Module:close(Socket).
