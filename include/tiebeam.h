@@ -489,10 +489,10 @@ struct tb_tls_options {
 };
 
 /* tb_tls_new - read and check all of it. NULL: why not is appended to why, with
- *   role, option and value. Ownership: the caller's, until it is given to a node.
- * tb_node_set_tls - for connections from now on, as after certificates were
- *   renewed; tls is the node's, even on an error. -TB_EBADARG: the node was not
- *   started with TLS. */
+ *   role, option and value. Ownership: the caller's, until it is given to a
+ * node. tb_node_set_tls - for connections from now on, as after certificates
+ * were renewed; tls is the node's, even on an error. -TB_EBADARG: the node was
+ * not started with TLS. */
 TB_API struct tb_tls *tb_tls_new(const struct tb_tls_options *o,
                                  struct tb_wr *why);
 TB_API void tb_tls_free(struct tb_tls *tls);

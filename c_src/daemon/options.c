@@ -261,7 +261,10 @@ on_setting(struct parser *p, const char *word)
         return true;
     }
     if (id == TB_SET_SSL_OPT) {
-        on_ssl_dist_opt(p, flag);
+        if (value)
+            report(p, flag, "takes Name Value, each a word");
+        else
+            on_ssl_dist_opt(p, flag);
         return true;
     }
     if (!value && (value = peek_value(p)))
@@ -281,9 +284,9 @@ on_setting(struct parser *p, const char *word)
 static bool
 honoured(const char *word)
 {
-    static const char *const flags[] = { "-name",          "-sname",
-                                         "-setcookie",     "-kernel",
-                                         "-proto_dist",    "-ssl_dist_optfile",
+    static const char *const flags[] = { "-name",        "-sname",
+                                         "-setcookie",   "-kernel",
+                                         "-proto_dist",  "-ssl_dist_optfile",
                                          "-ssl_dist_opt" };
 
     for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)

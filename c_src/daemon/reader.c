@@ -14,9 +14,8 @@ int
 tb_reader_consult(struct tb_reader *r, const struct tb_wr *text)
 {
     struct tb_text_error where;
-    int err =
-        tb_consult(&r->body, (const char *)text->buf, text->len, &r->lines,
-                   &where);
+    int err = tb_consult(&r->body, (const char *)text->buf, text->len,
+                         &r->lines, &where);
 
     if (err == -TB_ESYNTAX)
         tb_wr_printf(r->errors, "%s:%u: %s (column %u)\n", r->path, where.line,
@@ -91,7 +90,7 @@ tb_problem(struct tb_reader *r, const void *at, const char *fmt, ...)
 
 void
 tb_unexpected(struct tb_reader *r, struct tb_term found, const char *what,
-           const char *expected)
+              const char *expected)
 {
     struct tb_wr w = { 0 };
     struct tb_val h[TB_MAX_HOLES];
@@ -105,8 +104,8 @@ tb_unexpected(struct tb_reader *r, struct tb_term found, const char *what,
         tb_print(&w, found);
     }
     tb_problem(r, found.p, "%s: expected %s, found %.*s%s", what, expected,
-            (int)(w.len < SHOWN_MAX ? w.len : SHOWN_MAX), (const char *)w.buf,
-            w.len > SHOWN_MAX ? "..." : "");
+               (int)(w.len < SHOWN_MAX ? w.len : SHOWN_MAX),
+               (const char *)w.buf, w.len > SHOWN_MAX ? "..." : "");
     tb_wr_free(&w);
 }
 
@@ -133,7 +132,7 @@ given_before(struct tb_term list, const struct tb_text *key)
 
 void
 tb_each_pair(struct tb_reader *r, const char *section, struct tb_term list,
-          tb_pair_fn fn)
+             tb_pair_fn fn)
 {
     struct tb_elems e;
     struct tb_term item;
@@ -148,7 +147,7 @@ tb_each_pair(struct tb_reader *r, const char *section, struct tb_term list,
             tb_unexpected(r, item, section, "{Key, Value}");
         else if (given_before(list, &h[0].text))
             tb_problem(r, h[0].text.p, "%s: %.*s is given twice", section,
-                    (int)h[0].text.n, h[0].text.p);
+                       (int)h[0].text.n, h[0].text.p);
         else
             fn(r, section, h[0].text, h[1].term);
 }

@@ -34,7 +34,7 @@ void tb_unexpected(struct tb_reader *r, struct tb_term found, const char *what,
 
 /* tb_each_pair - call fn for each {Key, Value} of the list; whatever else is in
  * it is an error, and so is a key that is given twice. */
-void tb_each_pair(struct tb_reader *r, const char *section,
-                  struct tb_term list, tb_pair_fn fn);
+void tb_each_pair(struct tb_reader *r, const char *section, struct tb_term list,
+                  tb_pair_fn fn);
 
 #endif

@@ -296,7 +296,7 @@ exit_code(const struct daemon *d, int err)
     case -TB_ENO_EPMD:
         tb_log(TB_CRITICAL, "node.refused", "no epmd on port %d, and %s", port,
                tb_transport_epmd(&d->r->settings) ? "none could be started"
-                                            : "start_epmd is false");
+                                                  : "start_epmd is false");
         return TB_EXIT_UNAVAILABLE;
     case -EADDRINUSE:
         tb_log(TB_CRITICAL, "node.refused", "the port to listen on is in use");

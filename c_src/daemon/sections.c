@@ -49,7 +49,7 @@ on_setting(struct tb_reader *r, enum tb_set id, struct tb_term value)
         if (tb_settings_put(to(r)->s, id, (const char *)text.buf, TB_RANK_FILE,
                             origin, &why) < 0)
             tb_problem(r, value.p, "%s: %.*s", row->place, (int)why.len,
-                    (const char *)why.buf);
+                       (const char *)why.buf);
     }
     tb_wr_free(&text);
     tb_wr_free(&why);
@@ -78,8 +78,8 @@ on_discovery_key(struct tb_reader *r, const char *section, struct tb_text key,
             if (u->pattern)
                 tb_nearest_try(&near, u->key);
         tb_problem(r, key.p, "%s: unknown key%s%s%s", what,
-                near.best ? ", did you mean " : "", near.best ? near.best : "",
-                near.best ? "?" : "");
+                   near.best ? ", did you mean " : "",
+                   near.best ? near.best : "", near.best ? "?" : "");
     }
 }
 
@@ -175,8 +175,8 @@ unknown_key(struct tb_reader *r, const char *section, struct tb_text key)
         if (keys[i].fn != on_later && key_in(keys[i].place, section))
             tb_nearest_try(&near, key_in(keys[i].place, section));
     tb_problem(r, key.p, "%s.%s: unknown key%s%s%s", section, name,
-            near.best ? ", did you mean " : "", near.best ? near.best : "",
-            near.best ? "?" : "");
+               near.best ? ", did you mean " : "", near.best ? near.best : "",
+               near.best ? "?" : "");
 }
 
 static void

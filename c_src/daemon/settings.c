@@ -56,11 +56,7 @@ check_word(const struct tb_setting *row, const char *text, int64_t *number,
         *number = i;
         return 0;
     }
-    if (word_index(row->later, text) >= 0)
-        tb_wr_printf(why, "%s is not supported yet, only %s", text,
-                     row->values);
-    else
-        tb_wr_printf(why, "expected %s, not \"%s\"", row->values, text);
+    tb_wr_printf(why, "expected %s, not \"%s\"", row->values, text);
     return -TB_EBADARG;
 }
 
@@ -218,14 +214,16 @@ tb_ports_next(const char **text, char peer[256], int *port)
     char *end;
     long number;
 
-    if (n == 0 || n > 255)
+    if (n == 0 || n > 255 || memchr(p, ',', n))
+        return false;
+    number = strtol(eq + 1, &end, 10);
+    if (number < 1 || number > 65535 || (*end && (*end != ',' || !end[1])))
         return false;
     memcpy(peer, p, n);
     peer[n] = 0;
-    number = strtol(eq + 1, &end, 10);
-    *port = number >= 1 && number <= 65535 ? (int)number : 0;
-    *text = *end == ',' ? end + 1 : end;
-    return *port && (*end == ',' || !*end);
+    *port = (int)number;
+    *text = *end ? end + 1 : end;
+    return true;
 }
 
 static int
@@ -239,8 +237,9 @@ check_ports(const char *text, struct tb_wr *why)
         ;
     if (*text && !*rest)
         return 0;
-    tb_wr_printf(why, "expected Node=Port or Host=Port, with commas between, "
-                      "not \"%s\"",
+    tb_wr_printf(why,
+                 "expected Node=Port or Host=Port, with commas between, "
+                 "not \"%s\"",
                  text);
     return -TB_EBADARG;
 }
@@ -279,6 +278,7 @@ check(const struct tb_setting *row, const char **text,
     case TB_SET_SWITCH:
         *number = 1;
         return 0;
+    case TB_SET_PAIRS:
     case TB_SET_REFUSED:
         break;
     }

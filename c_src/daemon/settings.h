@@ -54,8 +54,9 @@ enum tb_set_type {
     TB_SET_WORD,   /* one of .values, its number the place there */
     TB_SET_INT,    /* within .values, "Low..High" */
     TB_SET_ADDRESS,
-    TB_SET_PORTS, /* "Node=Port,Host=Port" */
+    TB_SET_PORTS,  /* "Node=Port,Host=Port" */
     TB_SET_SWITCH, /* a flag without a value */
+    TB_SET_PAIRS,  /* names and values, in a list of their own */
     TB_SET_REFUSED /* known, and refused for the reason that .help gives */
 };
 
@@ -83,7 +84,6 @@ struct tb_setting {
     const char *variable; /* of the environment; NULL: none */
     const char *place;    /* in the file, "tiebeam.log.level"; NULL: none */
     const char *values;   /* what it takes, checked and shown */
-    const char *later;    /* words that a later version takes */
     const char *help;
 };
 

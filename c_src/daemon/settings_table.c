@@ -83,7 +83,7 @@ const struct tb_setting tb_settings_table[TB_SET_COUNT] = {
         .place = "tiebeam.ssl_dist_optfile",
         .values = "File", .group = TB_GROUP_DIST,
         .help = "options of TLS: [{server,[...]},{client,[...]}]." },
-    [TB_SET_SSL_OPT] = { .key = "ssl_dist_opt", .type = TB_SET_TEXT,
+    [TB_SET_SSL_OPT] = { .key = "ssl_dist_opt", .type = TB_SET_PAIRS,
         .flag = "-ssl_dist_opt", .twin = "--ssl-dist-opt",
         .values = "Name Value", .group = TB_GROUP_DIST,
         .help = "such options one by one: server_certfile, ..." },

@@ -261,8 +261,7 @@ read_optfile(struct tls_read *t, const struct tb_setting_value *v,
     if (err < 0)
         tb_wr_printf(errors, "tiebeam: %s: cannot read %s: %s\n", v->origin,
                      v->text, tb_strerror(err));
-    else if (tb_reader_consult(&r, &text) == 0 &&
-             tb_reader_one_list(&r, &list))
+    else if (tb_reader_consult(&r, &text) == 0 && tb_reader_one_list(&r, &list))
         tb_each_pair(&r, "the file", list, on_role);
     tb_reader_fini(&r);
     tb_wr_free(&text);
@@ -286,8 +285,8 @@ take_flags(struct tls_read *t, const struct tb_settings *s,
             set_option(t, server ? &t->o.server : &t->o.client, pair->key + 7,
                        pair->value, &why);
         if (why.len)
-            tb_wr_printf(errors, "tiebeam: -ssl_dist_opt %s: %.*s\n",
-                         pair->key, (int)why.len, (const char *)why.buf);
+            tb_wr_printf(errors, "tiebeam: -ssl_dist_opt %s: %.*s\n", pair->key,
+                         (int)why.len, (const char *)why.buf);
         why.len = 0;
     }
     tb_wr_free(&why);

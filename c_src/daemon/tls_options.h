@@ -1,4 +1,5 @@
-/* tls_options.h - the options of TLS distribution, from where erl takes them. */
+/* tls_options.h - the options of TLS distribution, from where erl takes them.
+ */
 #ifndef TB_DAEMON_TLS_OPTIONS_H
 #define TB_DAEMON_TLS_OPTIONS_H
 

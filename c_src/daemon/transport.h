@@ -1,4 +1,5 @@
-/* transport.h - settings of how a node is reached, and how it reaches others. */
+/* transport.h - settings of how a node is reached, and how it reaches others.
+ */
 #ifndef TB_DAEMON_TRANSPORT_H
 #define TB_DAEMON_TRANSPORT_H
 

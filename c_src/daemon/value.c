@@ -28,7 +28,8 @@ ports_of(struct tb_term t, struct tb_wr *w)
         return false;
     while (tb_elems_next(&e, &item)) {
         tb_wr_str(w, w->len ? "," : "");
-        if (tb_match("{Peer, Port:int}", item, h) != 1 || !text_of(h[0].term, w))
+        if (tb_match("{Peer, Port:int}", item, h) != 1 ||
+            !text_of(h[0].term, w))
             return false;
         tb_wr_printf(w, "=%lld", (long long)h[1].i);
     }
@@ -60,6 +61,7 @@ tb_value_text(enum tb_set_type type, struct tb_term t, struct tb_wr *w)
     case TB_SET_SECRET:
         return text_of(t, w);
     case TB_SET_SWITCH:
+    case TB_SET_PAIRS:
     case TB_SET_REFUSED:
         break;
     }

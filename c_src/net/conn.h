@@ -24,12 +24,12 @@ struct tb_conn {
     bool doomed; /* will be closed, with this reason, when the loop is here */
     int why;
     char trouble[128]; /* of the stream, for people; "" where why says it all */
-    bool wrote;       /* since the last sweep */
-    bool throttled;   /* reading is stopped until it reads */
-    bool flying;      /* the stream works on .flight */
-    size_t unwritten; /* at the last sweep */
-    bool leaving;     /* tb_conn_leave() */
-    bool shut;        /* its last byte has been written */
+    bool wrote;        /* since the last sweep */
+    bool throttled;    /* reading is stopped until it reads */
+    bool flying;       /* the stream works on .flight */
+    size_t unwritten;  /* at the last sweep */
+    bool leaving;      /* tb_conn_leave() */
+    bool shut;         /* its last byte has been written */
     uint64_t read_ms, since_ms;
     uint64_t flags; /* effective, once up */
 

@@ -71,8 +71,8 @@ ask_epmd(struct tb_conn *c)
 
     tb_conn_to(c, TB_CONN_LOOKUP);
     tb_address_port(&to, c->net->epmd_port);
-    tb_epmd_put_port_please2(
-        &request, (struct tb_text){ c->hs.name, alive_length(c) });
+    tb_epmd_put_port_please2(&request,
+                             (struct tb_text){ c->hs.name, alive_length(c) });
     c->query = tb_epmd_ask(c->net->loop, &to.any, &request, on_port, c);
     tb_wr_free(&request);
     if (!c->query)

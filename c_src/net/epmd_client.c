@@ -228,8 +228,8 @@ is_final(const struct tb_epmd_reg *reg, int why)
 {
     uint64_t waited = uv_now(reg->loop) - reg->started_ms;
 
-    return !reg->known &&
-           (waited >= reg->config.taken_ms || !may_pass(reg, why));
+    return !reg->known && (reg->config.optional || !may_pass(reg, why) ||
+                           waited >= reg->config.taken_ms);
 }
 
 static void
@@ -247,7 +247,7 @@ lost(struct tb_epmd_reg *reg, int why)
     }
     if (is_final(reg, why)) {
         tell_first(reg, why);
-        if (reg->closing || reg->config.optional)
+        if (reg->closing || (reg->config.optional && why != -TB_EIN_USE))
             return;
     }
     uv_timer_start(&reg->timer, on_pause_over, reg->pause_ms, 0);

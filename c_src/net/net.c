@@ -46,8 +46,8 @@ listen_on(struct tb_net *net, const char *address, int port)
     }
     uv_tcp_getsockname(listener, &at.any, &n);
     net->listener = listener;
-    net->port = ntohs(net->family == AF_INET6 ? at.in6.sin6_port
-                                              : at.in.sin_port);
+    net->port =
+        ntohs(net->family == AF_INET6 ? at.in6.sin6_port : at.in.sin_port);
     return 0;
 }
 

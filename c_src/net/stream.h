@@ -35,8 +35,8 @@ struct tb_transport {
     /* 0 and *out, or an error (nothing is called back then). host: what the
      * name of the node dialled says; borrowed until closed() */
     int (*connect)(struct tb_net *net, const struct sockaddr *to,
-                   const char *host, const struct tb_stream_cb *cb,
-                   void *owner, struct tb_stream **out);
+                   const char *host, const struct tb_stream_cb *cb, void *owner,
+                   struct tb_stream **out);
     int (*accept)(struct tb_net *net, uv_stream_t *listener,
                   const struct tb_stream_cb *cb, void *owner,
                   struct tb_stream **out);

@@ -77,9 +77,8 @@ on_connect(uv_connect_t *req, int status)
 }
 
 static int
-tcp_connect(struct tb_net *net, const struct sockaddr *to,
-            const char *host, const struct tb_stream_cb *cb, void *owner,
-            struct tb_stream **out)
+tcp_connect(struct tb_net *net, const struct sockaddr *to, const char *host,
+            const struct tb_stream_cb *cb, void *owner, struct tb_stream **out)
 {
     struct tcp_stream *t = tcp_new(net, cb, owner);
     int rc;

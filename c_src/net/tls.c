@@ -22,7 +22,7 @@
 #include "net/resolve.h"
 #include "net/stream.h"
 
-#define ENCRYPT_BYTES (64u << 10) /* at once */
+#define ENCRYPT_BYTES ((size_t)64 << 10)  /* at once */
 #define MAX_ENCRYPTED (4 * ENCRYPT_BYTES) /* with what TLS says by itself */
 #define KEEP_BYTES    4096
 

@@ -15,8 +15,8 @@ void
 tb_tls_reason(char *out, size_t n)
 {
     unsigned long e = ERR_get_error();
-    const char *text =
-        ERR_SYSTEM_ERROR(e) ? strerror(ERR_GET_REASON(e)) : ERR_reason_error_string(e);
+    const char *text = ERR_SYSTEM_ERROR(e) ? strerror(ERR_GET_REASON(e))
+                                           : ERR_reason_error_string(e);
 
     snprintf(out, n, "%s", e && text ? text : "unknown reason");
     ERR_clear_error();
@@ -50,8 +50,7 @@ set_certificate(SSL_CTX *ctx, const char *name, const struct tb_tls_role *r,
     const char *key = r->keyfile ? r->keyfile : r->certfile;
 
     SSL_CTX_set_default_passwd_cb(ctx, on_password);
-    SSL_CTX_set_default_passwd_cb_userdata(ctx,
-                                           (void *)(uintptr_t)r->password);
+    SSL_CTX_set_default_passwd_cb_userdata(ctx, (void *)(uintptr_t)r->password);
     if (SSL_CTX_use_certificate_chain_file(ctx, r->certfile) != 1)
         return refuse(why, name, "certfile", r->certfile);
     if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 ||

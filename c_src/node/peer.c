@@ -230,10 +230,10 @@ static void
 connect_failed(struct tb_peer *p, int why, const char *seen_name,
                const char *trouble)
 {
-    tb_log(trouble[0] ? TB_NOTICE : TB_INFO_LEVEL, "node.connect_failed",
-           "node=%s reason=%s%s%s%s%s", name_of(p), tb_error_atom(why),
-           seen_name[0] ? " seen=" : "", seen_name, trouble[0] ? ": " : "",
-           trouble);
+    tb_log(trouble[0] && why != -TB_ECLOSED ? TB_NOTICE : TB_INFO_LEVEL,
+           "node.connect_failed", "node=%s reason=%s%s%s%s%s", name_of(p),
+           tb_error_atom(why), seen_name[0] ? " seen=" : "", seen_name,
+           trouble[0] ? ": " : "", trouble);
     if (why == -TB_ENAME && seen_name[0])
         settle_waiters(p, why, "{wrong_name, Seen}",
                        TB_ARGS(tb_v_bin(seen_name, strlen(seen_name))));

@@ -179,6 +179,8 @@ sample(const struct tb_setting *row)
         return word;
     case TB_SET_ADDRESS:
         return "{127,0,0,1}";
+    case TB_SET_PORTS:
+        return "a@b.c=1,d=65535";
     default:
         return "abc";
     }
@@ -200,7 +202,7 @@ test_every_flag_and_twin_sets_its_value(void **state)
 
         assert_non_null(row->key);
         assert_non_null(row->help);
-        if (row->type == TB_SET_REFUSED)
+        if (row->type == TB_SET_REFUSED || row->type == TB_SET_PAIRS)
             continue;
         snprintf(line, sizeof(line), "%s %s", row->twin, value);
         snprintf(origin, sizeof(origin), "flag %s", row->twin);
@@ -245,8 +247,10 @@ test_bad_values_are_errors_that_tell_what_is_expected(void **state)
     assert_error(w, "-connect_all true", "expected false");
     assert_error(w, "-kernel inet_dist_use_interface {1,2,3}", "{127,0,0,1}");
     assert_error(w, "-kernel inet_dist_use_interface {1,2,3,256}", "address");
-    assert_error(w, "-proto_dist inet6_tcp", "not supported yet");
-    assert_error(w, "--proto-dist=inet_tls", "not supported yet");
+    assert_error(w, "-ssl_dist_opt", "needs a value after each name");
+    assert_error(w, "-ssl_dist_opt server_certfile -name x@y.z",
+                 "needs a value after each name");
+    assert_error(w, "--ssl-dist-opt=server_depth", "takes Name Value");
     assert_error(w, "-proto_dist udp", "expected inet_tcp");
     assert_error(w, "-epmd_module my_epmd", "no Erlang code");
     assert_error(w, "-sname", "needs a value: Name[@Host]");
@@ -293,16 +297,16 @@ static void
 test_setcookie_takes_one_cookie_or_one_for_a_node(void **state)
 {
     struct world *w = *state;
-    struct tb_peer_cookie *pc;
+    struct tb_pair *pc;
 
     assert_int_equal(
         flags(w, "-setcookie one -setcookie a@b two --setcookie=x@y ping n@h"),
         0);
     assert_set(w, TB_SET_COOKIE, "x@y", "flag --setcookie");
     assert_string_equal(tb_settings_shown(&w->s, TB_SET_COOKIE), "(not shown)");
-    pc = TB_ENTRY(w->s.peer_cookies.next, struct tb_peer_cookie, link);
-    assert_string_equal(pc->node, "a@b");
-    assert_string_equal(pc->cookie, "two");
+    pc = TB_ENTRY(w->s.peer_cookies.next, struct tb_pair, link);
+    assert_string_equal(pc->key, "a@b");
+    assert_string_equal(pc->value, "two");
     assert_string_equal(w->rest.v[0], "ping");
     assert_error(w, "-setcookie @b two", "not a node name");
     assert_error(w, "-setcookie 'caf\xc3\xa9'", "printable");

@@ -771,7 +771,7 @@ cycle(N, Services, I) ->
             tb_raw:reset(Raw);
         3 ->
             %% half a frame
-            ok = inet:setopts(maps:get(socket, Raw), [{packet, raw}]),
+            ok = tb_raw:socket_setopts(maps:get(socket, Raw), [{packet, raw}]),
             tb_raw:send_bytes(Raw, <<1000000:32, 112, 131>>),
             tb_raw:close(Raw);
         4 ->
