@@ -17,7 +17,7 @@
 -export([until/1, until/2, until_equal/2, until_equal/3, flush/0, mailbox/0]).
 %% small things
 -export([host/0, cookie/0, name/1, name/2, tmp/1, int_env/2, otp/0, call/2, info/1, tables/1]).
--export([pid_of/2, fds/1, outcome/1, alive/1, setenv/0, chosen/1]).
+-export([pid_of/2, fds/1, is_sanitized/1, outcome/1, alive/1, setenv/0, chosen/1]).
 
 -export_type([program/0]).
 
@@ -473,6 +473,12 @@ chosen(Cases) ->
 fds(#{os_pid := OsPid}) ->
     {ok, Entries} = file:list_dir("/proc/" ++ integer_to_list(OsPid) ++ "/fd"),
     length(Entries).
+
+%% Whether it runs with AddressSanitizer, which keeps what has been freed.
+-spec is_sanitized(program()) -> boolean().
+is_sanitized(#{os_pid := OsPid}) ->
+    {ok, Maps} = file:read_file("/proc/" ++ integer_to_list(OsPid) ++ "/maps"),
+    binary:match(Maps, <<"libasan">>) =/= nomatch.
 
 %% How a call ends, as a term that can be compared.
 -spec outcome(fun(() -> term())) -> {value, term()} | {throw | exit | error, term()}.
