@@ -121,11 +121,10 @@ copy_options(struct tb_node *node, const struct tb_options *o)
 static void
 make_tables(struct tb_node *node)
 {
-    struct tb_map **maps[] = {
-        &node->cookies, &node->ports,    &node->peers,    &node->procs,
-        &node->names,   &node->monitors, &node->links,
-        &node->calls,   &node->timers,   &node->compiled
-    };
+    struct tb_map **maps[] = { &node->cookies, &node->ports, &node->peers,
+                               &node->procs,   &node->names, &node->monitors,
+                               &node->links,   &node->calls, &node->timers,
+                               &node->compiled };
 
     for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
         *maps[i] = tb_map_new();

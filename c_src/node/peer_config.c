@@ -63,7 +63,7 @@ tb_peer_port(const struct tb_node *node, struct tb_text peer)
     const void *port = tb_map_get(node->ports, peer.p, peer.n);
 
     if (!port && at)
-        port = tb_map_get(node->ports, at + 1,
-                          peer.n - (size_t)(at + 1 - peer.p));
+        port =
+            tb_map_get(node->ports, at + 1, peer.n - (size_t)(at + 1 - peer.p));
     return port ? (uint16_t)(uintptr_t)port : (uint16_t)node->options.dial_port;
 }
