@@ -132,6 +132,7 @@ TEST_OBJ   := $(BUILD)/test/tb_test.o
 TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
 EXAMPLE    := $(BUILD)/examples/echo
 PROBE      := $(BUILD)/test/interop/probe
+BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
 FUZZERS    := check control epmd frame handshake pattern text
 C_FILES     = $(LIB_SRC) $(DAEMON_SRC) $(UNIT_TESTS) $(wildcard test/*.c test/*/*.c test/*/*.h test/*.h c_src/*/*.h include/*.h)
 
@@ -168,6 +169,15 @@ corpus: $(FUZZERS:%=$(BUILD)/corpus/%) ## the fuzzers' corpora as unit tests
 	    awk '/passed,/ { p += $$1; next } /^FAILED/ { n++ } { print } \
 	         END { printf "%d passed, %d failed\n", p, n; exit n > 0 }'
 
+bench: $(BIN) $(BENCH) ## figures beside those of a BEAM; ROUNDS=5, ONLY=text of a row
+	@TIEBEAM_BIN=$(BIN) SERVER_BIN=$(BUILD)/test/bench/bench_server \
+	    CROWD_BIN=$(BUILD)/test/bench/bench_crowd BUILD=$(BUILD)/bench \
+	    ROUNDS=$(ROUNDS) ONLY="$(ONLY)" OUT="$(OUT)" \
+	    sh test/bench/run.sh
+
+bench-doc: ## the same into priv/doc/bench.md
+	@$(MAKE) --no-print-directory bench OUT=priv/doc/bench.md
+
 sanitize: ## unit tests and suites with ASan and UBSan
 	@$(MAKE) --no-print-directory MODE=asan unit corpus interop
 
@@ -192,7 +202,7 @@ clean: ## remove all that was built
 	rm -rf build priv/bin
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1 \2/p' Makefile | awk '{n=$$1; $$1=""; printf "  make %-10s%s\n", n, $$0}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | awk '{n=$$1; $$1=""; printf "  make %-10s%s\n", n, $$0}'
 
 priv/bin/tiebeam: $(BIN)
 	@mkdir -p $(@D)
@@ -217,7 +227,7 @@ $(EXAMPLE): priv/examples/echo.c $(LIB)
 	@echo "  LD   $@"
 	$(Q)$(CC) -std=c17 $(WARN) $(CFLAGS) -Iinclude $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(PROBE): $(PROBE).o $(LIB)
+$(PROBE) $(BENCH): %: %.o $(LIB)
 	@echo "  LD   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -238,6 +248,6 @@ $(BUILD)/corpus/%: $(BUILD)/test/fuzz/run_corpus.o $(BUILD)/test/fuzz/fuzz_%.o $
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-.PHONY: all run test unit interop live corpus sanitize long fuzz check lint format clean help
+.PHONY: all run test unit interop bench bench-doc live corpus sanitize long fuzz check lint format clean help
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -42,19 +42,25 @@ rotate(uint64_t x, int by)
     return x << by | x >> (64 - by);
 }
 
-static void
-sip_round(uint64_t v[4])
+struct sip {
+    uint64_t a, b, c, d;
+};
+
+/* By value, so that the state stays in registers. */
+static inline struct sip
+sip_round(struct sip v)
 {
-    v[0] += v[1];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[3];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[2] = rotate(v[2], 32);
+    v.a += v.b;
+    v.b = rotate(v.b, 13) ^ v.a;
+    v.a = rotate(v.a, 32);
+    v.c += v.d;
+    v.d = rotate(v.d, 16) ^ v.c;
+    v.a += v.d;
+    v.d = rotate(v.d, 21) ^ v.a;
+    v.c += v.b;
+    v.b = rotate(v.b, 17) ^ v.c;
+    v.c = rotate(v.c, 32);
+    return v;
 }
 
 /* The key is drawn once for the thread, so that no peer can foresee which
@@ -74,26 +80,27 @@ static uint32_t
 hash_bytes(const void *bytes, size_t n)
 {
     const uint64_t *k = hash_key();
-    uint64_t v[4] = { k[0] ^ 0x736f6d6570736575u, k[1] ^ 0x646f72616e646f6du,
-                      k[0] ^ 0x6c7967656e657261u, k[1] ^ 0x7465646279746573u };
+    struct sip v = { k[0] ^ 0x736f6d6570736575u, k[1] ^ 0x646f72616e646f6du,
+                     k[0] ^ 0x6c7967656e657261u, k[1] ^ 0x7465646279746573u };
     const uint8_t *p = bytes;
     uint64_t last = (uint64_t)n << 56, word;
 
     for (; n >= 8; p += 8, n -= 8) {
         memcpy(&word, p, 8);
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
+        v.d ^= word;
+        v = sip_round(v);
+        v.a ^= word;
     }
-    for (size_t i = 0; i < n; i++)
-        last |= (uint64_t)p[i] << (8 * i);
-    v[3] ^= last;
-    sip_round(v);
-    v[0] ^= last;
-    v[2] ^= 0xff;
-    for (int i = 0; i < 3; i++)
-        sip_round(v);
-    return (uint32_t)(v[0] ^ v[1] ^ v[2] ^ v[3]);
+    word = 0;
+    if (n > 0)
+        memcpy(&word, p, n);
+    last |= word;
+    v.d ^= last;
+    v = sip_round(v);
+    v.a ^= last;
+    v.c ^= 0xff;
+    v = sip_round(sip_round(sip_round(v)));
+    return (uint32_t)(v.a ^ v.b ^ v.c ^ v.d);
 }
 
 struct tb_map *
@@ -105,12 +112,18 @@ tb_map_new(void)
 /* uthash's macros are long; the functions around them are not.
  * NOLINTBEGIN(readability-function-size) */
 static struct entry *
-find(const struct tb_map *m, const void *key, size_t n)
+find_hashed(const struct tb_map *m, const void *key, size_t n, unsigned hash)
 {
     struct entry *e;
 
-    HASH_FIND(hh, m->table, key, n, e);
+    HASH_FIND_BYHASHVALUE(hh, m->table, key, n, hash, e);
     return e;
+}
+
+static struct entry *
+find(const struct tb_map *m, const void *key, size_t n)
+{
+    return m->table ? find_hashed(m, key, n, hash_bytes(key, n)) : NULL;
 }
 
 static void
@@ -123,16 +136,17 @@ drop(struct tb_map *m, struct entry *e)
 int
 tb_map_put(struct tb_map *m, const void *key, size_t n, void *value)
 {
+    unsigned hash = hash_bytes(key, n);
     struct entry *e;
 
-    if (find(m, key, n))
+    if (find_hashed(m, key, n, hash))
         return -EEXIST;
     e = tb_try_alloc(sizeof(*e) + n);
     if (!e)
         return -ENOMEM;
     memcpy(e->key, key, n);
     e->value = value;
-    HASH_ADD_KEYPTR(hh, m->table, e->key, n, e);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, m->table, e->key, n, hash, e);
     if (e->lost) {
         tb_free(e);
         return -ENOMEM;

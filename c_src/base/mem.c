@@ -29,10 +29,23 @@ should_fail(void)
     return 1;
 }
 
+/* malloc() has small blocks at hand, where calloc() searches; large ones
+ * calloc() need not zero. */
+static void *
+zeroed(size_t bytes)
+{
+    void *p;
+
+    if (bytes > 1024)
+        return calloc(1, bytes);
+    p = malloc(bytes ? bytes : 1);
+    return p ? memset(p, 0, bytes) : NULL;
+}
+
 void *
 tb_try_alloc(size_t bytes)
 {
-    return should_fail() ? NULL : calloc(1, bytes ? bytes : 1);
+    return should_fail() ? NULL : zeroed(bytes);
 }
 
 void *
@@ -44,7 +57,7 @@ tb_try_realloc(void *p, size_t bytes)
 void *
 tb_alloc(size_t bytes)
 {
-    void *p = calloc(1, bytes ? bytes : 1);
+    void *p = zeroed(bytes);
 
     if (!p) {
         fprintf(stderr, "tiebeam: cannot allocate %zu bytes\n", bytes);

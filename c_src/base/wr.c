@@ -31,19 +31,13 @@ grow(struct tb_wr *w, size_t need)
 }
 
 uint8_t *
-tb_wr_room(struct tb_wr *w, size_t n)
+tb_wr_more(struct tb_wr *w, size_t n)
 {
     if (w->bad)
         return NULL;
     if (n > w->cap - w->len && (n > SIZE_MAX - w->len || !grow(w, w->len + n)))
         w->bad = true;
     return w->bad || !w->buf ? NULL : w->buf + w->len;
-}
-
-void
-tb_wr_add(struct tb_wr *w, size_t n)
-{
-    w->len += n;
 }
 
 void
@@ -61,45 +55,6 @@ void
 tb_wr_str(struct tb_wr *w, const char *s)
 {
     tb_wr_bytes(w, s, strlen(s));
-}
-
-void
-tb_wr_u8(struct tb_wr *w, uint8_t v)
-{
-    tb_wr_bytes(w, &v, 1);
-}
-
-void
-tb_wr_u16(struct tb_wr *w, uint16_t v)
-{
-    tb_wr_bytes(w, (uint8_t[]){ (uint8_t)(v >> 8), (uint8_t)v }, 2);
-}
-
-static void
-store_u32(uint8_t *to, uint32_t v)
-{
-    to[0] = (uint8_t)(v >> 24);
-    to[1] = (uint8_t)(v >> 16);
-    to[2] = (uint8_t)(v >> 8);
-    to[3] = (uint8_t)v;
-}
-
-void
-tb_wr_u32(struct tb_wr *w, uint32_t v)
-{
-    uint8_t *room = tb_wr_room(w, 4);
-
-    if (!room)
-        return;
-    store_u32(room, v);
-    w->len += 4;
-}
-
-void
-tb_wr_u64(struct tb_wr *w, uint64_t v)
-{
-    tb_wr_u32(w, (uint32_t)(v >> 32));
-    tb_wr_u32(w, (uint32_t)v);
 }
 
 void
@@ -123,13 +78,6 @@ tb_wr_printf(struct tb_wr *w, const char *fmt, ...)
     vsnprintf(room, (size_t)n + 1, fmt, ap);
     va_end(ap);
     w->len += (size_t)n;
-}
-
-void
-tb_wr_patch_u32(struct tb_wr *w, size_t at, uint32_t v)
-{
-    if (!w->bad)
-        store_u32(w->buf + at, v);
 }
 
 void

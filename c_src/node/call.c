@@ -301,7 +301,7 @@ tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
         tb_watch_failed(self, ref, "badarg");
     } else {
         tb_watch_pid(self, ref, to);
-        tb_route_send(self->node, self->pid, to, tb_wr_term(&w), true);
+        tb_route_send(self, to, tb_wr_term(&w), true);
     }
     tb_wr_free(&w);
 }
@@ -319,8 +319,7 @@ tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
         tb_watch_failed(self, ref, "badarg");
     } else {
         tb_watch_name(self, ref, tb_text_of(name), node);
-        tb_route_send_name(self->node, self->pid, tb_text_of(name), node,
-                           tb_wr_term(&w));
+        tb_route_send_name(self, tb_text_of(name), node, tb_wr_term(&w));
     }
     tb_wr_free(&w);
 }

@@ -219,7 +219,7 @@ tb_reply_to(struct tb_proc *self, const struct tb_from *from, const char *reply,
     rc = tb_build(w, reply, args);
     if (rc < 0) /* too large, or a value that no peer would take */
         return rc;
-    tb_route_answer(self->node, self->pid, from, tb_wr_term(w));
+    tb_route_answer(self, from, tb_wr_term(w));
     return TB_NOREPLY;
 }
 

@@ -251,22 +251,14 @@ deliver_local(struct tb_node *node, struct tb_proc *to, struct tb_term message)
         node->count.dropped++;
 }
 
-static void
-count_out(struct tb_node *node, struct tb_pid from)
-{
-    struct tb_proc *p = tb_proc_of(node, from);
-
-    if (p)
-        p->messages_out++;
-}
-
 void
-tb_route_send(struct tb_node *node, struct tb_pid from, struct tb_pid to,
-              struct tb_term message, bool connect)
+tb_route_send(struct tb_proc *self, struct tb_pid to, struct tb_term message,
+              bool connect)
 {
+    struct tb_node *node = self->node;
     struct tb_peer *peer;
 
-    count_out(node, from);
+    self->messages_out++;
     if (message.n == 0)
         return;
     peer = connect ? tb_peer_get(node, to.node) : tb_peer_find(node, to.node);
@@ -274,16 +266,17 @@ tb_route_send(struct tb_node *node, struct tb_pid from, struct tb_pid to,
         deliver_local(node, tb_proc_of(node, to), message);
     else if (peer)
         tb_peer_signal(peer, connect, DOP_SEND_SENDER,
-                       TB_ARGS(tb_v_pid(from), tb_v_pid(to)), message);
+                       TB_ARGS(tb_v_pid(self->pid), tb_v_pid(to)), message);
 }
 
 void
-tb_route_send_name(struct tb_node *node, struct tb_pid from,
-                   struct tb_text name, tb_atom at, struct tb_term message)
+tb_route_send_name(struct tb_proc *self, struct tb_text name, tb_atom at,
+                   struct tb_term message)
 {
+    struct tb_node *node = self->node;
     struct tb_peer *peer;
 
-    count_out(node, from);
+    self->messages_out++;
     if (message.n == 0)
         return;
     peer = tb_peer_get(node, at);
@@ -291,7 +284,8 @@ tb_route_send_name(struct tb_node *node, struct tb_pid from,
         deliver_local(node, tb_proc_named(node, name), message);
     else
         tb_peer_signal(peer, true, DOP_REG_SEND,
-                       TB_ARGS(tb_v_pid(from), tb_v_atom_n(name)), message);
+                       TB_ARGS(tb_v_pid(self->pid), tb_v_atom_n(name)),
+                       message);
 }
 
 /* [alias|Ref] and [[alias|Ref]|_] are answered by the alias, so that an answer
@@ -317,21 +311,22 @@ alias_of(struct tb_term tag, struct tb_ref *alias)
 }
 
 void
-tb_route_answer(struct tb_node *node, struct tb_pid us,
-                const struct tb_from *from, struct tb_term reply)
+tb_route_answer(struct tb_proc *self, const struct tb_from *from,
+                struct tb_term reply)
 {
+    struct tb_node *node = self->node;
     struct tb_ref alias;
     struct tb_peer *peer;
 
     if (from->pid.node == node->name || !alias_of(from->tag, &alias)) {
-        tb_route_send(node, us, from->pid, reply, false);
+        tb_route_send(self, from->pid, reply, false);
         return;
     }
     peer = tb_peer_find(node, alias.node);
-    count_out(node, us);
+    self->messages_out++;
     if (peer && reply.n > 0)
         tb_peer_signal(peer, false, DOP_ALIAS_SEND,
-                       TB_ARGS(tb_v_pid(us), tb_v_ref(alias)), reply);
+                       TB_ARGS(tb_v_pid(self->pid), tb_v_ref(alias)), reply);
 }
 
 void
@@ -340,7 +335,7 @@ tb_send(struct tb_proc *self, struct tb_pid to, const char *msg,
 {
     struct tb_term t = tb_route_build(self->node, msg, args);
 
-    tb_route_send(self->node, self->pid, to, t, true);
+    tb_route_send(self, to, t, true);
 }
 
 void
@@ -349,7 +344,7 @@ tb_send_name(struct tb_proc *self, const char *name, tb_atom node,
 {
     struct tb_term t = tb_route_build(self->node, msg, args);
 
-    tb_route_send_name(self->node, self->pid, tb_text_of(name), node, t);
+    tb_route_send_name(self, tb_text_of(name), node, t);
 }
 
 void

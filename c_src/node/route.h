@@ -15,13 +15,12 @@ struct tb_term tb_route_build(struct tb_node *node, const char *pattern,
                               struct tb_args args);
 
 /* tb_route_send - a message to a pid, a name, or an answer to a caller.
- * from.id is 0 where no process sends. Answers never connect. */
-void tb_route_send(struct tb_node *node, struct tb_pid from, struct tb_pid to,
+ * Answers never connect. */
+void tb_route_send(struct tb_proc *self, struct tb_pid to,
                    struct tb_term message, bool connect);
-void tb_route_send_name(struct tb_node *node, struct tb_pid from,
-                        struct tb_text name, tb_atom at,
+void tb_route_send_name(struct tb_proc *self, struct tb_text name, tb_atom at,
                         struct tb_term message);
-void tb_route_answer(struct tb_node *node, struct tb_pid us,
-                     const struct tb_from *from, struct tb_term reply);
+void tb_route_answer(struct tb_proc *self, const struct tb_from *from,
+                     struct tb_term reply);
 
 #endif

@@ -3,8 +3,37 @@
 #ifndef TB_TERM_CHARS_H
 #define TB_TERM_CHARS_H
 
+#include <string.h>
+
+#include "base/limits.h"
 #include "base/rd.h"
 #include "base/wr.h"
+
+/* tb_is_ascii - what most text is: no character of more than a byte. */
+static inline bool
+tb_is_ascii(const void *bytes, size_t n)
+{
+    const uint8_t *p = bytes, *end = p + n;
+    uint64_t word, all = 0;
+    uint32_t half[2];
+
+    if (n >= 8) {
+        for (; end - p > 8; p += 8) {
+            memcpy(&word, p, 8);
+            all |= word;
+        }
+        memcpy(&word, end - 8, 8);
+        all |= word;
+    } else if (n >= 4) {
+        memcpy(&half[0], p, 4);
+        memcpy(&half[1], end - 4, 4);
+        all = half[0] | half[1];
+    } else {
+        while (p < end)
+            all |= *p++;
+    }
+    return !(all & 0x8080808080808080u);
+}
 
 /* tb_utf8_get - the next character; -1, and r not moved, where none is next. */
 static inline int32_t
@@ -30,6 +59,21 @@ tb_utf8_get(struct tb_rd *r)
         return -1;
     *r = at;
     return c;
+}
+
+/* tb_is_atom_text - UTF-8 of no more characters than an atom may have. */
+static inline bool
+tb_is_atom_text(const void *p, size_t n)
+{
+    struct tb_rd r = tb_rd_of(p, n);
+    size_t chars = 0;
+
+    if (tb_is_ascii(p, n))
+        return n <= TB_MAX_ATOM_CHARS;
+    for (; tb_rd_left(&r) > 0; chars++)
+        if (tb_utf8_get(&r) < 0)
+            return false;
+    return chars <= TB_MAX_ATOM_CHARS;
 }
 
 /* tb_utf8_put - append a character. */

@@ -31,6 +31,8 @@ tb_get_int(struct tb_term t, int64_t *out)
 
     switch (t.p[0]) {
     case ETF_SMALL_INTEGER:
+        *out = t.p[1];
+        return true;
     case ETF_INTEGER:
     case ETF_SMALL_BIG:
         if (ei_decode_longlong(bytes(t), &index, &v) < 0)
@@ -50,6 +52,8 @@ tb_get_uint(struct tb_term t, uint64_t *out)
 
     switch (t.p[0]) {
     case ETF_SMALL_INTEGER:
+        *out = t.p[1];
+        return true;
     case ETF_INTEGER:
     case ETF_SMALL_BIG:
         if (ei_decode_ulonglong(bytes(t), &index, &v) < 0)
@@ -73,11 +77,30 @@ tb_get_float(struct tb_term t, double *out)
 }
 
 static bool
-is_ascii(struct tb_text t)
+take_atom(struct tb_rd *r, struct tb_text *out)
 {
-    for (size_t i = 0; i < t.n; i++)
-        if ((unsigned char)t.p[i] >= 0x80)
-            return false;
+    struct tb_text text;
+    uint8_t tag = tb_rd_u8(r);
+
+    switch (tag) {
+    case ETF_SMALL_ATOM_UTF8:
+    case ETF_SMALL_ATOM:
+        text.n = tb_rd_u8(r);
+        break;
+    case ETF_ATOM_UTF8:
+    case ETF_ATOM:
+        text.n = tb_rd_u16(r);
+        break;
+    default:
+        return false;
+    }
+    text.p = (const char *)tb_rd_take(r, text.n);
+    if (!text.p)
+        return false;
+    if ((tag == ETF_SMALL_ATOM || tag == ETF_ATOM) &&
+        !tb_is_ascii(text.p, text.n))
+        return false;
+    *out = text;
     return true;
 }
 
@@ -85,28 +108,8 @@ bool
 tb_get_atom(struct tb_term t, struct tb_text *out)
 {
     struct tb_rd r = tb_rd_of(t.p, t.n);
-    struct tb_text text;
-    uint8_t tag = tb_rd_u8(&r);
 
-    switch (tag) {
-    case ETF_SMALL_ATOM_UTF8:
-    case ETF_SMALL_ATOM:
-        text.n = tb_rd_u8(&r);
-        break;
-    case ETF_ATOM_UTF8:
-    case ETF_ATOM:
-        text.n = tb_rd_u16(&r);
-        break;
-    default:
-        return false;
-    }
-    text.p = (const char *)tb_rd_take(&r, text.n);
-    if (!text.p)
-        return false;
-    if ((tag == ETF_SMALL_ATOM || tag == ETF_ATOM) && !is_ascii(text))
-        return false;
-    *out = text;
-    return true;
+    return take_atom(&r, out);
 }
 
 bool
@@ -121,53 +124,73 @@ tb_get_bin(struct tb_term t, struct tb_text *out)
     return true;
 }
 
-/* The node that an identifier begins with: its atom is at that offset. ei has
- * it as a C string, in which 'a@b\0c' would be 'a@b'. */
+/* The node of an identifier; 0 where its name is none. */
 static tb_atom
-node_at(struct tb_term t, size_t at)
+take_node(struct tb_rd *r)
 {
     struct tb_text name;
 
-    if (!tb_get_atom((struct tb_term){ t.p + at, t.n - at }, &name))
-        return 0;
-    return tb_atom_of(name, true);
+    return take_atom(r, &name) ? tb_atom_of(name, true) : 0;
+}
+
+/* Two bits, before OTP 23 made them 32. */
+static uint32_t
+take_creation(struct tb_rd *r, bool is_new)
+{
+    return is_new ? tb_rd_u32(r) : tb_rd_u8(r) & 3u;
 }
 
 bool
 tb_get_pid(struct tb_term t, struct tb_pid *out)
 {
-    erlang_pid pid;
-    int index = 0;
-    tb_atom node;
+    struct tb_rd r = tb_rd_of(t.p, t.n);
+    uint8_t tag = tb_rd_u8(&r);
+    struct tb_pid pid = { 0 };
 
-    if ((t.p[0] != ETF_NEW_PID && t.p[0] != ETF_PID) ||
-        ei_decode_pid(bytes(t), &index, &pid) < 0)
+    if (tag != ETF_NEW_PID && tag != ETF_PID)
         return false;
-    node = node_at(t, 1);
-    if (!node)
+    pid.node = take_node(&r);
+    pid.id = tb_rd_u32(&r);
+    pid.serial = tb_rd_u32(&r);
+    pid.creation = take_creation(&r, tag == ETF_NEW_PID);
+    if (!pid.node || r.bad)
         return false;
-    *out = (struct tb_pid){ node, pid.num, pid.serial, pid.creation };
+    *out = pid;
     return true;
+}
+
+/* REFERENCE_EXT has its one word before the creation. */
+static bool
+get_old_ref(struct tb_rd *r, struct tb_ref *ref)
+{
+    ref->n = 1;
+    ref->node = take_node(r);
+    ref->id[0] = tb_rd_u32(r);
+    ref->creation = take_creation(r, false);
+    return ref->node && !r->bad;
 }
 
 bool
 tb_get_ref(struct tb_term t, struct tb_ref *out)
 {
+    struct tb_rd r = tb_rd_of(t.p, t.n);
+    uint8_t tag = tb_rd_u8(&r);
     struct tb_ref ref = { 0 };
-    erlang_ref r;
-    int index = 0;
 
-    if ((t.p[0] != ETF_NEWER_REFERENCE && t.p[0] != ETF_NEW_REFERENCE &&
-         t.p[0] != ETF_REFERENCE) ||
-        ei_decode_ref(bytes(t), &index, &r) < 0 || r.len < 1 ||
-        r.len > TB_REF_WORDS)
+    if (tag == ETF_REFERENCE) {
+        if (!get_old_ref(&r, &ref))
+            return false;
+        *out = ref;
+        return true;
+    }
+    if (tag != ETF_NEWER_REFERENCE && tag != ETF_NEW_REFERENCE)
         return false;
-    ref.node = node_at(t, t.p[0] == ETF_REFERENCE ? 1 : 3);
-    ref.creation = r.creation;
-    ref.n = (uint32_t)r.len;
-    for (uint32_t i = 0; i < ref.n; i++)
-        ref.id[i] = r.n[i];
-    if (!ref.node)
+    ref.n = tb_rd_u16(&r);
+    ref.node = take_node(&r);
+    ref.creation = take_creation(&r, tag == ETF_NEWER_REFERENCE);
+    for (uint32_t i = 0; i < ref.n && i < TB_REF_WORDS; i++)
+        ref.id[i] = tb_rd_u32(&r);
+    if (!ref.node || ref.n < 1 || ref.n > TB_REF_WORDS || r.bad)
         return false;
     *out = ref;
     return true;

@@ -10,11 +10,14 @@
 #include "base/map.h"
 #include "base/mem.h"
 
+#define RECENT 64
+
 static _Thread_local struct {
     unsigned users;
     struct tb_map *by_name; /* to an index + 1, as a pointer */
-    char **names;           /* owned, NUL-terminated */
+    struct tb_text *names;  /* owned, NUL-terminated */
     uint32_t n, cap, foreign;
+    tb_atom recent[RECENT]; /* by slot_of(): what is looked for again */
 } atoms;
 
 void
@@ -29,25 +32,46 @@ tb_atoms_unref(void)
     if (--atoms.users > 0)
         return;
     for (uint32_t i = 0; i < atoms.n; i++)
-        tb_free(atoms.names[i]);
+        tb_free((void *)(uintptr_t)atoms.names[i].p);
     tb_free(atoms.names);
     tb_map_free(atoms.by_name);
     memset(&atoms, 0, sizeof(atoms));
 }
 
+/* Names that differ do so in their first bytes, or in their last. */
+static tb_atom *
+slot_of(struct tb_text name)
+{
+    uint64_t first = 0, last = 0;
+    size_t n = name.n < sizeof(first) ? name.n : sizeof(first);
+
+    if (n > 0) {
+        memcpy(&first, name.p, n);
+        memcpy(&last, name.p + name.n - n, n);
+    }
+    return &atoms.recent[(first * 31 + last) * 0x9e3779b97f4a7c15u >> 58];
+}
+
 tb_atom
 tb_atom_find(struct tb_text name)
 {
+    tb_atom *recent = slot_of(name), found;
+
+    if (*recent && tb_text_eq(atoms.names[*recent - 1], name))
+        return *recent;
     if (!atoms.by_name)
         return 0;
-    return (tb_atom)(uintptr_t)tb_map_get(atoms.by_name, name.p, name.n);
+    found = (tb_atom)(uintptr_t)tb_map_get(atoms.by_name, name.p, name.n);
+    if (found)
+        *recent = found;
+    return found;
 }
 
 static bool
 make_room(void)
 {
     uint32_t cap = atoms.cap ? 2 * atoms.cap : 16;
-    char **names;
+    struct tb_text *names;
 
     if (!atoms.by_name && !(atoms.by_name = tb_map_new()))
         return false;
@@ -82,7 +106,7 @@ tb_atom_of(struct tb_text name, bool foreign)
         tb_free(copy);
         return 0;
     }
-    atoms.names[atoms.n++] = copy;
+    atoms.names[atoms.n++] = (struct tb_text){ copy, name.n };
     atoms.foreign += foreign;
     return atoms.n;
 }
@@ -104,7 +128,7 @@ tb_atom_text(tb_atom a)
 {
     if (a == 0 || a > atoms.n)
         return (struct tb_text){ "", 0 };
-    return tb_text_of(atoms.names[a - 1]);
+    return atoms.names[a - 1];
 }
 
 size_t

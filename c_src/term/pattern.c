@@ -341,6 +341,17 @@ fill(struct tb_val *v, enum tb_type type, struct tb_term t)
     return false;
 }
 
+/* Nearly all atoms that come are of this tag. */
+static bool
+match_atom(struct tb_text want, struct tb_term t)
+{
+    struct tb_text text;
+
+    if (t.p[0] == ETF_SMALL_ATOM_UTF8)
+        return t.p[1] == want.n && memcmp(t.p + 2, want.p, want.n) == 0;
+    return tb_get_atom(t, &text) && tb_text_eq(text, want);
+}
+
 static bool
 match_tuple(struct matcher *ma, uint32_t n, struct tb_term t)
 {
@@ -486,7 +497,7 @@ match_term(struct matcher *ma, struct tb_term t)
         }
         return fill(ma->out++, (enum tb_type)op->type, t);
     case TB_OP_ATOM:
-        return tb_get_atom(t, &text) && tb_text_eq(text, want);
+        return match_atom(want, t);
     case TB_OP_INT:
         return tb_get_int(t, &i) && i == op->i;
     case TB_OP_STR:

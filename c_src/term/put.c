@@ -1,4 +1,4 @@
-/* put.c - typed writes, over ei.
+/* put.c - typed writes; ei writes what is wider than 32 bits, and floats.
  * Owns: nothing. Thread: any.
  * Source: erl_interface, ei(3); erl_ext_dist. */
 #include "term/put.h"
@@ -65,33 +65,22 @@ tb_put_float(struct tb_wr *w, double f)
         tb_wr_add(w, (size_t)n);
 }
 
-/* ei does not count characters: one too many costs the connection. */
-static bool
-is_atom_text(struct tb_text text)
-{
-    struct tb_rd r = tb_rd_of(text.p, text.n);
-    size_t chars = 0;
-
-    for (; tb_rd_left(&r) > 0; chars++)
-        if (tb_utf8_get(&r) < 0)
-            return false;
-    return chars <= TB_MAX_ATOM_CHARS;
-}
-
+/* A text that is none would cost the connection. */
 void
 tb_put_atom(struct tb_wr *w, struct tb_text text)
 {
-    char *room = (char *)tb_wr_room(w, text.n + 3);
-    int n = 0;
-
-    if (!room)
-        return;
-    if (!is_atom_text(text) ||
-        ei_encode_atom_len_as(room, &n, text.p, (int)text.n, ERLANG_UTF8,
-                              ERLANG_UTF8) < 0)
+    if (!tb_is_atom_text(text.p, text.n)) {
         w->bad = true;
-    else
-        tb_wr_add(w, (size_t)n);
+        return;
+    }
+    if (text.n <= UINT8_MAX) {
+        tb_wr_u8(w, ETF_SMALL_ATOM_UTF8);
+        tb_wr_u8(w, (uint8_t)text.n);
+    } else {
+        tb_wr_u8(w, ETF_ATOM_UTF8);
+        tb_wr_u16(w, (uint16_t)text.n);
+    }
+    tb_wr_bytes(w, text.p, text.n);
 }
 
 void
@@ -147,52 +136,35 @@ tb_put_str(struct tb_wr *w, const char *utf8)
     tb_put_chars(w, tb_text_of(utf8));
 }
 
-static bool
-copy_node(char node[], tb_atom atom)
+static void
+put_node(struct tb_wr *w, tb_atom node)
 {
-    struct tb_text text = tb_atom_text(atom);
+    struct tb_text name = tb_atom_text(node);
 
-    if (text.n == 0)
-        return false;
-    memcpy(node, text.p, text.n + 1);
-    return true;
+    w->bad |= name.n == 0;
+    tb_put_atom(w, name);
 }
 
 void
 tb_put_pid(struct tb_wr *w, struct tb_pid pid)
 {
-    char *room = (char *)tb_wr_room(w, MAX_LEAF + TB_MAX_NODE_BYTES);
-    erlang_pid p;
-    int n = 0;
-
-    if (!room)
-        return;
-    p.num = pid.id;
-    p.serial = pid.serial;
-    p.creation = pid.creation;
-    if (!copy_node(p.node, pid.node) || ei_encode_pid(room, &n, &p) < 0)
-        w->bad = true;
-    else
-        tb_wr_add(w, (size_t)n);
+    tb_wr_u8(w, ETF_NEW_PID);
+    put_node(w, pid.node);
+    tb_wr_u32(w, pid.id);
+    tb_wr_u32(w, pid.serial);
+    tb_wr_u32(w, pid.creation);
 }
 
 void
 tb_put_ref(struct tb_wr *w, struct tb_ref ref)
 {
-    char *room = (char *)tb_wr_room(w, MAX_LEAF + TB_MAX_NODE_BYTES);
-    erlang_ref r;
-    int n = 0;
-
-    if (!room)
-        return;
-    r.len = (int)ref.n;
-    r.creation = ref.creation;
-    memcpy(r.n, ref.id, sizeof(ref.id));
-    if (ref.n < 1 || ref.n > TB_REF_WORDS || !copy_node(r.node, ref.node) ||
-        ei_encode_ref(room, &n, &r) < 0)
-        w->bad = true;
-    else
-        tb_wr_add(w, (size_t)n);
+    w->bad |= ref.n < 1 || ref.n > TB_REF_WORDS;
+    tb_wr_u8(w, ETF_NEWER_REFERENCE);
+    tb_wr_u16(w, (uint16_t)ref.n);
+    put_node(w, ref.node);
+    tb_wr_u32(w, ref.creation);
+    for (uint32_t i = 0; i < ref.n && i < TB_REF_WORDS; i++)
+        tb_wr_u32(w, ref.id[i]);
 }
 
 void
