@@ -287,11 +287,13 @@ enum tb_level {
 };
 
 /* tb_log - report an event: a stable id such as "conn.refused", and its facts.
- * More than ten of one id in a second are counted, not printed. */
+ * More than ten of one id in a second are counted, not printed; where the facts
+ * begin with node=... or from=..., ten for each of these and 100 in all. */
 TB_API void tb_log(enum tb_level level, const char *event, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A sink gets one event; suppressed is how many of its id were left out. */
+/* A sink gets one event; suppressed is how many of its kind were left out
+ * before. Where none follows, the text is what they were about, or "and". */
 typedef void (*tb_log_sink)(void *ctx, enum tb_level level, const char *event,
                             const char *text, uint64_t suppressed);
 /* tb_log_to - where events of at most that level go; NULL: nowhere. */

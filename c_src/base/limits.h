@@ -41,7 +41,11 @@
 
 /* --- text */
 #define TB_MAX_LOG_LINE     2048
-#define TB_LOG_BURST        10               /* of one event id in a second */
+#define TB_LOG_BURST        10               /* of one event id and node or
+                                                address in a second */
+#define TB_LOG_BURST_ALL    100              /* of one event id, whoever */
+#define TB_LOG_ABOUTS       256              /* those that are told apart */
+#define TB_LOG_ABOUT_BYTES  96               /* of a name; more are not */
 #define TB_LOG_IDS          128              /* event ids that are told apart */
 
 /* clang-format on */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "node/call.h"
 #include "node/gen.h"
@@ -63,6 +64,7 @@ turn(struct tb_node *node)
 {
     bool left = false;
 
+    tb_log_tell();
     for (int i = 0; i < 4; i++) {
         left = tb_procs_run(node);
         tb_net_flush(&node->net);

@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "tb_test.h"
 
 struct sink {
@@ -11,7 +12,7 @@ struct sink {
     enum tb_level level;
     char event[64];
     char text[2 * TB_MAX_LOG_LINE];
-    uint64_t suppressed;
+    uint64_t suppressed, total;
 };
 
 static void
@@ -25,6 +26,7 @@ note(void *ctx, enum tb_level level, const char *event, const char *text,
     snprintf(s->event, sizeof(s->event), "%s", event);
     snprintf(s->text, sizeof(s->text), "%s", text);
     s->suppressed = suppressed;
+    s->total += suppressed;
 }
 
 static int
@@ -137,6 +139,74 @@ test_log_limits_each_event(void **state)
     assert_int_equal(s.suppressed, 0);
 }
 
+/* A noisy stranger hides himself, and nobody else. */
+static void
+test_log_limits_each_node_and_address(void **state)
+{
+    struct sink s = { 0 };
+
+    (void)state;
+    tb_log_to(note, &s, TB_DEBUG);
+    wait_for_a_new_second();
+    for (int i = 0; i < 20 * TB_LOG_BURST; i++)
+        tb_log(TB_ERROR, "noise.event", "from=10.0.0.1 i=%d", i);
+    assert_int_equal(s.n, TB_LOG_BURST);
+    tb_log(TB_ERROR, "noise.event", "from=10.0.0.2 i=0");
+    tb_log(TB_ERROR, "noise.event", "node=a@b");
+    tb_log(TB_ERROR, "noise.event", "of nobody");
+    tb_log(TB_ERROR, "still.event", "from=10.0.0.1");
+    assert_int_equal(s.n, TB_LOG_BURST + 4);
+    assert_int_equal(s.suppressed, 0);
+    wait_for_a_new_second();
+    tb_log(TB_ERROR, "noise.event", "from=10.0.0.1 again");
+    assert_int_equal(s.suppressed, 19 * TB_LOG_BURST);
+}
+
+/* Many that are noisy together are an event's noise. */
+static void
+test_log_limits_many_together(void **state)
+{
+    struct sink s = { 0 };
+    unsigned all = 0;
+
+    (void)state;
+    tb_log_to(note, &s, TB_DEBUG);
+    wait_for_a_new_second();
+    for (int i = 0; i < 5000; i++, all++)
+        tb_log(TB_ERROR, "crowd.event", "from=10.0.%d.%d", i / 200, i % 200);
+    assert_int_equal(s.n, TB_LOG_BURST_ALL);
+    tb_log(TB_ERROR, "other.crowd", "from=10.0.0.1");
+    assert_int_equal(s.n, TB_LOG_BURST_ALL + 1);
+    wait_for_a_new_second();
+    s.total = 0;
+    tb_log_tell();
+    assert_int_equal(s.total, all - TB_LOG_BURST_ALL);
+}
+
+static void
+test_log_tells_what_it_left_out(void **state)
+{
+    struct sink s = { 0 };
+
+    (void)state;
+    tb_log_to(note, &s, TB_DEBUG);
+    wait_for_a_new_second();
+    for (int i = 0; i < TB_LOG_BURST + 3; i++)
+        tb_log(TB_WARNING, "told.event", "node=a@b i=%d", i);
+    s.n = 0;
+    tb_log_tell();
+    assert_int_equal(s.n, 0); /* the second is not over */
+    wait_for_a_new_second();
+    tb_log_tell();
+    assert_int_equal(s.n, 1);
+    assert_string_equal(s.event, "told.event");
+    assert_string_equal(s.text, "node=a@b");
+    assert_int_equal(s.level, TB_WARNING);
+    assert_int_equal(s.suppressed, 3);
+    tb_log_tell();
+    assert_int_equal(s.n, 1);
+}
+
 static void
 test_log_does_not_count_what_no_one_hears(void **state)
 {
@@ -181,6 +251,10 @@ main(void)
                                   silence),
         cmocka_unit_test_teardown(test_log_cuts_a_long_text, silence),
         cmocka_unit_test_teardown(test_log_limits_each_event, silence),
+        cmocka_unit_test_teardown(test_log_limits_each_node_and_address,
+                                  silence),
+        cmocka_unit_test_teardown(test_log_limits_many_together, silence),
+        cmocka_unit_test_teardown(test_log_tells_what_it_left_out, silence),
         cmocka_unit_test_teardown(test_log_does_not_count_what_no_one_hears,
                                   silence),
         cmocka_unit_test_teardown(

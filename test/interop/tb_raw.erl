@@ -7,6 +7,7 @@
 -export([connect/2, connect/3, open/3, prove/1, dial/1, names/1, hello/2, send/2, send/3, send_bytes/2, recv/1, recv/2]).
 -export([socket_send/2, socket_recv/2, socket_setopts/2, socket_close/1]).
 -export([close/1, reset/1, call/3, pid/2, pid/3, ref/2, flags/0]).
+-export([plain_socket/1]).
 
 -export_type([peer/0, socket/0]).
 
@@ -228,3 +229,8 @@ socket_setopts({ssl, Socket}, Options) -> ssl:setopts(Socket, Options).
 
 -spec socket_close(socket()) -> ok.
 socket_close({Module, Socket}) -> Module:close(Socket).
+
+%% What is under a connection without TLS.
+-spec plain_socket(peer() | socket()) -> gen_tcp:socket().
+plain_socket(#{socket := Socket}) -> plain_socket(Socket);
+plain_socket({gen_tcp, Socket}) -> Socket.

@@ -1,0 +1,564 @@
+%% tb_hostile_tests - peers that want no good. Each has a daemon to itself, and
+%% all the while a BEAM node is answered in time; memory stays within a bound,
+%% one reason is logged for each peer, and what it left behind goes.
+-module(tb_hostile_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-import(tb_hostile, [frame/1, frame/2, tuple/1, etf/1, atom/1, pid/2, ref/2, node_of/1, name/1]).
+
+-define(TIMEOUT, 120).
+
+-define(MIB, (1 bsl 20)).
+%% base/limits.h
+-define(MAX_FRAME, (128 * ?MIB)).
+-define(MAX_UNFINISHED, (192 * ?MIB)).
+-define(MAX_SIGNALS, 262144).
+-define(MAX_ONGOING, 65536).
+
+-spec hostile_test_() -> tuple().
+hostile_test_() ->
+    {setup, fun setup/0, fun cleanup/1, fun({_, Beam}) ->
+        [
+            {timeout, ?TIMEOUT, {Title, fun() -> survive(Title, Case, Beam) end}}
+         || {Title, Case} <- tb_lib:chosen([{T, {O, F}} || {T, O, F} <- cases()])
+        ]
+    end}.
+
+survive(Title, {Options, Peers}, Beam) ->
+    tb_hostile:survive(Title, Options, tb_lib:node_of(Beam), Peers).
+
+setup() ->
+    Epmd = tb_lib:join(hostile),
+    tb_hostile:put_table(),
+    {Epmd, tb_lib:beam(honest)}.
+
+cleanup({Epmd, Beam}) ->
+    tb_lib:end_beam(Beam),
+    tb_lib:leave(Epmd).
+
+cases() ->
+    [
+        %% in the handshake
+        {"50 guesses of the cookie", rise(4), fun wrong_cookie/1},
+        {"20 connect and say nothing", (rise(4))#{args => setup_in(1)}, fun silent/1},
+        {"20 half handshakes, closed", rise(4), fun half_closed/1},
+        {"20 half handshakes, then silence", (rise(4))#{args => setup_in(1)}, fun half_silent/1},
+        {"a handshake message of 64 KiB", rise(4), fun long_handshake/1},
+        {"a name of 300 bytes", rise(4), fun long_name/1},
+        {"no handshake but HTTP", rise(4), fun other_protocol/1},
+        {"a handshake byte by byte", (rise(4))#{args => setup_in(1)}, fun slow_handshake/1},
+        {"our own name", rise(4), fun own_name/1},
+        {"the name of a peer that is up, and another cookie", rise(4), fun stolen_name/1},
+        {"the name of a peer that is up, and doubt", rise(4), fun doubtful_name/1},
+        %% frames
+        {"a frame of 4 GiB announced", rise(4), fun announces_too_much/1},
+        {"200 frames of 127 MiB announced", rise(24), fun announces_only/1},
+        {"200 MiB of frames without end", rise(256), fun unfinished/1},
+        {"a frame byte by byte, then silence", (rise(4))#{args => ticks_in(1)}, fun slow_frame/1},
+        %% terms
+        {"terms 100,000 deep", rise(16), fun deep/1},
+        {"terms 100,000 deep, and cut", rise(16), fun deep_and_cut/1},
+        {"lengths that overrun", rise(8), fun overruns/1},
+        {"huge arities", rise(8), fun huge_arities/1},
+        {"100,000 atoms", rise(8), fun many_atoms/1},
+        {"100,000 node names", rise(16), fun many_names/1},
+        %% control messages
+        {"unknown control messages", rise(8), fun unknown_control/1},
+        {"control messages of a wrong shape", rise(8), fun wrong_shapes/1},
+        {"300,000 monitors of one process", rise(160), fun monitors/1},
+        {"300,000 monitors of nobody, answers not read", rise(32), fun monitors_of_nobody/1},
+        {"300,000 links to one process", rise(160), fun links/1},
+        {"100,000 spawn requests", rise(64), fun spawns/1}
+    ].
+
+rise(Mib) -> #{rise => Mib}.
+
+setup_in(Seconds) -> ["-kernel", "net_setuptime", integer_to_list(Seconds)].
+ticks_in(Seconds) -> ["-kernel", "net_ticktime", integer_to_list(Seconds)].
+
+refused(Why, Count) -> {"conn.refused", "reason=" ++ Why, Count}.
+down(Why, Count) -> {"node.down", "reason=" ++ Why, Count}.
+
+%% --------------------------------------------------------- in the handshake
+
+wrong_cookie(#{node := N}) ->
+    [
+        ?assertError(_, tb_raw:connect(N, name(I rem 3), #{cookie => integer_to_list(I)}))
+     || I <- lists:seq(1, 50)
+    ],
+    [refused("bad_cookie", 50)].
+
+silent(Context) ->
+    [tb_hostile:until_closed(S) || S <- tb_hostile:dials(Context, 20)],
+    [refused("timeout", 20)].
+
+half_closed(Context) ->
+    [
+        begin
+            ok = gen_tcp:send(S, <<60:16, "N", 13:64>>),
+            tb_hostile:close(S)
+        end
+     || S <- tb_hostile:dials(Context, 20)
+    ],
+    [refused("connection_closed", 20)].
+
+half_silent(Context) ->
+    Sockets = tb_hostile:dials(Context, 20),
+    [ok = gen_tcp:send(S, <<60:16, "N", 13:64>>) || S <- Sockets],
+    [tb_hostile:until_closed(S) || S <- Sockets],
+    [refused("timeout", 20)].
+
+long_handshake(Context) ->
+    Socket = tb_hostile:dial(Context),
+    _ = tb_hostile:pour(Socket, [<<65535:16>>, binary:copy(<<"N">>, 65535)]),
+    tb_hostile:until_closed(Socket),
+    [refused("system_limit", 1)].
+
+long_name(Context) ->
+    Socket = tb_hostile:dial(Context),
+    Name = [binary:copy(<<"n">>, 298), "@h"],
+    Hello = iolist_to_binary([<<"N", (tb_raw:flags()):64, 17:32, 300:16>>, Name]),
+    ok = gen_tcp:send(Socket, [<<(byte_size(Hello)):16>>, Hello]),
+    tb_hostile:until_closed(Socket),
+    [refused("wrong_name", 1)].
+
+other_protocol(Context) ->
+    Socket = tb_hostile:dial(Context),
+    ok = gen_tcp:send(Socket, "GET / HTTP/1.0\r\n\r\n"),
+    tb_hostile:until_closed(Socket),
+    [refused("system_limit", 1)].
+
+slow_handshake(Context) ->
+    Socket = tb_hostile:dial(Context),
+    Start = erlang:monotonic_time(millisecond),
+    Hello = tb_raw:hello(name(1), #{flags => tb_raw:flags(), creation => 17}),
+    drip(Socket, <<(byte_size(Hello)):16, Hello/binary>>, 100),
+    Took = erlang:monotonic_time(millisecond) - Start,
+    ?assert(Took < 2000),
+    [refused("timeout", 1)].
+
+%% One byte after the other, until the other side closes or nothing is left.
+drip(_, <<>>, _) ->
+    ok;
+drip(Socket, <<Byte, More/binary>>, Ms) ->
+    case {gen_tcp:send(Socket, <<Byte>>), gen_tcp:recv(Socket, 0, Ms)} of
+        {ok, {error, timeout}} -> drip(Socket, More, Ms);
+        {ok, {ok, _}} -> drip(Socket, More, Ms);
+        _ -> closed
+    end.
+
+own_name(#{node := N}) ->
+    Socket = tb_raw:plain_socket(tb_raw:dial(N)),
+    ok = gen_tcp:send(Socket, tb_raw:hello(N, #{flags => tb_raw:flags(), creation => 17})),
+    ?assertEqual({ok, <<"snok">>}, gen_tcp:recv(Socket, 0, 5000)),
+    tb_hostile:until_closed(Socket),
+    [refused("nok", 1)].
+
+%% The honest BEAM is asked for all the while: it stays.
+stolen_name(#{node := N, beam := Beam}) ->
+    Id = connection_id(N, Beam),
+    [?assertError(_, tb_raw:connect(N, Beam, #{cookie => "guess"})) || _ <- lists:seq(1, 20)],
+    ?assertEqual(Id, connection_id(N, Beam)),
+    [refused("bad_cookie", 20)].
+
+connection_id(N, Beam) ->
+    #{nodes := #{Beam := #{connection_id := Id}}} = rpc:call(Beam, tb_lib, info, [N]),
+    Id.
+
+doubtful_name(#{node := N, beam := Beam}) ->
+    Id = connection_id(N, Beam),
+    [
+        begin
+            Socket = tb_raw:plain_socket(tb_raw:dial(N)),
+            Hello = tb_raw:hello(Beam, #{flags => tb_raw:flags(), creation => 17}),
+            ok = gen_tcp:send(Socket, Hello),
+            ?assertEqual({ok, <<"salive">>}, gen_tcp:recv(Socket, 0, 5000)),
+            ok = gen_tcp:send(Socket, Answer),
+            tb_hostile:until_closed(Socket)
+        end
+     || Answer <- ["sfalse", "sfalse", "sperhaps", "rtrue"]
+    ],
+    ?assertEqual(Id, connection_id(N, Beam)),
+    [refused("alive", 2), refused("protocol_error", 2)].
+
+%% ------------------------------------------------------------------ frames
+
+announces_too_much(Context) ->
+    Socket = connect(Context, 1),
+    ok = gen_tcp:send(Socket, <<16#FFFFFFFF:32, 112, 131>>),
+    tb_hostile:until_closed(Socket),
+    [down("system_limit", 1)].
+
+connect(Context, I) ->
+    tb_raw:plain_socket(tb_hostile:connect(Context, I)).
+
+%% Memory grows with what arrives, not with what was announced.
+announces_only(Context) ->
+    Sockets = [connect(Context, I) || I <- lists:seq(1, 200)],
+    Start = [<<(127 * ?MIB):32, 112>>, binary:copy(<<131>>, 1024)],
+    [ok = gen_tcp:send(S, Start) || S <- Sockets],
+    [tb_hostile:close(S) || S <- Sockets],
+    [down("connection_closed", 200)].
+
+%% The one that holds the most goes, when all together hold too much.
+unfinished(Context) ->
+    Sizes = [39, 39, 45, 39, 38],
+    Sockets = [connect(Context, I) || I <- lists:seq(1, length(Sizes))],
+    Mib = binary:copy(<<106>>, ?MIB),
+    [
+        ok = gen_tcp:send(S, [<<(127 * ?MIB):32, 112>> | lists:duplicate(Size, Mib)])
+     || {S, Size} <- lists:zip(Sockets, Sizes)
+    ],
+    tb_hostile:until_closed(lists:nth(3, Sockets)),
+    %% there is room again for others
+    Other = tb_raw:connect(maps:get(node, Context), name(6)),
+    Large = binary:copy(<<1>>, 16 * ?MIB),
+    ?assertEqual(Large, tb_raw:call(Other, tiebeam, {echo, Large})),
+    tb_raw:close(Other),
+    [tb_hostile:close(S) || S <- Sockets],
+    [down("system_limit", 1), down("connection_closed", 5)].
+
+%% Whoever sends is alive, however slowly; who stops is not.
+slow_frame(Context) ->
+    Peer = tb_hostile:connect(Context, 1),
+    Node = node_of(1),
+    Call = frame(
+        tuple([<<97, 6>>, pid(Node, 1), atom(""), atom("tiebeam")]),
+        tuple([atom("$gen_call"), tuple([pid(Node, 1), ref(Node, 1)]), etf({echo, x})])
+    ),
+    <<Slow:15/binary, Rest/binary>> = Call,
+    Socket = tb_raw:plain_socket(Peer),
+    ok = drip(Socket, Slow, 200),
+    ok = gen_tcp:send(Socket, Rest),
+    Reply = iolist_to_binary(tuple([ref(Node, 1), etf(x)])),
+    ok = until_received(Socket, Reply),
+    tb_hostile:until_closed(Socket),
+    [down("net_tick_timeout", 1)].
+
+until_received(Socket, Bytes) -> until_received(Socket, Bytes, <<>>).
+
+until_received(Socket, Bytes, Had) ->
+    case binary:match(Had, Bytes) of
+        nomatch ->
+            {ok, More} = gen_tcp:recv(Socket, 0, 10000),
+            until_received(Socket, Bytes, <<Had/binary, More/binary>>);
+        _ ->
+            ok
+    end.
+
+%% ------------------------------------------------------------------- terms
+
+-define(DEEP, 100000).
+
+copies(Bytes) -> binary:copy(Bytes, ?DEEP).
+
+%% What opens a level, what is inside, what closes it.
+levels() ->
+    [
+        {<<104, 1>>, <<106>>, <<>>},
+        {<<105, 1:32>>, <<106>>, <<>>},
+        {<<108, 1:32>>, <<106>>, <<106>>},
+        {<<108, 1:32, 97, 1>>, <<106>>, <<>>},
+        {<<116, 1:32, 97, 1>>, <<106>>, <<>>},
+        {<<116, 1:32>>, <<106>>, <<97, 1>>},
+        {fun_head(), <<106>>, <<>>}
+    ].
+
+%% A fun with one free variable, which follows.
+fun_head() ->
+    Fields = [
+        <<1, 0:128, 7:32, 1:32>>, atom("m"), <<97, 1, 97, 2>>, pid(atom("a@b"), 1)
+    ],
+    Bytes = iolist_to_binary(Fields),
+    <<112, (byte_size(Bytes) + 5):32, Bytes/binary>>.
+
+deep(#{node := N}) ->
+    Peer = tb_raw:connect(N, name(1)),
+    Us = pid(node_of(1), 1),
+    Tag = ref(node_of(1), 1),
+    [
+        begin
+            Deep = iolist_to_binary([copies(Open), Inside, copies(Close)]),
+            Request = tuple([atom("$gen_call"), tuple([Us, Tag]), tuple([atom("echo"), Deep])]),
+            Control = tuple([<<97, 6>>, Us, atom(""), atom("tiebeam")]),
+            tb_raw:send_bytes(Peer, [112, 131, Control, 131, Request]),
+            ?assertEqual(<<104, 2, Tag/binary, Deep/binary>>, payload(Peer)),
+            %% where it is passed on, and where it is dropped
+            tb_raw:send_bytes(Peer, [112, 131, tuple([<<97, 22>>, Deep, pid(node_of(2), 1)]), 131, Deep]),
+            tb_raw:send_bytes(Peer, [112, 131, tuple([<<97, 19>>, Us, Deep, Tag])]),
+            tb_raw:send_bytes(Peer, [112, 131, Control, 131, Deep])
+        end
+     || {Open, Inside, Close} <- levels()
+    ],
+    ?assertEqual(x, tb_raw:call(Peer, tiebeam, {echo, x})),
+    tb_raw:close(Peer),
+    [down("connection_closed", 1)].
+
+%% The payload of the next message that is none of a monitor.
+payload(Peer) ->
+    case gen_tcp:recv(tb_raw:plain_socket(Peer), 0, 10000) of
+        {ok, <<112, 131, 104, _, 97, 28, _/binary>>} ->
+            payload(Peer);
+        {ok, <<112, 131, Bytes/binary>>} ->
+            {_, Used} = binary_to_term(<<131, Bytes/binary>>, [used]),
+            <<_:(Used - 1)/binary, 131, Payload/binary>> = Bytes,
+            Payload;
+        {ok, <<>>} ->
+            payload(Peer)
+    end.
+
+deep_and_cut(Context) ->
+    Cut = [[copies(Open), copies(Close)] || {Open, _, Close} <- levels()],
+    bad_terms(Context, Cut, "bad_term").
+
+%% Each in a message of a connection of its own.
+bad_terms(Context, Terms, Why) ->
+    Control = tuple([<<97, 6>>, pid(node_of(1), 1), atom(""), atom("tiebeam")]),
+    bad_frames(Context, [frame(Control, Term) || Term <- Terms], Why).
+
+bad_frames(Context, Frames, Why) ->
+    [
+        begin
+            Socket = connect(Context, 1),
+            _ = tb_hostile:pour(Socket, [Frame]),
+            try
+                tb_hostile:until_closed(Socket)
+            catch
+                error:not_closed -> error({not_closed, Why, binary:part(Frame, 0, min(200, byte_size(Frame)))})
+            end
+        end
+     || Frame <- Frames
+    ],
+    [down(Why, length(Frames))].
+
+overruns(Context) ->
+    Node = atom("a@b"),
+    bad_terms(
+        Context,
+        [
+            <<>>,
+            <<98, 1, 2, 3>>,
+            <<70, 0:56>>,
+            <<99, "1.0">>,
+            <<119, 200, "short">>,
+            <<118, 60000:16, "short">>,
+            <<115, 200, "short">>,
+            <<100, 60000:16, "short">>,
+            <<109, 16#FFFFFFFF:32, "short">>,
+            <<109, 6:32, "short">>,
+            <<77, 16#FFFFFFFF:32, 8, "short">>,
+            <<77, 6:32, 1, "short">>,
+            <<107, 60000:16, "short">>,
+            <<110, 255, 0, 1, 2, 3>>,
+            <<111, 16#FFFFFFFF:32, 0, 1, 2, 3>>,
+            <<104, 3, 97, 1, 97, 2>>,
+            <<105, 3:32, 97, 1, 97, 2>>,
+            <<108, 1000:32, 97, 1>>,
+            <<108, 1:32, 97, 1>>,
+            <<116, 2:32, 97, 1, 97, 2, 97, 3>>,
+            <<88, Node/binary, 1:32, 1:32>>,
+            <<90, 5:16, Node/binary, 1:32, 1:32>>,
+            <<90, 60000:16, Node/binary, 1:32, 1:32>>,
+            <<120, Node/binary, 1:64>>,
+            <<113, Node/binary, Node/binary, 97>>,
+            <<112, 16#FFFFFFFF:32, 1, 0:128, 1:32, 1:32>>,
+            <<67, 16#FFFFFFFF:32, 0, Node/binary, Node/binary>>,
+            %% not too long, but wrong
+            <<119, 1, 255>>,
+            <<118, 1021:16, (binary:copy(<<"a">>, 1021))/binary>>,
+            <<70, 16#7FF0000000000000:64>>,
+            <<99, "1.0e999", 0:192>>,
+            <<77, 1:32, 0, 1>>,
+            <<77, 1:32, 9, 1>>,
+            <<90, 6:16, Node/binary, 1:32, 0:192>>,
+            <<90, 0:16, Node/binary, 1:32>>,
+            <<113, Node/binary, Node/binary, 98, 1:32>>
+        ],
+        "bad_term"
+    ).
+
+huge_arities(Context) ->
+    Filling = binary:copy(<<106>>, 100000),
+    bad_terms(
+        Context,
+        [
+            <<Head/binary, Tail/binary>>
+         || Head <- [
+                <<105, 16#FFFFFFFF:32>>,
+                <<108, 16#FFFFFFFF:32>>,
+                <<116, 16#80000000:32>>,
+                <<116, 16#FFFFFFFF:32>>,
+                <<112, 16#FFFFFFFF:32, 1, 0:128, 1:32, 16#FFFFFFFF:32, 119, 1, "m", 97, 1, 97, 1,
+                    (pid(atom("a@b"), 1))/binary>>,
+                binary:copy(<<105, 16#FFFFFFFF:32>>, 10000),
+                binary:copy(<<108, 16#FFFFFFFF:32>>, 10000),
+                binary:copy(<<116, 16#FFFFFFFF:32>>, 10000)
+            ],
+            Tail <- [<<>>, Filling]
+        ],
+        "bad_term"
+    ).
+
+%% Other atoms than names of nodes are not kept.
+many_atoms(Context) ->
+    Socket = connect(Context, 1),
+    Node = node_of(1),
+    Us = pid(Node, 1),
+    Atoms = [tb_hostile:atom("atom", I) || I <- lists:seq(1, 100000)],
+    [
+        ok = gen_tcp:send(Socket, [
+            [
+                frame(tuple([<<97, 6>>, Us, atom(""), A]), A),
+                frame(tuple([<<97, 19>>, Us, A, ref(Node, 1)]))
+            ]
+         || A <- Some
+        ])
+     || Some <- parts(1000, Atoms),
+        ok =:= tb_hostile:drain(Socket)
+    ],
+    ok = gen_tcp:send(Socket, frame(tuple([<<97, 6>>, Us, atom(""), atom("tiebeam")]), [<<108, 100000:32>>, Atoms, 106])),
+    finish(Context, Socket),
+    [down("connection_closed", 1)].
+
+%% Everything that was sent has been handled; then it goes.
+finish(#{node := N, beam := Beam}, Socket) ->
+    Us = name(1),
+    Node = node_of(1),
+    Mark = ref(Node, 16#FFFFF),
+    Control = tuple([<<97, 6>>, pid(Node, 1), atom(""), atom("tiebeam")]),
+    Request = tuple([atom("$gen_call"), tuple([pid(Node, 1), Mark]), etf({echo, x})]),
+    ok = gen_tcp:send(Socket, frame(Control, Request)),
+    ok = until_received(Socket, iolist_to_binary(tuple([Mark, etf(x)]))),
+    #{nodes := #{Us := _}} = rpc:call(Beam, tb_lib, info, [N]),
+    tb_hostile:close(Socket).
+
+parts(_, []) -> [];
+parts(N, List) when length(List) =< N -> [List];
+parts(N, List) ->
+    {Some, More} = lists:split(N, List),
+    [Some | parts(N, More)].
+
+%% Names of nodes are kept, but not so many.
+many_names(#{node := N, beam := Beam} = Context) ->
+    Socket = connect(Context, 1),
+    Node = node_of(1),
+    Control = tuple([<<97, 6>>, pid(Node, 1), atom(""), atom("tiebeam")]),
+    [
+        ok = gen_tcp:send(Socket, [
+            begin
+                Pid = pid(tb_hostile:atom("node" ++ lists:duplicate(I rem 100, $x) ++ "@", I), 1),
+                Call = tuple([atom("$gen_call"), tuple([Pid, ref(Node, 1)]), etf({echo, x})]),
+                frame(Control, Call)
+            end
+         || I <- Some
+        ])
+     || Some <- parts(1000, lists:seq(1, 100000))
+    ],
+    finish(Context, Socket),
+    #{tables := #{node_names := Names}} = rpc:call(Beam, tb_lib, info, [N]),
+    ?assert(Names > 32000 andalso Names < 34000),
+    %% those that prove the cookie are still known
+    Raw = tb_raw:connect(N, name(2)),
+    ?assertEqual(x, tb_raw:call(Raw, tiebeam, {echo, x})),
+    tb_raw:close(Raw),
+    [down("connection_closed", 2)].
+
+%% -------------------------------------------------------- control messages
+
+unknown_control(#{node := N}) ->
+    Raw = tb_raw:connect(N, name(1)),
+    [tb_raw:send(Raw, {Op, x, tb_raw:pid(Raw, 1)}) || Op <- [0, 5, 9, 11, 38, 99, 255, 1 bsl 40] ++ lists:seq(100, 1100)],
+    ?assertEqual(x, tb_raw:call(Raw, tiebeam, {echo, x})),
+    %% terms of a later release
+    [tb_raw:send_bytes(Raw, [112, 131, 104, 2, 97, 2, Tag, "later"]) || Tag <- lists:seq(200, 210)],
+    ?assertEqual(x, tb_raw:call(Raw, tiebeam, {echo, x})),
+    #{counters := Counters} = tb_raw:call(Raw, tiebeam, info),
+    ?assertMatch(#{unknown_control := 1009, unknown_tag := 11}, Counters),
+    tb_raw:close(Raw),
+    [{"peer.unknown", "node=", 2}, down("connection_closed", 1)].
+
+wrong_shapes(Context) ->
+    Us = pid(node_of(1), 1),
+    Stranger = pid(node_of(2), 1),
+    Ref = ref(node_of(1), 1),
+    Int = <<97, 1>>,
+    Ops = [1, 2, 3, 4, 6, 7, 8, 12, 13, 16, 18, 19, 20, 21] ++ lists:seq(22, 37),
+    Controls =
+        [[]] ++
+            [tuple([<<97, Op>>]) || Op <- Ops] ++
+            [tuple([<<97, Op>> | lists:duplicate(9, Int)]) || Op <- Ops] ++
+            [tuple([<<97, Op>> | lists:duplicate(A, <<106>>)]) || Op <- Ops, A <- [1, 2, 3, 4, 5]] ++
+            %% in the name of somebody else
+            [
+                tuple([<<97, 1>>, Stranger, Us]),
+                tuple([<<97, 4>>, Stranger, Us]),
+                tuple([<<97, 19>>, Stranger, atom("tiebeam"), Ref]),
+                tuple([<<97, 20>>, Stranger, atom("tiebeam"), Ref]),
+                tuple([<<97, 35>>, Int, Stranger, Us]),
+                tuple([<<97, 36>>, Int, Stranger, Us]),
+                tuple([<<97, 35>>, <<97, 0>>, Us, Us]),
+                tuple([<<97, 35>>, <<98, -1:32>>, Us, Us])
+            ] ++
+            %% no tuple, or no number in it
+            [Int, <<106>>, <<104, 0>>, tuple([atom("send"), Us]), tuple([<<98, -1:32>>, Us])],
+    Frames =
+        [frame(C) || C <- Controls, C =/= []] ++
+            %% no pass-through, no version
+            [<<1:32, 112>>, <<2:32, 112, 130>>, <<3:32, 113, 131, 106>>],
+    {Eof, Others} = lists:partition(fun(F) -> F =:= <<1:32, 112>> end, Frames),
+    bad_frames(Context, Others ++ Eof, "protocol_error").
+
+%% ------------------------------------------------------------------ storms
+
+-define(STORM, 300000).
+
+monitors(Context) ->
+    Node = node_of(1),
+    Us = pid(Node, 1),
+    storm(Context, fun(I) -> tuple([<<97, 19>>, Us, atom("tiebeam"), ref(Node, I)]) end),
+    [down("system_limit", 1), {"peer.too_many_signals", "node=", 1}].
+
+links(#{node := N, beam := Beam} = Context) ->
+    Node = node_of(1),
+    To = etf(rpc:call(Beam, tb_lib, pid_of, [N, tiebeam])),
+    storm(Context, fun(I) -> tuple([<<97, 1>>, pid(Node, I), To]) end),
+    [down("system_limit", 1), {"peer.too_many_signals", "node=", 1}].
+
+storm(Context, Fun) ->
+    Socket = connect(Context, 1),
+    _ = tb_hostile:pour(Socket, storm_of(?STORM, Fun)),
+    tb_hostile:until_closed(Socket).
+
+storm_of(Count, Fun) ->
+    [[frame(Fun(I)) || I <- Some] || Some <- parts(1000, lists:seq(1, Count))].
+
+monitors_of_nobody(Context) ->
+    Socket = connect(Context, 1),
+    Node = node_of(1),
+    Us = pid(Node, 1),
+    Nobody = fun(I) -> tuple([<<97, 19>>, Us, tb_hostile:atom("nobody", I), ref(Node, I)]) end,
+    stuck = tb_hostile:pour(Socket, storm_of(2 * ?STORM, Nobody)),
+    tb_hostile:close(Socket),
+    [down("connection_closed", 1)].
+
+spawns(Context) ->
+    Socket = connect(Context, 1),
+    Node = node_of(1),
+    Us = pid(Node, 1),
+    Spawn = fun(Mfa, Args, Options) ->
+        fun(I) -> {tuple([<<97, 29>>, ref(Node, I), Us, Us, etf(Mfa), etf(Options)]), etf(Args)} end
+    end,
+    [
+        begin
+            ok = gen_tcp:send(Socket, [frame(C, P) || I <- Some, {C, P} <- [Fun(I)]]),
+            tb_hostile:drain(Socket)
+        end
+     || Fun <- [
+            Spawn({nobody, knows, 1}, [x], [monitor]),
+            Spawn({tiebeam, echo, 1}, [x], [link, monitor]),
+            Spawn({tiebeam, echo, 1}, [x], [])
+        ],
+        Some <- parts(1000, lists:seq(1, ?STORM div 9))
+    ],
+    finish(Context, Socket),
+    [down("connection_closed", 1)].
