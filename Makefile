@@ -24,6 +24,17 @@ CFLAGS   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
             -fno-sanitize-recover=undefined
 LDFLAGS  += -fsanitize=address,undefined
 endif
+ifeq ($(MODE),fuzz)
+CC       := clang
+CFLAGS   := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
+            -fsanitize=fuzzer-no-link,address,undefined
+LDFLAGS  += -fsanitize=address,undefined
+endif
+ifeq ($(MODE),cover)
+CC       := clang
+CFLAGS   := -O1 -g -fprofile-instr-generate -fcoverage-mapping
+LDFLAGS  += -fprofile-instr-generate
+endif
 CFLAGS   ?= -O2 -g
 # one set of objects, for the archive and for the shared library
 PIC      := -fPIC -fno-semantic-interposition
@@ -137,7 +148,11 @@ TEST_OBJ   := $(BUILD)/test/tb_test.o
 TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
 EXAMPLE    := $(BUILD)/examples/echo
 PROBE      := $(BUILD)/test/interop/probe
-FUZZERS    := check control epmd frame handshake pattern text
+FUZZERS    := check config control epmd frame handshake pattern text
+# what reads bytes or text that somebody else wrote
+PARSERS    := $(addprefix c_src/term/,check.c get.c print.c phash2.c pattern.c \
+                  text.c leaf.c number.c scan.c) \
+              $(addprefix c_src/dist/,handshake.c frame.c control.c epmd.c)
 C_FILES     = $(LIB_SRC) $(DAEMON_SRC) $(UNIT_TESTS) $(wildcard test/*.c test/*/*.c test/*/*.h test/*.h c_src/*/*.h include/*.h)
 
 PREFIX     ?= /usr/local
@@ -155,6 +170,7 @@ INSTALL_DOCS = README.md CHANGELOG.md LICENSE priv/tiebeam.config.example priv/e
 BUILD_PKGS := gcc make pkg-config libc6-dev erlang-base erlang-dev \
               libuv1-dev libc-ares-dev libssl-dev uthash-dev
 TEST_PKGS  := erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
+COVER_PKGS := clang llvm libclang-rt-14-dev
 LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev
 
 all: $(LIB) $(SO) priv/bin/tiebeam $(EXAMPLE) ## build the library and the daemon
@@ -197,7 +213,17 @@ long: $(BIN) ## the life and race suites at their full length
 
 fuzz: ## each fuzzer for T seconds (default 60)
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
+	@$(MAKE) --no-print-directory -s MODE=fuzz fuzzers
 	@sh test/fuzz/run.sh $(or $(T),60) $(FUZZERS)
+
+fuzzers: $(FUZZERS:%=$(BUILD)/fuzzers/%)
+
+coverage: ## which lines of the parsers the corpora and the unit tests reach
+	@sh test/deps.sh $(BUILD_PKGS) $(TEST_PKGS) $(COVER_PKGS)
+	@$(MAKE) --no-print-directory -s MODE=cover coverage-run
+
+coverage-run: $(FUZZERS:%=$(BUILD)/corpus/%) $(TEST_BIN)
+	@sh test/fuzz/coverage.sh $(BUILD) '$(FUZZERS)' '$(TEST_BIN)' $(PARSERS) | tee priv/doc/coverage.md
 
 check: test lint sanitize ## what CI runs, but for warnings as errors
 
@@ -305,9 +331,15 @@ $(BUILD)/test/%: $(BUILD)/test/%.o $(TEST_OBJ) $(LIB)
 
 $(BUILD)/corpus/%: $(BUILD)/test/fuzz/run_corpus.o $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter-out $(LIB),$^) $(LIB) $(LIBS)
+
+$(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter-out $(LIB),$^) $(LIB) $(LIBS)
+
+$(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE all install uninstall installed run test unit interop live corpus sanitize long fuzz check lint format clean help
+.PHONY: FORCE all install uninstall installed run test unit interop live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)
