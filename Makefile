@@ -24,8 +24,21 @@ CFLAGS   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
             -fno-sanitize-recover=undefined
 LDFLAGS  += -fsanitize=address,undefined
 endif
+ifeq ($(MODE),fuzz)
+CC       := clang
+CFLAGS   := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
+            -fsanitize=fuzzer-no-link,address,undefined
+LDFLAGS  += -fsanitize=address,undefined
+endif
+ifeq ($(MODE),cover)
+CC       := clang
+CFLAGS   := -O1 -g -fprofile-instr-generate -fcoverage-mapping
+LDFLAGS  += -fprofile-instr-generate
+endif
 CFLAGS   ?= -O2 -g
-TB_CFLAGS := -std=c17 -pedantic $(WARN) -fvisibility=hidden $(CFLAGS) $(WERROR)
+# one set of objects, for the archive and for the shared library
+PIC      := -fPIC -fno-semantic-interposition
+TB_CFLAGS := -std=c17 -pedantic $(WARN) -fvisibility=hidden $(PIC) $(CFLAGS) $(WERROR)
 LIBS     := $(EI_DIR)/lib/libei.a \
             $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
 
@@ -125,6 +138,9 @@ UNIT_TESTS := \
     test/daemon/test_options.c
 
 LIB        := $(BUILD)/libtiebeam.a
+# before 1.0 a second figure that rises may break its users
+SONAME     := libtiebeam.so.$(basename $(VERSION))
+SO         := $(BUILD)/libtiebeam.so.$(VERSION)
 BIN        := $(BUILD)/tiebeam
 LIB_OBJ    := $(LIB_SRC:%.c=$(BUILD)/%.o)
 DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/%.o)
@@ -133,15 +149,32 @@ TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
 EXAMPLE    := $(BUILD)/examples/echo
 PROBE      := $(BUILD)/test/interop/probe
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
-FUZZERS    := check control epmd frame handshake pattern text
+FUZZERS    := check config control epmd frame handshake pattern text
+# what reads bytes or text that somebody else wrote
+PARSERS    := $(addprefix c_src/term/,check.c get.c print.c phash2.c pattern.c \
+                  text.c leaf.c number.c scan.c) \
+              $(addprefix c_src/dist/,handshake.c frame.c control.c epmd.c)
 C_FILES     = $(LIB_SRC) $(DAEMON_SRC) $(UNIT_TESTS) $(wildcard test/*.c test/*/*.c test/*/*.h test/*.h c_src/*/*.h include/*.h)
+
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DOCDIR     ?= $(PREFIX)/share/doc/tiebeam
+# where an OTP of that prefix looks; others find it through ERL_LIBS
+ERLANGLIB  ?= $(LIBDIR)/erlang/lib/tiebeam-$(VERSION)
+INSTALL    ?= install
+INSTALL_DIRS = $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(DOCDIR)/examples \
+               $(ERLANGLIB)/ebin $(ERLANGLIB)/src
+INSTALL_DOCS = README.md CHANGELOG.md LICENSE priv/tiebeam.config.example priv/examples/echo.c
 
 BUILD_PKGS := gcc make pkg-config libc6-dev erlang-base erlang-dev \
               libuv1-dev libc-ares-dev libssl-dev uthash-dev
-TEST_PKGS  := erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev
+TEST_PKGS  := erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
+COVER_PKGS := clang llvm libclang-rt-14-dev
 LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev
 
-all: $(LIB) priv/bin/tiebeam $(EXAMPLE) ## build the library and the daemon
+all: $(LIB) $(SO) priv/bin/tiebeam $(EXAMPLE) ## build the library and the daemon
 
 run: ## install what is missing, build, and join the nodes of this host
 	@sh test/deps.sh $(BUILD_PKGS)
@@ -159,6 +192,9 @@ unit: $(TEST_BIN) ## the unit tests alone
 interop: $(BIN) $(EXAMPLE) $(PROBE) ## the tests against real erl and elixir nodes
 	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) BUILD=$(BUILD)/interop \
 	    sh test/interop/run.sh $(SUITES)
+
+installed: all $(PROBE) ## install into a scratch directory, and use what is there
+	@PROBE_BIN=$(PROBE) LDFLAGS='$(LDFLAGS)' CC='$(CC)' sh test/install/run.sh $(MAKE) $(BUILD)
 
 live: $(BUILD)/test/term/live_terms ## terms compared with a live erl
 	@LIVE_TERMS=$< escript test/term/live.escript
@@ -187,7 +223,17 @@ long: $(BIN) ## the life and race suites at their full length
 
 fuzz: ## each fuzzer for T seconds (default 60)
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
+	@$(MAKE) --no-print-directory -s MODE=fuzz fuzzers
 	@sh test/fuzz/run.sh $(or $(T),60) $(FUZZERS)
+
+fuzzers: $(FUZZERS:%=$(BUILD)/fuzzers/%)
+
+coverage: ## which lines of the parsers the corpora and the unit tests reach
+	@sh test/deps.sh $(BUILD_PKGS) $(TEST_PKGS) $(COVER_PKGS)
+	@$(MAKE) --no-print-directory -s MODE=cover coverage-run
+
+coverage-run: $(FUZZERS:%=$(BUILD)/corpus/%) $(TEST_BIN)
+	@sh test/fuzz/coverage.sh $(BUILD) '$(FUZZERS)' '$(TEST_BIN)' $(PARSERS) | tee priv/doc/coverage.md
 
 check: test lint sanitize ## what CI runs, but for warnings as errors
 
@@ -198,17 +244,59 @@ lint: ## formatting, include direction, banned calls, clang-tidy
 format: ## rewrite the sources in the house style
 	clang-format -i $(sort $(C_FILES))
 
+install: all $(BUILD)/tiebeam.pc $(BUILD)/ebin/tiebeam.app ## all of it; PREFIX=/usr/local DESTDIR= LIBDIR= SHARED=no
+	$(Q)$(INSTALL) -d $(addprefix $(DESTDIR),$(INSTALL_DIRS))
+	$(Q)$(INSTALL) -m 755 $(BIN) $(DESTDIR)$(BINDIR)/
+	$(Q)$(INSTALL) -m 644 $(LIB) $(DESTDIR)$(LIBDIR)/
+	$(Q)$(INSTALL) -m 644 include/tiebeam.h $(DESTDIR)$(INCLUDEDIR)/
+	$(Q)$(INSTALL) -m 644 $(BUILD)/tiebeam.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
+	$(Q)$(INSTALL) -m 644 $(BUILD)/ebin/*.beam $(BUILD)/ebin/tiebeam.app $(DESTDIR)$(ERLANGLIB)/ebin/
+	$(Q)$(INSTALL) -m 644 erl/src/*.erl $(DESTDIR)$(ERLANGLIB)/src/
+	$(Q)$(INSTALL) -m 644 $(filter-out %.c,$(INSTALL_DOCS)) $(DESTDIR)$(DOCDIR)/
+	$(Q)$(INSTALL) -m 644 $(filter %.c,$(INSTALL_DOCS)) $(DESTDIR)$(DOCDIR)/examples/
+ifneq ($(SHARED),no)
+	$(Q)$(INSTALL) -m 644 $(SO) $(DESTDIR)$(LIBDIR)/
+	$(Q)cp -P $(BUILD)/$(SONAME) $(BUILD)/libtiebeam.so $(DESTDIR)$(LIBDIR)/
+	$(Q)[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
+endif
+	@echo "installed in $(DESTDIR)$(PREFIX)"
+
+uninstall: ## remove what install put there; the same variables
+	$(Q)rm -f $(addprefix $(DESTDIR),$(BINDIR)/tiebeam $(INCLUDEDIR)/tiebeam.h \
+	    $(addprefix $(LIBDIR)/,libtiebeam.a $(notdir $(SO)) $(SONAME) libtiebeam.so pkgconfig/tiebeam.pc))
+	$(Q)rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,$(INSTALL_DOCS:priv/%=%))
+	$(Q)rm -f $(addprefix $(DESTDIR)$(ERLANGLIB)/,ebin/tiebeam* src/tiebeam*)
+	$(Q)rmdir $(addprefix $(DESTDIR),$(DOCDIR)/examples $(DOCDIR) \
+	    $(ERLANGLIB)/ebin $(ERLANGLIB)/src $(ERLANGLIB)) 2>/dev/null || true
+
 clean: ## remove all that was built
 	rm -rf build priv/bin
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | awk '{n=$$1; $$1=""; printf "  make %-10s%s\n", n, $$0}'
 
+$(BUILD)/tiebeam.pc: priv/tiebeam.pc.in FORCE
+	@mkdir -p $(@D)
+	$(Q)sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@VERSION@,$(VERSION),' -e 's,@PKGS@,$(PKGS),' \
+	    -e 's,@LIBDIR@,$(LIBDIR:$(PREFIX)/%=$${prefix}/%),' -e 's,@EI_DIR@,$(EI_DIR),' \
+	    -e 's,@INCLUDEDIR@,$(INCLUDEDIR:$(PREFIX)/%=$${prefix}/%),' $< >$@
+
+$(BUILD)/ebin/tiebeam.app: erl/src/tiebeam.app.src $(wildcard erl/src/*.erl)
+	@mkdir -p $(@D)
+	@echo "  ERLC erl/src"
+	$(Q)erlc +debug_info +deterministic -o $(@D) $(filter %.erl,$^)
+	$(Q)cp $< $@
+
 priv/bin/tiebeam: $(BIN)
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
 
-$(BUILD)/%.o: %.c
+# Other flags, other objects.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CPPFLAGS) $(TB_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CPPFLAGS) $(TB_CFLAGS)' >$@
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
 	$(Q)$(CC) $(CPPFLAGS) -Itest $(TB_CFLAGS) -MMD -MP -c -o $@ $<
@@ -216,6 +304,13 @@ $(BUILD)/%.o: %.c
 $(LIB): $(LIB_OBJ)
 	@echo "  AR   $@"
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# What tiebeam.h declares is all that it exports: not libei either.
+$(SO): $(LIB_OBJ)
+	@echo "  LD   $@"
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,$(SONAME) -Wl,--exclude-libs,ALL \
+	    -Wl,-Bsymbolic-functions,--as-needed,-z,defs -o $@ $^ $(LIBS)
+	$(Q)ln -sf $(@F) $(BUILD)/$(SONAME) && ln -sf $(SONAME) $(BUILD)/libtiebeam.so
 
 $(BIN): $(DAEMON_OBJ) $(LIB)
 	@echo "  LD   $@"
@@ -246,8 +341,15 @@ $(BUILD)/test/%: $(BUILD)/test/%.o $(TEST_OBJ) $(LIB)
 
 $(BUILD)/corpus/%: $(BUILD)/test/fuzz/run_corpus.o $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter-out $(LIB),$^) $(LIB) $(LIBS)
 
-.PHONY: all run test unit interop bench bench-doc live corpus sanitize long fuzz check lint format clean help
+$(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $(filter-out $(LIB),$^) $(LIB) $(LIBS)
+
+$(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
+
+FORCE:
+.PHONY: FORCE all install uninstall installed run test unit interop bench bench-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

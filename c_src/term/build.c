@@ -46,7 +46,7 @@ build_term(struct builder *b)
 
     switch ((enum tb_pattern_kind)op->kind) {
     case TB_OP_ANY:
-        assert(!"a template has no _");
+        assert(false && "a template has no _");
         break;
     case TB_OP_HOLE:
         /* an untyped hole takes any value; a typed one is a promise */

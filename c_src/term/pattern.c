@@ -148,7 +148,7 @@ hole_type(struct tb_text name)
 
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
         if (tb_text_is(name, types[i].name))
-            return types[i].type;
+            return (int)types[i].type;
     return -1;
 }
 

@@ -1,17 +1,57 @@
-/* fuzz_control.c - the body of a frame from a peer. */
+/* fuzz_control.c - the body of a frame from a peer. What is read is written
+ * again, for a peer of today and for one that has no capability. */
 #include <assert.h>
+#include <string.h>
 
 #include "base/wr.h"
 #include "dist/control.h"
+#include "dist/dflags.h"
 #include "term/check.h"
 #include "term/ident.h"
 
+#define ALL_FLAGS (~UINT64_C(0))
+
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
+
+static size_t
+count_holes(const struct tb_control *c)
+{
+    size_t n = 0;
+
+    while (n < TB_MAX_HOLES && c->arg[n].type != TB_T_NONE)
+        n++;
+    return n;
+}
+
+/* The rows with a token, or with an element that only BEAMs fill, are never
+ * written. */
+static bool
+is_written(enum tb_dop op)
+{
+    return op != DOP_SEND && !strstr(tb_control_name(op), "_TT");
+}
+
+static void
+write_again(const struct tb_control *c, uint64_t flags)
+{
+    struct tb_args args = { count_holes(c), c->arg };
+    struct tb_control back = { 0 };
+    struct tb_wr w = { 0 };
+    int rc = tb_control_put(&w, flags, c->op, args, c->payload);
+
+    assert(rc == 0 || (rc == -TB_ENOTSUP && flags != ALL_FLAGS && w.len == 0));
+    if (rc == 0) {
+        assert(tb_control_get(w.buf + 4, w.len - 4, &back) == 1);
+        assert(flags != ALL_FLAGS || back.op == c->op);
+        assert(back.payload.n == 0 || back.payload.n == c->payload.n);
+    }
+    tb_wr_free(&w);
+}
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-    struct tb_control c;
+    struct tb_control c = { 0 };
     struct tb_wr w = { .max = 1 << 20 };
     struct tb_term t;
 
@@ -22,6 +62,11 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         if (c.payload.n > 0) {
             assert(tb_check_whole(c.payload.p, c.payload.n, &t) == 0);
             tb_print(&w, c.payload);
+        }
+        if (is_written(c.op)) {
+            write_again(&c, ALL_FLAGS);
+            write_again(&c, TB_DFLAG(DIST_MONITOR));
+            write_again(&c, 0);
         }
     }
     tb_wr_free(&w);

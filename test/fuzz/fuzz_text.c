@@ -40,6 +40,21 @@ check_lines(struct tb_term all, const struct tb_wr *lines)
     }
 }
 
+/* Whatever room there is, it is enough or the limit is reported. */
+static void
+in_little_room(const char *text, size_t n)
+{
+    struct tb_wr w = { .max = n / 2 + 1 }, lines = { .max = n };
+    struct tb_text_error error;
+
+    if (tb_consult(&w, text, n, &lines, &error) < 0)
+        assert(w.len == 0 && lines.len == 0);
+    else
+        assert(w.len <= w.max && lines.len <= lines.max);
+    tb_wr_free(&w);
+    tb_wr_free(&lines);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
@@ -62,6 +77,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     } else {
         assert(memchr(error.what, 0, sizeof(error.what)));
     }
+    in_little_room((const char *)p, n);
     tb_wr_free(&one);
     tb_wr_free(&all);
     tb_wr_free(&lines);
