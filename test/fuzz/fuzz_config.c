@@ -25,21 +25,22 @@ read_file(const struct tb_wr *raw)
     struct tb_wr text = { .max = 1 << 20 }, errors = { 0 };
     struct tb_settings s;
     struct tb_config c = { .path = tb_copy("f") };
-    struct tb_reader r = { .c = &c, .s = &s, .errors = &errors };
-    struct tb_text_error where;
+    struct tb_sections to = { &c, &s };
+    struct tb_reader r = { .path = c.path, .errors = &errors, .ctx = &to };
 
     tb_settings_init(&s);
     tb_config_expand(&text, raw, c.path, &errors);
-    if (errors.len == 0 &&
-        tb_consult(&c.body, (char *)text.buf, text.len, &r.lines, &where) == 0)
+    if (errors.len == 0 && tb_reader_consult(&r, &text) == 0)
         tb_sections_check(&r);
+    c.body = r.body;
+    r.body = (struct tb_wr){ 0 };
     assert(errors.len == 0 || errors.buf[errors.len - 1] == '\n');
     tb_config_default(&c, "h");
     assert(tb_config_same(&c, &c));
     show(&s);
     tb_config_fini(&c);
     tb_settings_fini(&s);
-    tb_wr_free(&r.lines);
+    tb_reader_fini(&r);
     tb_wr_free(&errors);
     tb_wr_free(&text);
 }
