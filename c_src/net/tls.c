@@ -385,8 +385,10 @@ stopped(struct tls_stream *t, int why)
 static bool
 shake_hands(struct tls_stream *t)
 {
-    int rc = SSL_do_handshake(t->ssl);
+    int rc;
 
+    ERR_clear_error();
+    rc = SSL_do_handshake(t->ssl);
     if (rc != 1) {
         stopped(t, reason_of_stop(t, rc));
         return false;
@@ -405,6 +407,7 @@ fill(struct tls_stream *t, uint8_t *plain, size_t *n)
     size_t part;
     int rc;
 
+    ERR_clear_error(); /* SSL_get_error() looks at what is left there */
     for (*n = 0; *n < TB_TLS_PLAIN; *n += part) {
         rc = SSL_read_ex(t->ssl, plain + *n, TB_TLS_PLAIN - *n, &part);
         if (rc != 1)
@@ -435,7 +438,6 @@ on_read(void *owner, const uint8_t *p, size_t n)
 
     if (t->over)
         return;
-    ERR_clear_error();
     t->in = p;
     t->in_n = n;
     if (t->open || shake_hands(t))
