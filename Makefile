@@ -126,6 +126,7 @@ UNIT_TESTS := \
     test/term/test_check.c \
     test/term/test_get_put.c \
     test/term/test_ident.c \
+    test/term/test_no_memory.c \
     test/term/test_pattern.c \
     test/term/test_phash2.c \
     test/term/test_print.c \
@@ -134,6 +135,8 @@ UNIT_TESTS := \
     test/dist/test_epmd.c \
     test/dist/test_frame.c \
     test/dist/test_handshake.c \
+    test/dist/test_no_memory.c \
+    test/net/test_no_memory.c \
     test/node/test_proc.c \
     test/daemon/test_options.c
 

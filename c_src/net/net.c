@@ -9,11 +9,44 @@
 
 /* ---------------------------------------------------------- listening -- */
 
+static void accept_or_refuse(struct tb_net *net);
+
+static void
+on_refused(uv_handle_t *h)
+{
+    struct tb_net *net = h->data;
+
+    net->refusing = false;
+    if (net->waiting && net->listener)
+        accept_or_refuse(net);
+}
+
+/* A connection that there is no memory for is closed with a handle of net's
+ * own: while it waits at the listener, that takes no further one. */
+static void
+accept_or_refuse(struct tb_net *net)
+{
+    uv_stream_t *listener = (uv_stream_t *)net->listener;
+
+    net->waiting = false;
+    if (tb_conn_accept(net, listener) == 0)
+        return;
+    if (net->refusing) {
+        net->waiting = true;
+        return;
+    }
+    uv_tcp_init(net->loop, &net->refused);
+    net->refused.data = net;
+    net->refusing = true;
+    uv_accept(listener, (uv_stream_t *)&net->refused);
+    uv_close((uv_handle_t *)&net->refused, on_refused);
+}
+
 static void
 on_connection(uv_stream_t *listener, int status)
 {
     if (status == 0)
-        tb_conn_accept(listener->data, listener);
+        accept_or_refuse(listener->data);
 }
 
 static void

@@ -50,6 +50,9 @@ struct tb_net {
     unsigned n_conns, n_pending;
     size_t unfinished;  /* bytes of incomplete frames, all connections */
     uv_tcp_t *listener; /* owned; NULL: does not listen */
+    uv_tcp_t refused;   /* while .refusing */
+    bool refusing;
+    bool waiting; /* another one at the listener meanwhile */
     uint16_t port;
     uv_timer_t sweep;
     uint64_t swept_ms;
