@@ -59,6 +59,7 @@ LIB_SRC := \
     c_src/term/phash2.c \
     c_src/term/print.c \
     c_src/term/put.c \
+    c_src/term/recent.c \
     c_src/term/scan.c \
     c_src/term/text.c \
     c_src/dist/control.c \
