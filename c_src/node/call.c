@@ -17,6 +17,7 @@
 #include "term/etf.h"
 #include "term/get.h"
 #include "term/ident.h"
+#include "term/put.h"
 
 static const struct tb_term no_term;
 
@@ -296,12 +297,15 @@ tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
     struct tb_ref ref =
         tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
     struct tb_wr w = { 0 };
+    struct tb_route r;
 
     if (build_request(&w, self, ref, request, args).n == 0) {
         tb_watch_failed(self, ref, "badarg");
     } else {
         tb_watch_pid(self, ref, to);
-        tb_route_send(self, to, tb_wr_term(&w), true);
+        tb_route_to(&r, self, to);
+        tb_put_term(r.w, tb_wr_term(&w));
+        tb_route_end(&r);
     }
     tb_wr_free(&w);
 }
@@ -314,12 +318,15 @@ tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
     struct tb_ref ref =
         tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
     struct tb_wr w = { 0 };
+    struct tb_route r;
 
     if (build_request(&w, self, ref, request, args).n == 0) {
         tb_watch_failed(self, ref, "badarg");
     } else {
         tb_watch_name(self, ref, tb_text_of(name), node);
-        tb_route_send_name(self, tb_text_of(name), node, tb_wr_term(&w));
+        tb_route_to_name(&r, self, tb_text_of(name), node);
+        tb_put_term(r.w, tb_wr_term(&w));
+        tb_route_end(&r);
     }
     tb_wr_free(&w);
 }

@@ -182,6 +182,31 @@ tb_peer_signal(struct tb_peer *p, bool connect, enum tb_dop op,
     }
 }
 
+struct tb_wr *
+tb_peer_begin(struct tb_peer *p, enum tb_dop op, struct tb_args args,
+              size_t *at)
+{
+    struct tb_wr *out;
+
+    if (!p->conn || p->conn->doomed)
+        return NULL;
+    out = tb_conn_out(p->conn);
+    return tb_control_begin(out, p->conn->flags, op, args, at) == 0 ? out
+                                                                    : NULL;
+}
+
+int
+tb_peer_end(struct tb_peer *p, size_t at)
+{
+    struct tb_wr *out = &p->conn->out;
+    int rc = tb_control_end(out, at);
+
+    if (rc == 0)
+        tb_conn_sent(p->conn);
+    out->bad = false; /* it is the message that is */
+    return rc;
+}
+
 static unsigned
 operands(const struct tb_control *c)
 {
