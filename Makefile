@@ -47,7 +47,6 @@ LIB_SRC := \
     c_src/base/list.c \
     c_src/base/log.c \
     c_src/base/map.c \
-    c_src/base/md5.c \
     c_src/base/mem.c \
     c_src/base/wr.c \
     c_src/term/build.c \
@@ -123,7 +122,6 @@ UNIT_TESTS := \
     test/base/test_list.c \
     test/base/test_log.c \
     test/base/test_map.c \
-    test/base/test_md5.c \
     test/base/test_wr.c \
     test/term/test_build.c \
     test/term/test_check.c \

@@ -12,11 +12,12 @@
  * Source: erl_dist_protocol, "Distribution Handshake". */
 #include "dist/handshake.h"
 
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
-#include "base/md5.h"
 #include "base/rd.h"
 #include "term/check.h"
 #include "term/etf.h"
@@ -46,26 +47,16 @@ tb_hs_digest(const struct tb_cookie *cookie, uint32_t challenge,
 {
     char text[TB_MAX_COOKIE + sizeof("4294967295")];
     size_t n = cookie->n;
+    int ok;
 
     if (n == 0) /* a cookie that was forgotten must let nobody in */
         return -TB_EAUTH;
     memcpy(text, cookie->text, n);
     n += (size_t)snprintf(text + n, sizeof(text) - n, "%lu",
                           (unsigned long)challenge);
-    tb_md5(text, n, out);
-    explicit_bzero(text, sizeof(text));
-    return 0;
-}
-
-/* In a time that does not tell where they differ. */
-static bool
-are_equal(const uint8_t *a, const uint8_t *b, size_t n)
-{
-    uint8_t differ = 0;
-
-    while (n-- > 0)
-        differ |= a[n] ^ b[n];
-    return differ == 0;
+    ok = EVP_Digest(text, n, out, NULL, EVP_md5(), NULL);
+    OPENSSL_cleanse(text, sizeof(text));
+    return ok ? 0 : -TB_ENOTSUP;
 }
 
 static int
@@ -80,7 +71,7 @@ check_digest(const struct tb_handshake *hs, struct tb_rd *r)
     rc = tb_hs_digest(&hs->cookie, hs->challenge, ours);
     if (rc < 0)
         return rc;
-    return are_equal(ours, theirs, sizeof(ours)) ? 0 : -TB_EAUTH;
+    return CRYPTO_memcmp(ours, theirs, sizeof(ours)) == 0 ? 0 : -TB_EAUTH;
 }
 
 /* One '@' inside, and UTF-8 as of an atom. Control characters are refused as
@@ -360,7 +351,7 @@ void
 tb_hs_fini(struct tb_handshake *hs)
 {
     tb_wr_free(&hs->out);
-    explicit_bzero(&hs->cookie, sizeof(hs->cookie));
+    OPENSSL_cleanse(&hs->cookie, sizeof(hs->cookie));
     hs->step = NULL;
 }
 

@@ -20,8 +20,8 @@ struct tb_cookie {
     char text[TB_MAX_COOKIE];
 };
 
-/* tb_hs_digest - MD5(cookie, decimal of challenge). Returns 0, or -TB_EAUTH for an
- * empty cookie. */
+/* tb_hs_digest - MD5(cookie, decimal of challenge). Returns 0, -TB_EAUTH for an
+ * empty cookie, -TB_ENOTSUP where OpenSSL has no MD5. */
 int tb_hs_digest(const struct tb_cookie *cookie, uint32_t challenge,
                  uint8_t out[TB_DIGEST_BYTES]);
 
@@ -80,7 +80,7 @@ void tb_hs_fini(struct tb_handshake *hs);
 /* tb_hs_feed - one frame's body. Returns enum tb_hs_result, or
  *   -TB_EPROTO (malformed, or out of turn), -TB_EAUTH, -TB_EFLAGS, -TB_ENAME,
  *   -TB_ENOK, -TB_ENOT_ALLOWED, -TB_EALIVE (the peer answered "false"),
- *   -TB_ELIMIT (too long, or no memory for hs->out).
+ *   -TB_ELIMIT (too long, or no memory for hs->out), -TB_ENOTSUP (no MD5).
  * On an error what stands in hs->out (a "not_allowed") is sent, then the
  * connection is closed; whatever is fed after it, or after TB_HS_DONE, gives
  * -TB_EPROTO. With -TB_EFLAGS name and flags are filled. */

@@ -7,7 +7,7 @@ BEGIN {
     home["<uthash.h>"] = "^c_src/base/map\\.c$"
     home["<ares.h>"] = "^c_src/net/resolve\\.c$"
     home["<uv.h>"] = "^c_src/(net|node|daemon)/"
-    home["<openssl/"] = "^c_src/(net/tls\\.h|net/tls\\.c|net/tls_context\\.c)$"
+    home["<openssl/"] = "^c_src/(dist/handshake\\.c|net/tls\\.h|net/tls\\.c|net/tls_context\\.c)$"
 }
 FILENAME ~ /^c_src\// && /^#include/ {
     split(FILENAME, path, "/")
