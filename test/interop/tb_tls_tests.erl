@@ -228,6 +228,14 @@ bad_clients() ->
             ?assertEqual({error, tls_error}, connect(N, B)),
             wait_output(Daemon, "node=demanding@.* reason=tls_error: .*certificate required")
         end)
+    end),
+    %% the same is said where ours would not have verified its own
+    Careless = [{server, role([], [])}, {client, [{verify, verify_none}]}],
+    with_daemon(careless, #{flags => flags(Careless)}, fun(Daemon, N) ->
+        with_beam(demanding, #{}, fun(_, B) ->
+            ?assertEqual({error, tls_error}, connect(N, B)),
+            wait_output(Daemon, "node=demanding@.* reason=tls_error: .*certificate required")
+        end)
     end).
 
 %% With TLS 1.3 a client learns of its refusal when it reads.
