@@ -92,7 +92,10 @@ with_beam(Name, Options, Fun) ->
 
 %% What the daemon says of an attempt to connect to a BEAM node.
 connect(N, B) ->
-    tb_lib:call(N, {connect, B}).
+    case tb_lib:call(N, {connect, B}) of
+        {error, {tls_error, Why}} when is_binary(Why) -> {error, tls_error};
+        Result -> Result
+    end.
 
 wait_output(Program, Pattern) ->
     tb_lib:until(fun() -> re:run(tb_lib:output(Program), Pattern) =/= nomatch end).
@@ -525,5 +528,8 @@ ping_verb() ->
         Args = ["-setcookie", tb_lib:cookie(), "ping", atom_to_list(N)],
         {0, "pong" ++ _, ""} = tb_lib:run(tb_lib:binary(), tb_variant:flags(x) ++ Args, []),
         {1, "pang" ++ _, Err} = tb_lib:run(tb_lib:binary(), Args, []),
-        ?assertMatch({match, _}, re:run(Err, "TLS"))
+        ?assertMatch({match, _}, re:run(Err, "TLS")),
+        Other = flags(roles([], [{server_name_indication, "nowhere.example"}])),
+        {1, "pang" ++ _, Why} = tb_lib:run(tb_lib:binary(), Other ++ Args, []),
+        ?assertMatch({match, _}, re:run(Why, "the certificate: hostname mismatch"))
     end).
