@@ -23,6 +23,7 @@ cases() ->
         {"inet6_tcp, both sides dial", fun inet6/0},
         {"inet6_tcp on one interface", fun inet6_interface/0},
         {"inet6_tcp: a host with no such address", fun inet6_no_address/0},
+        {"an address that cannot be reached", fun unreachable/0},
         {"erl_epmd_port: listed in epmd all the same", fun dist_port_listed/0},
         {"erl_epmd_port: a name taken in epmd does not matter", fun dist_port_taken/0},
         {"ERL_DIST_PORT: no epmd is needed, none is started", fun dist_port_variable/0},
@@ -145,6 +146,11 @@ inet6_no_address() ->
     with_daemon(six, (inet6_options())#{config => Config}, fun(Daemon, _) ->
         wait_output(Daemon, "a@127.0.0.1: the host name does not resolve")
     end).
+
+%% The kernel refuses it at once.
+unreachable() ->
+    {1, "pang" ++ _, Err} = tb_lib:run(tb_lib:binary(), ["-setcookie", "x", "ping", "a@255.255.255.255"], []),
+    ?assertMatch({match, _}, re:run(Err, "a@255.255.255.255: Network is unreachable")).
 
 %% ------------------------------------------------------------- without epmd
 
