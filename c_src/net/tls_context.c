@@ -85,6 +85,11 @@ set_verification(SSL_CTX *ctx, const char *name, const struct tb_tls_role *r,
         tb_wr_printf(why, "%s verify verify_peer needs a cacertfile", name);
         return -TB_EBADARG;
     }
+    if (r->fail_if_no_peer_cert && !r->verify_peer) {
+        tb_wr_printf(why, "%s fail_if_no_peer_cert needs verify verify_peer",
+                     name);
+        return -TB_EBADARG;
+    }
     if (r->verify_peer)
         mode = SSL_VERIFY_PEER;
     if (r->verify_peer && r->fail_if_no_peer_cert)

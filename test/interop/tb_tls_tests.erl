@@ -357,6 +357,8 @@ wrong_options() ->
     ],
     refused_at_start(flags([{sever, []}]), "conf:1: .*expected server or client, found sever"),
     refused_at_start(flags(roles([{ciphers, ["NO-SUCH-SUITE"]}], [])), "server ciphers NO-SUCH-SUITE: "),
+    %% as ssl has it: who asks for certificates has to look at them
+    refused_at_start(flags(roles([{verify, verify_none}], [])), "server fail_if_no_peer_cert needs verify verify_peer"),
     Broken = tb_lib:tmp("broken.conf"),
     ok = file:write_file(Broken, "[{server,\n [{certfile \"x\"}]}].\n"),
     Tls = ["-proto_dist", "inet_tls"],
