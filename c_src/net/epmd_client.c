@@ -234,8 +234,10 @@ is_final(const struct tb_epmd_reg *reg, int why)
 {
     uint64_t waited = uv_now(reg->loop) - reg->started_ms;
 
-    return !reg->known && (reg->config.optional || !may_pass(reg, why) ||
-                           waited >= reg->config.taken_ms);
+    if (reg->known)
+        return false;
+    return !may_pass(reg, why) || waited >= reg->config.taken_ms ||
+           (reg->config.optional && why != -TB_ENO_EPMD);
 }
 
 static void
@@ -253,8 +255,10 @@ lost(struct tb_epmd_reg *reg, int why)
     }
     if (is_final(reg, why)) {
         tell_first(reg, why);
-        if (reg->closing || (reg->config.optional && why != -TB_EIN_USE))
+        if (reg->closing || !may_pass(reg, why)) {
+            uv_timer_stop(&reg->timer);
             return;
+        }
     }
     uv_timer_start(&reg->timer, on_pause_over, reg->pause_ms, 0);
     reg->pause_ms =

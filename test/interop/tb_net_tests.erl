@@ -25,6 +25,7 @@ cases() ->
         {"inet6_tcp: a host with no such address", fun inet6_no_address/0},
         {"an address that cannot be reached", fun unreachable/0},
         {"erl_epmd_port: listed in epmd all the same", fun dist_port_listed/0},
+        {"erl_epmd_port: an epmd is started, and waited for", fun dist_port_starts_epmd/0},
         {"erl_epmd_port: a name taken in epmd does not matter", fun dist_port_taken/0},
         {"ERL_DIST_PORT: no epmd is needed, none is started", fun dist_port_variable/0},
         {"peer_ports: a node, a host", fun peer_ports/0},
@@ -159,6 +160,14 @@ dist_port_listed() ->
     with_daemon(fixed, #{args => ["-erl_epmd_port", text(Port)]}, fun(_, N) ->
         ?assertEqual(pong, net_adm:ping(N)),
         ?assertMatch(#{port := Port, registered := true}, tb_lib:info(N))
+    end).
+
+dist_port_starts_epmd() ->
+    Nowhere = tb_lib:free_port(),
+    Options = #{args => ["-erl_epmd_port", text(tb_lib:free_port())], env => [{"ERL_EPMD_PORT", text(Nowhere)}]},
+    with_daemon(starting, Options, fun(Daemon, _) ->
+        ?assertMatch({ok, [{"starting", _}]}, tb_raw:names(Nowhere)),
+        ?assertEqual(nomatch, re:run(tb_lib:output(Daemon), "not.registered"))
     end).
 
 dist_port_taken() ->
