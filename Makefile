@@ -134,6 +134,7 @@ UNIT_TESTS := \
     test/dist/test_epmd.c \
     test/dist/test_frame.c \
     test/dist/test_handshake.c \
+    test/net/test_net.c \
     test/node/test_proc.c \
     test/daemon/test_options.c
 

@@ -488,24 +488,27 @@ const struct tb_stream_cb tb_conn_stream_cb = {
     .closed = on_stream_closed,
 };
 
-void
+bool
 tb_conn_accept(struct tb_net *net, uv_stream_t *listener)
 {
     struct tb_conn *c = tb_conn_new(net, false, TB_CONN_HANDSHAKE);
+    int rc;
 
     if (!c)
-        return;
+        return false;
     net->n_pending++;
-    if (net->transport->accept(net, listener, &tb_conn_stream_cb, c,
-                               &c->stream) < 0) {
+    rc = net->transport->accept(net, listener, &tb_conn_stream_cb, c,
+                                &c->stream);
+    if (rc < 0) {
         tb_conn_fail(c, -TB_ECLOSED);
-        return;
+        return rc != -TB_ELIMIT;
     }
     c->open_handles++;
     if (net->n_pending > TB_MAX_PENDING || net->n_conns > TB_MAX_CONNECTIONS) {
         tb_conn_fail(c, -TB_ELIMIT);
-        return;
+        return true;
     }
     tb_hs_accept(&c->hs);
     net->transport->read_start(c->stream);
+    return true;
 }

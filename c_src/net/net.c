@@ -9,11 +9,18 @@
 
 /* ---------------------------------------------------------- listening -- */
 
+/* A listener whose connection is not taken tells of no other one. */
+static void
+accept_one(struct tb_net *net)
+{
+    net->accept_later = !tb_conn_accept(net, (uv_stream_t *)net->listener);
+}
+
 static void
 on_connection(uv_stream_t *listener, int status)
 {
     if (status == 0)
-        tb_conn_accept(listener->data, listener);
+        accept_one(listener->data);
 }
 
 static void
@@ -81,6 +88,8 @@ on_sweep(uv_timer_t *t)
         now - net->swept_ms > 2 * interval ? now - net->swept_ms - interval : 0;
 
     net->swept_ms = now;
+    if (net->accept_later && net->listener)
+        accept_one(net);
     TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
         tb_conn_sweep(c, now, late);
 }

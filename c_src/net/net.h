@@ -50,6 +50,7 @@ struct tb_net {
     unsigned n_conns, n_pending;
     size_t unfinished;  /* bytes of incomplete frames, all connections */
     uv_tcp_t *listener; /* owned; NULL: does not listen */
+    bool accept_later;  /* a connection waits there for memory */
     uint16_t port;
     uv_timer_t sweep;
     uint64_t swept_ms;
