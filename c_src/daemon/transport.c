@@ -5,13 +5,15 @@
 
 #include <string.h>
 
-/* As release scripts do, a port from the environment means no epmd, too. */
+/* As release scripts do, $ERL_DIST_PORT means no epmd, too. */
 bool
 tb_transport_epmd(const struct tb_settings *s)
 {
-    return tb_settings_number(s, TB_SET_START_EPMD) != 0 &&
-           (tb_settings_given(s, TB_SET_START_EPMD) ||
-            s->v[TB_SET_DIST_PORT].rank != TB_RANK_ENV);
+    const char *from = s->v[TB_SET_DIST_PORT].origin;
+
+    if (tb_settings_given(s, TB_SET_START_EPMD))
+        return tb_settings_number(s, TB_SET_START_EPMD) != 0;
+    return !from || strcmp(from, "environment ERL_DIST_PORT") != 0;
 }
 
 void
