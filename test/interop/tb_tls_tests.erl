@@ -309,7 +309,8 @@ ciphers() ->
         ?assertMatch({error, _}, tls_connect(N, [{versions, ['tlsv1.2']}])),
         ?assertEqual(pong, net_adm:ping(N))
     end),
-    Old = [{ciphers, ["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]}],
+    %% and the last of a long list counts
+    Old = [{ciphers, lists:duplicate(90, "ECDHE-ECDSA-AES128-GCM-SHA256") ++ ["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]}],
     with_daemon(oldest, #{flags => flags(roles(Old, Old))}, fun(_, N) ->
         ?assertMatch({error, _}, tls_connect(N, [{versions, ['tlsv1.3']}])),
         {ok, Socket} = tls_connect(N, [{versions, ['tlsv1.2']}]),
@@ -357,6 +358,8 @@ wrong_options() ->
     ],
     refused_at_start(flags([{sever, []}]), "conf:1: .*expected server or client, found sever"),
     refused_at_start(flags(roles([{ciphers, ["NO-SUCH-SUITE"]}], [])), "server ciphers NO-SUCH-SUITE: "),
+    Apart = [{versions, ['tlsv1.3']}, {ciphers, ["ECDHE-RSA-AES128-GCM-SHA256"]}],
+    refused_at_start(flags(roles(Apart, [])), "server ciphers: none is of the versions"),
     %% as ssl has it: who asks for certificates has to look at them
     refused_at_start(flags(roles([{verify, verify_none}], [])), "server fail_if_no_peer_cert needs verify verify_peer"),
     Broken = tb_lib:tmp("broken.conf"),
