@@ -16,12 +16,37 @@ tb_transport_epmd(const struct tb_settings *s)
     return !from || strcmp(from, "environment ERL_DIST_PORT") != 0;
 }
 
-void
-tb_transport_options(const struct tb_settings *s, struct tb_options *o)
+static bool
+is_inet6(const struct tb_settings *s)
 {
     const char *proto = tb_settings_text(s, TB_SET_PROTO_DIST);
 
-    o->inet6 = strncmp(proto, "inet6", strlen("inet6")) == 0;
+    return strncmp(proto, "inet6", strlen("inet6")) == 0;
+}
+
+int
+tb_transport_check(const struct tb_settings *s, struct tb_wr *errors)
+{
+    const char *address = tb_settings_text(s, TB_SET_LISTEN_ADDRESS);
+    size_t before = errors->len;
+
+    if (tb_settings_text(s, TB_SET_LISTEN_MAX) &&
+        tb_settings_number(s, TB_SET_LISTEN_MIN) >
+            tb_settings_number(s, TB_SET_LISTEN_MAX))
+        tb_wr_str(errors, "tiebeam: inet_dist_listen_min is above "
+                          "inet_dist_listen_max\n");
+    if (address && (strchr(address, ':') != NULL) != is_inet6(s))
+        tb_wr_printf(errors,
+                     "tiebeam: inet_dist_use_interface %s is no address for "
+                     "-proto_dist %s\n",
+                     address, tb_settings_text(s, TB_SET_PROTO_DIST));
+    return errors->len == before ? 0 : -TB_EBADARG;
+}
+
+void
+tb_transport_options(const struct tb_settings *s, struct tb_options *o)
+{
+    o->inet6 = is_inet6(s);
     o->epmd_port = (int)tb_settings_number(s, TB_SET_EPMD_PORT);
     o->dial_port = (int)tb_settings_number(s, TB_SET_DIST_PORT);
 }

@@ -107,7 +107,15 @@ use_interface() ->
     end),
     with_daemon(every, #{}, fun(_, N) ->
         ?assert(can_connect({127, 0, 0, 9}, port_of(N)))
-    end).
+    end),
+    %% one of the other family
+    [
+        ?assertMatch(
+            {?USAGE, "", "tiebeam: inet_dist_use_interface " ++ _},
+            tb_lib:run(tb_lib:binary(), ["-proto_dist", Proto | kernel("inet_dist_use_interface", Address)], [])
+        )
+     || {Proto, Address} <- [{"inet_tcp", "::1"}, {"inet6_tcp", "{127,0,0,1}"}]
+    ].
 
 %% --------------------------------------------------------------------- IPv6
 
