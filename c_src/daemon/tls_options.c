@@ -32,36 +32,6 @@ keep_text(struct tls_read *t, const char **to, const char *value)
 }
 
 static int
-set_certfile(struct tls_read *t, struct tb_tls_role *r, const char *value)
-{
-    return keep_text(t, &r->certfile, value);
-}
-
-static int
-set_keyfile(struct tls_read *t, struct tb_tls_role *r, const char *value)
-{
-    return keep_text(t, &r->keyfile, value);
-}
-
-static int
-set_cacertfile(struct tls_read *t, struct tb_tls_role *r, const char *value)
-{
-    return keep_text(t, &r->cacertfile, value);
-}
-
-static int
-set_password(struct tls_read *t, struct tb_tls_role *r, const char *value)
-{
-    return keep_text(t, &r->password, value);
-}
-
-static int
-set_ciphers(struct tls_read *t, struct tb_tls_role *r, const char *value)
-{
-    return keep_text(t, &r->ciphers, value);
-}
-
-static int
 either(const char *value, const char *yes, const char *no, bool *out)
 {
     *out = strcmp(value, yes) == 0;
@@ -133,26 +103,38 @@ set_secure_renegotiate(struct tls_read *t, struct tb_tls_role *r,
     return strcmp(value, "true") == 0 ? 0 : -TB_EBADARG;
 }
 
+#define TEXT(field) NULL, offsetof(struct tb_tls_role, field)
+
 /* clang-format off */
 static const struct tls_option {
     const char *name, *expected;
     int (*set)(struct tls_read *t, struct tb_tls_role *r, const char *value);
+    size_t text; /* where there is no set: offset of a text of the role */
 } options[] = {
-    { "certfile",             "a file name", set_certfile },
-    { "keyfile",              "a file name", set_keyfile },
-    { "cacertfile",           "a file name", set_cacertfile },
-    { "password",             "a string", set_password },
-    { "verify",               "verify_peer or verify_none", set_verify },
-    { "fail_if_no_peer_cert", "true or false", set_fail_if_none },
-    { "depth",                "an integer in 0..255", set_depth },
-    { "versions",             "a list of 'tlsv1.2' and 'tlsv1.3'", set_versions },
-    { "ciphers",              "a list of names of cipher suites", set_ciphers },
-    { "server_name_indication", "a host name or disable", set_server_name },
-    { "secure_renegotiate",   "true", set_secure_renegotiate },
+    { "certfile",   "a file name", TEXT(certfile) },
+    { "keyfile",    "a file name", TEXT(keyfile) },
+    { "cacertfile", "a file name", TEXT(cacertfile) },
+    { "password",   "a string",    TEXT(password) },
+    { "ciphers",    "a list of names of cipher suites", TEXT(ciphers) },
+    { "verify",     "verify_peer or verify_none", set_verify, 0 },
+    { "fail_if_no_peer_cert", "true or false", set_fail_if_none, 0 },
+    { "depth",      "an integer in 0..255", set_depth, 0 },
+    { "versions",   "a list of 'tlsv1.2' and 'tlsv1.3'", set_versions, 0 },
+    { "server_name_indication", "a host name or disable", set_server_name, 0 },
+    { "secure_renegotiate", "true", set_secure_renegotiate, 0 },
 };
 /* clang-format on */
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+static int
+apply(const struct tls_option *o, struct tls_read *t, struct tb_tls_role *role,
+      const char *value)
+{
+    if (o->set)
+        return o->set(t, role, value);
+    return keep_text(t, (const char **)((char *)role + o->text), value);
+}
 
 /* Sets one option. Returns 0, or -TB_EBADARG with why not. */
 static int
@@ -166,7 +148,7 @@ set_option(struct tls_read *t, struct tb_tls_role *role, const char *name,
         tb_nearest_try(&near, options[i].name);
         if (strcmp(options[i].name, name) != 0)
             continue;
-        rc = options[i].set(t, role, value);
+        rc = apply(&options[i], t, role, value);
         if (rc == -TB_EBADARG)
             tb_wr_printf(why, "expected %s", options[i].expected);
         else if (rc == -TB_ENOTSUP)
