@@ -59,6 +59,13 @@ log_lines(enum tb_level level, const char *event, const struct tb_wr *text)
 
 /* ------------------------------------------------------------ reload -- */
 
+/* See take_log_level() and renew_tls(). */
+static bool
+is_taken(enum tb_set id)
+{
+    return id == TB_SET_LOG_LEVEL || id == TB_SET_SSL_OPTFILE;
+}
+
 static void
 compare_settings(struct daemon *d, const struct tb_settings *now)
 {
@@ -71,7 +78,7 @@ compare_settings(struct daemon *d, const struct tb_settings *now)
                tb_settings_table[i].key,
                tb_settings_shown(&d->r->settings, (enum tb_set)i),
                tb_settings_shown(now, (enum tb_set)i),
-               i == TB_SET_LOG_LEVEL ? "" : " needs a restart");
+               is_taken((enum tb_set)i) ? "" : " needs a restart");
     }
 }
 

@@ -323,7 +323,7 @@ on_ended(void *owner, int status)
     struct tb_conn *c = owner;
 
     note_trouble(c);
-    if (c->initiator && c->bytes_in == 0 && !c->trouble[0])
+    if (c->initiator && c->bytes_in == 0 && !c->trouble[0] && !c->net->tls)
         snprintf(c->trouble, sizeof(c->trouble),
                  "closed before a word: does it speak TLS?");
     c->stream->transport->read_stop(c->stream);

@@ -262,6 +262,9 @@ connect_failed(struct tb_peer *p, int why, const char *seen_name,
     if (why == -TB_ENAME && seen_name[0])
         settle_waiters(p, why, "{wrong_name, Seen}",
                        TB_ARGS(tb_v_bin(seen_name, strlen(seen_name))));
+    else if (why == -TB_ETLS && trouble[0])
+        settle_waiters(p, why, "{tls_error, Text}",
+                       TB_ARGS(tb_v_bin(trouble, strlen(trouble))));
     else
         settle_waiters(p, why, "Why", TB_ARGS(tb_v_atom(tb_error_atom(why))));
     tb_wr_clear(&p->pending, 0);

@@ -19,6 +19,7 @@
 #include "daemon/logger.h"
 #include "daemon/nodename.h"
 #include "daemon/options.h"
+#include "daemon/transport.h"
 
 #define ARGC_MAX 32
 
@@ -389,6 +390,16 @@ test_environment_is_honoured(void **state)
                            "environment ERL_ZFLAGS: -heart ignored\n"));
     assert_non_null(strstr((const char *)w->s.notes.buf, "-pa ignored\n"));
     assert_int_equal(w->rest.n, 0);
+    assert_false(tb_transport_epmd(&w->s));
+
+    setenv("ERL_ZFLAGS", "-erl_epmd_port 5002", 1);
+    assert_int_equal(flags(w, ""), 0);
+    assert_set(w, TB_SET_DIST_PORT, "5002",
+               "environment ERL_ZFLAGS -erl_epmd_port");
+    assert_true(tb_transport_epmd(&w->s));
+    setenv("ERL_ZFLAGS", "-start_epmd false", 1);
+    assert_int_equal(flags(w, ""), 0);
+    assert_false(tb_transport_epmd(&w->s));
 
     setenv("ERL_EPMD_PORT", "x", 1);
     assert_error(w, "", "environment: ERL_EPMD_PORT: expected an integer");
