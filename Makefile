@@ -70,6 +70,7 @@ LIB_SRC := \
     c_src/net/epmd_client.c \
     c_src/net/net.c \
     c_src/net/resolve.c \
+    c_src/net/share.c \
     c_src/net/tcp.c \
     c_src/net/tls.c \
     c_src/net/tls_context.c \

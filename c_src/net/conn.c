@@ -17,6 +17,7 @@
 
 #include "base/mem.h"
 #include "net/epmd_client.h"
+#include "net/share.h"
 
 static void settle(struct tb_conn *c);
 static void on_setup_timeout(uv_timer_t *t);
@@ -60,10 +61,8 @@ tb_conn_leave(struct tb_conn *c)
 void
 tb_conn_to(struct tb_conn *c, enum tb_conn_state state)
 {
-    bool was_pending = !c->initiator && c->state == TB_CONN_HANDSHAKE;
-
-    if (was_pending && state != TB_CONN_HANDSHAKE)
-        c->net->n_pending--;
+    if (state != TB_CONN_HANDSHAKE)
+        tb_share_leave(c);
     c->state = state;
 }
 
@@ -158,8 +157,8 @@ conn_close(struct tb_conn *c)
     tb_list_del(&c->link);
     tb_list_del(&c->dirty);
     c->net->n_conns--;
-    c->net->unfinished -= c->frames.part.len;
-    tb_frames_fini(&c->frames);
+    c->net->freed = true;
+    tb_share_gone(c);
     tb_lookup_cancel(c->lookup);
     tb_epmd_cancel(c->query);
     tb_conn_to(c, TB_CONN_CLOSED);
@@ -266,7 +265,6 @@ take_bytes(struct tb_conn *c, const uint8_t *p, size_t n)
     size_t len;
     int rc = 0;
 
-    c->net->unfinished -= c->frames.part.len;
     tb_frames_lend(&c->frames, p, n);
     while (!c->doomed && !c->throttled &&
            (rc = tb_frames_next(&c->frames, &body, &len)) > 0) {
@@ -276,9 +274,9 @@ take_bytes(struct tb_conn *c, const uint8_t *p, size_t n)
     }
     if (rc >= 0) /* where it was throttled, whole frames too */
         rc = tb_frames_keep(&c->frames);
-    c->net->unfinished += c->frames.part.len;
-    if (rc < 0 || c->net->unfinished > TB_MAX_UNFINISHED)
-        tb_conn_fail(c, rc < 0 ? rc : -TB_ELIMIT);
+    if (rc < 0)
+        tb_conn_fail(c, rc);
+    tb_share_parts(c);
 }
 
 /* A record of TLS where a handshake begins: 21 is an alert, 22 a hello. Their
@@ -302,7 +300,7 @@ on_read(void *owner, const uint8_t *p, size_t n)
     }
     c->read_ms = uv_now(c->net->loop);
     c->bytes_in += n;
-    if (!c->leaving)
+    if (!c->leaving && !c->doomed)
         take_bytes(c, p, n);
 }
 
@@ -353,6 +351,7 @@ tb_conn_sent(struct tb_conn *c)
     /* into an empty queue any one message is taken */
     if (c->out.bad || c->before > c->net->max_queue)
         tb_conn_fail(c, -TB_EQUEUE_FULL);
+    tb_share_queue(c);
 }
 
 static void
@@ -361,6 +360,7 @@ flight_done(struct tb_conn *c)
     c->bytes_out += c->flight.len;
     c->flown = 0;
     c->flying = false;
+    c->net->freed |= c->flight.cap > TB_READ_CHUNK;
     tb_wr_clear(&c->flight, KEEP_BYTES);
 }
 
@@ -409,7 +409,7 @@ throttle(struct tb_conn *c)
         c->throttled = true;
         c->stream->transport->read_stop(c->stream);
     } else if (c->throttled && queued < TB_QUEUE_HIGH / 2) {
-        c->throttled = false;
+        c->throttled = c->slow = false;
         c->stream->transport->read_start(c->stream);
     }
 }
@@ -420,6 +420,7 @@ settle(struct tb_conn *c)
     if (can_fly(c))
         fly(c);
     throttle(c);
+    tb_share_queue(c);
 }
 
 static void
@@ -457,8 +458,12 @@ note_progress(struct tb_conn *c, uint64_t now)
 {
     size_t left = c->stream->transport->unwritten(c->stream);
 
-    if (left != c->unwritten)
+    if (left != c->unwritten) {
         c->read_ms = now;
+    } else if (!c->slow) {
+        c->slow = true;
+        c->net->cb->slow(c->net->ctx, c);
+    }
     c->unwritten = left;
 }
 
@@ -488,24 +493,40 @@ const struct tb_stream_cb tb_conn_stream_cb = {
     .closed = on_stream_closed,
 };
 
+/* Where there is no memory the connection stays where it is, and is asked for
+ * again: else the listener would never speak again. */
+static int
+accept_one(struct tb_conn *c, uv_stream_t *listener)
+{
+    struct tb_net *net = c->net;
+    int rc = net->transport->accept(net, listener, &tb_conn_stream_cb, c,
+                                    &c->stream);
+
+    if (rc == -TB_ELIMIT)
+        net->unaccepted = listener;
+    if (rc == 0)
+        c->open_handles++;
+    return rc == 0 && net->n_conns > net->max_conns ? -TB_ELIMIT : rc;
+}
+
 void
 tb_conn_accept(struct tb_net *net, uv_stream_t *listener)
 {
-    struct tb_conn *c = tb_conn_new(net, false, TB_CONN_HANDSHAKE);
+    struct tb_conn *c = NULL;
+    int rc;
 
-    if (!c)
-        return;
-    net->n_pending++;
-    if (net->transport->accept(net, listener, &tb_conn_stream_cb, c,
-                               &c->stream) < 0) {
-        tb_conn_fail(c, -TB_ECLOSED);
+    if (net->accepted++ < TB_MAX_ACCEPTS)
+        c = tb_conn_new(net, false, TB_CONN_HANDSHAKE);
+    if (!c) {
+        net->unaccepted = listener;
         return;
     }
-    c->open_handles++;
-    if (net->n_pending > TB_MAX_PENDING || net->n_conns > TB_MAX_CONNECTIONS) {
-        tb_conn_fail(c, -TB_ELIMIT);
+    rc = accept_one(c, listener);
+    if (rc < 0) {
+        tb_conn_fail(c, rc == -TB_ELIMIT ? rc : -TB_ECLOSED);
         return;
     }
+    tb_share_enter(c);
     tb_hs_accept(&c->hs);
     net->transport->read_start(c->stream);
 }

@@ -16,8 +16,9 @@ enum tb_conn_state {
 };
 
 struct tb_conn {
-    struct tb_list link;  /* in net->conns */
-    struct tb_list dirty; /* in net->dirty, or .next NULL */
+    struct tb_list link;    /* in net->conns */
+    struct tb_list dirty;   /* in net->dirty, or .next NULL */
+    struct tb_list pending; /* in net->pending, or .next NULL */
     struct tb_net *net;
     enum tb_conn_state state;
     bool initiator;
@@ -26,6 +27,7 @@ struct tb_conn {
     char trouble[128]; /* of the stream, for people; "" where why says it all */
     bool wrote;        /* since the last sweep */
     bool throttled;    /* reading is stopped until it reads */
+    bool slow;         /* and it reads nothing: that has been told */
     bool flying;       /* the stream works on .flight */
     size_t unwritten;  /* at the last sweep */
     bool leaving;      /* tb_conn_leave() */
@@ -39,6 +41,7 @@ struct tb_conn {
     struct tb_wr out, flight; /* being filled, being written */
     size_t flown;             /* of flight: written already */
     size_t before;            /* queued before the message being appended */
+    size_t parts, queued;     /* as counted, see share.c */
     struct tb_lookup *lookup;
     struct tb_epmd_query *query;
     struct tb_addresses addresses;
@@ -54,7 +57,8 @@ struct tb_conn {
 struct tb_conn *tb_conn_dial(struct tb_net *net, struct tb_text name,
                              void *owner);
 
-/* tb_conn_accept - a connection that waits at the listener.
+/* tb_conn_accept - a connection that waits at the listener; it goes on waiting
+ * till the end of the turn where many came before it or there is no memory.
  * tb_conn_turn - write what has gathered, or close.
  * tb_conn_sweep - once a second or so: tick, and judge silence; late is time in
  * which we did not run. */

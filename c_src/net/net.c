@@ -3,11 +3,16 @@
  * Owns: listener, resolver, connections. Thread: loop.
  * Source: kernel(6), net_ticktime. */
 #include <arpa/inet.h>
+#include <sys/resource.h>
 
 #include "base/mem.h"
 #include "net/conn.h"
 
 /* ---------------------------------------------------------- listening -- */
+
+/* Many may come at once; whom the kernel turns away tries again a second
+ * later. */
+#define BACKLOG 1024
 
 static void
 on_connection(uv_stream_t *listener, int status)
@@ -39,7 +44,7 @@ listen_on(struct tb_net *net, const char *address, int port)
     tb_address_port(&at, (uint16_t)port);
     rc = uv_tcp_bind(listener, &at.any, 0);
     if (rc == 0)
-        rc = uv_listen((uv_stream_t *)listener, 128, on_connection);
+        rc = uv_listen((uv_stream_t *)listener, BACKLOG, on_connection);
     if (rc < 0) {
         uv_close((uv_handle_t *)listener, on_listener_closed);
         return rc;
@@ -83,6 +88,25 @@ on_sweep(uv_timer_t *t)
     net->swept_ms = now;
     TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
         tb_conn_sweep(c, now, late);
+    if (net->freed)
+        tb_mem_give_back();
+    net->freed = false;
+}
+
+/* Some descriptors are left for what is no connection of a peer, and so that
+ * one too many can be accepted and closed. */
+static unsigned
+max_connections(void)
+{
+    struct rlimit files;
+    rlim_t keep = TB_KEEP_FILES;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 ||
+        files.rlim_cur >= TB_MAX_CONNECTIONS + keep)
+        return TB_MAX_CONNECTIONS;
+    if (files.rlim_cur < 2 * keep)
+        keep = files.rlim_cur / 2;
+    return (unsigned)(files.rlim_cur - keep);
 }
 
 int
@@ -92,6 +116,11 @@ tb_net_init(struct tb_net *net)
 
     tb_list_init(&net->conns);
     tb_list_init(&net->dirty);
+    tb_list_init(&net->pending);
+    net->max_conns = max_connections();
+    net->max_queued = 2 * net->max_queue;
+    if (net->max_queued < TB_MAX_QUEUED)
+        net->max_queued = TB_MAX_QUEUED;
     if (rc < 0)
         return rc;
     uv_timer_init(net->loop, &net->sweep);
@@ -105,12 +134,18 @@ tb_net_init(struct tb_net *net)
 void
 tb_net_flush(struct tb_net *net)
 {
+    uv_stream_t *listener = net->unaccepted;
+
     while (!tb_list_empty(&net->dirty)) {
         struct tb_conn *c = TB_ENTRY(net->dirty.next, struct tb_conn, dirty);
 
         tb_list_del(&c->dirty);
         tb_conn_turn(c);
     }
+    net->accepted = 0;
+    net->unaccepted = NULL;
+    if (listener)
+        tb_conn_accept(net, listener);
 }
 
 void
@@ -119,6 +154,7 @@ tb_net_close(struct tb_net *net)
     if (net->listener)
         uv_close((uv_handle_t *)net->listener, on_listener_closed);
     net->listener = NULL;
+    net->unaccepted = NULL;
     TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
         tb_conn_leave(c);
 }

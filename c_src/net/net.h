@@ -25,6 +25,8 @@ struct tb_conn_cb {
     void (*up)(void *ctx, struct tb_conn *c);
     /* one message; p is lent. Ticks do not come here. */
     void (*frame)(void *ctx, struct tb_conn *c, const uint8_t *p, size_t n);
+    /* much waits for it, and it does not read; once until it does */
+    void (*slow)(void *ctx, struct tb_conn *c);
     /* once for every connection, up or not; its memory goes later */
     void (*down)(void *ctx, struct tb_conn *c, int why);
 };
@@ -47,9 +49,14 @@ struct tb_net {
     struct tb_resolver *resolver; /* owned */
     struct tb_list conns;         /* owned struct tb_conn */
     struct tb_list dirty;         /* of those: with something to do */
-    unsigned n_conns, n_pending;
-    size_t unfinished;  /* bytes of incomplete frames, all connections */
-    uv_tcp_t *listener; /* owned; NULL: does not listen */
+    struct tb_list pending;       /* of those: accepted, in the handshake */
+    unsigned n_conns, n_pending, max_conns;
+    size_t parts;              /* bytes of unfinished frames, all connections */
+    size_t queued, max_queued; /* that wait to be written, likewise */
+    unsigned accepted;         /* in this turn */
+    uv_stream_t *unaccepted;   /* the listener that could not; or NULL */
+    bool freed;                /* since the last sweep: much, maybe */
+    uv_tcp_t *listener;        /* owned; NULL: does not listen */
     uint16_t port;
     uv_timer_t sweep;
     uint64_t swept_ms;

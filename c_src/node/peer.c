@@ -487,6 +487,15 @@ refused(struct tb_conn *c, int why)
            c->trouble);
 }
 
+/* Told, throttled, and in the end cut. */
+static void
+on_slow(void *ctx, struct tb_conn *c)
+{
+    (void)ctx;
+    tb_log(TB_WARNING, "node.slow", "node=%.*s queued=%zu", (int)c->hs.name_len,
+           c->hs.name, tb_conn_queued(c));
+}
+
 /* What waited for that handshake need not wait any longer. */
 static void
 call_back(struct tb_node *node, const struct tb_conn *c)
@@ -529,6 +538,7 @@ const struct tb_conn_cb tb_peer_conn_cb = {
     .alive = on_alive,
     .up = on_up,
     .frame = on_frame,
+    .slow = on_slow,
     .down = on_down,
 };
 

@@ -9,7 +9,7 @@
 
 -export([survive/4, watch/2, put_table/0]).
 %% peers
--export([name/1, connect/2, dial/1, dials/2, raw/1, pour/2, until_closed/1, drain/1, close/1, frame/1, frame/2]).
+-export([name/1, connect/2, dial/1, dials/2, raw/1, pour/2, until_closed/1, reading/2, close/1, frame/1, frame/2]).
 %% bytes of terms and control messages
 -export([etf/1, atom/1, atom/2, node_of/1, pid/2, ref/2, tuple/1]).
 
@@ -60,7 +60,6 @@ survive(Title, Options, Beam, Peers) ->
         tb_lib:stop(Daemon)
     catch
         Class:Why:Stack ->
-            timer:sleep(300),
             io:format("~ts~n", [last_lines(tb_lib:output(Daemon))]),
             tb_lib:kill(Daemon),
             erlang:raise(Class, Why, Stack)
@@ -257,16 +256,28 @@ until_closed(Socket) ->
         {error, _} -> gen_tcp:close(Socket)
     end.
 
-%% Reads, and throws away, what is there.
--spec drain(gen_tcp:socket()) -> ok.
-drain(Socket) ->
-    case gen_tcp:recv(Socket, 0, 0) of
-        {ok, _} -> drain(Socket);
-        {error, _} -> ok
+%% Reads, and throws away, while Fun runs.
+-spec reading(gen_tcp:socket(), fun(() -> Result)) -> Result.
+reading(Socket, Fun) ->
+    Reader = spawn_link(fun() -> read_on(Socket) end),
+    Result = Fun(),
+    Reader ! {self(), stop},
+    receive
+        {Reader, stopped} -> Result
     end.
 
+read_on(Socket) ->
+    receive
+        {From, stop} -> From ! {self(), stopped}
+    after 0 ->
+        _ = gen_tcp:recv(Socket, 0, 20),
+        read_on(Socket)
+    end.
+
+%% At once, whatever waits to be sent.
 -spec close(gen_tcp:socket()) -> ok.
 close(Socket) ->
+    _ = inet:setopts(Socket, [{linger, {true, 0}}]),
     gen_tcp:close(Socket).
 
 %% ----------------------------------------------------------------- bytes
