@@ -36,6 +36,8 @@
 #define TB_MAX_PID_ID       32767u
 #define TB_MAX_PID_SERIAL   8191u
 #define TB_MAX_MAILBOX      (64u << 20)      /* bytes waiting while suspended */
+#define TB_MAIL_HIGH        (16u << 20)      /* of all that run; above: no peer
+                                                is read from */
 #define TB_MAX_SYS_LOG      100              /* events of sys:log/2 */
 #define TB_MAX_LOGGED_TERM  4096u            /* a longer one is left out of it */
 

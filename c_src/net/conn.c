@@ -42,6 +42,9 @@ tb_conn_fail(struct tb_conn *c, int why)
 /* An idle connection keeps no more than this of a buffer. */
 #define KEEP_BYTES 4096
 
+/* Much may be freed when a connection ends, and some only after it. */
+#define GIVE_BACK_SWEEPS 3
+
 /* How long a peer has to close after we have. */
 #define LEAVE_MS 500
 
@@ -157,7 +160,7 @@ conn_close(struct tb_conn *c)
     tb_list_del(&c->link);
     tb_list_del(&c->dirty);
     c->net->n_conns--;
-    c->net->freed = true;
+    c->net->freed = GIVE_BACK_SWEEPS;
     tb_share_gone(c);
     tb_lookup_cancel(c->lookup);
     tb_epmd_cancel(c->query);
@@ -360,7 +363,8 @@ flight_done(struct tb_conn *c)
     c->bytes_out += c->flight.len;
     c->flown = 0;
     c->flying = false;
-    c->net->freed |= c->flight.cap > TB_READ_CHUNK;
+    if (c->flight.cap > TB_READ_CHUNK)
+        c->net->freed = GIVE_BACK_SWEEPS;
     tb_wr_clear(&c->flight, KEEP_BYTES);
 }
 
@@ -397,21 +401,31 @@ can_fly(const struct tb_conn *c)
 }
 
 /* A peer that does not read is not read from, until half of what waits for
- * it has gone. */
+ * it has gone; and none is while the node lags behind. */
 static void
 throttle(struct tb_conn *c)
 {
     size_t queued = c->flying ? tb_conn_queued(c) : 0;
+    bool held = c->net->held;
 
     if (c->state != TB_CONN_UP || c->doomed)
         return;
-    if (!c->throttled && queued > TB_QUEUE_HIGH) {
+    if (!c->throttled && (held || queued > TB_QUEUE_HIGH)) {
         c->throttled = true;
         c->stream->transport->read_stop(c->stream);
-    } else if (c->throttled && queued < TB_QUEUE_HIGH / 2) {
+    } else if (c->throttled && !held && queued < TB_QUEUE_HIGH / 2) {
         c->throttled = c->slow = false;
         c->stream->transport->read_start(c->stream);
     }
+}
+
+void
+tb_conn_hold(struct tb_conn *c)
+{
+    if (c->net->held)
+        throttle(c);
+    else if (c->throttled)
+        mark_dirty(c); /* what was kept of it is taken first */
 }
 
 static void
@@ -458,7 +472,7 @@ note_progress(struct tb_conn *c, uint64_t now)
 {
     size_t left = c->stream->transport->unwritten(c->stream);
 
-    if (left != c->unwritten) {
+    if (left != c->unwritten || c->net->held) {
         c->read_ms = now;
     } else if (!c->slow) {
         c->slow = true;

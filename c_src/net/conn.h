@@ -66,6 +66,9 @@ void tb_conn_accept(struct tb_net *net, uv_stream_t *listener);
 void tb_conn_turn(struct tb_conn *c);
 void tb_conn_sweep(struct tb_conn *c, uint64_t now, uint64_t late);
 
+/* tb_conn_hold - net->held has changed. */
+void tb_conn_hold(struct tb_conn *c);
+
 /* tb_conn_out - where to append whole frames; after it call tb_conn_sent().
  * tb_conn_queued - bytes that wait to be written. */
 struct tb_wr *tb_conn_out(struct tb_conn *c);

@@ -88,9 +88,10 @@ on_sweep(uv_timer_t *t)
     net->swept_ms = now;
     TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
         tb_conn_sweep(c, now, late);
-    if (net->freed)
+    if (net->freed > 0) {
+        net->freed--;
         tb_mem_give_back();
-    net->freed = false;
+    }
 }
 
 /* Some descriptors are left for what is no connection of a peer, and so that
@@ -129,6 +130,16 @@ tb_net_init(struct tb_net *net)
     uv_timer_start(&net->sweep, on_sweep, sweep_interval(net),
                    sweep_interval(net));
     return 0;
+}
+
+void
+tb_net_hold(struct tb_net *net, bool held)
+{
+    if (held == net->held)
+        return;
+    net->held = held;
+    TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
+        tb_conn_hold(c);
 }
 
 void

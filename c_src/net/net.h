@@ -55,7 +55,8 @@ struct tb_net {
     size_t queued, max_queued; /* that wait to be written, likewise */
     unsigned accepted;         /* in this turn */
     uv_stream_t *unaccepted;   /* the listener that could not; or NULL */
-    bool freed;                /* since the last sweep: much, maybe */
+    bool held;                 /* nothing is read: see tb_net_hold() */
+    unsigned freed;            /* sweeps that give memory back */
     uv_tcp_t *listener;        /* owned; NULL: does not listen */
     uint16_t port;
     uv_timer_t sweep;
@@ -71,6 +72,10 @@ int tb_net_init(struct tb_net *net);
 int tb_net_listen(struct tb_net *net, const char *address, int min, int max);
 void tb_net_close(struct tb_net *net);
 void tb_net_end(struct tb_net *net);
+
+/* tb_net_hold - read from no peer, as long as what they sent has not been
+ * handled; or again. */
+void tb_net_hold(struct tb_net *net, bool held);
 
 /* tb_net_flush - write what has gathered and close what is doomed; the node
  * calls it once per turn of the loop. */

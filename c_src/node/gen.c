@@ -52,12 +52,20 @@ tb_gen_fini(void)
     }
 }
 
+static bool
+is_parents_exit(const struct tb_proc *p, const struct tb_val v[])
+{
+    return tb_pid_eq(v[0].pid, p->parent) && !tb_pid_eq(p->pid, p->parent);
+}
+
 bool
-tb_gen_is_system(struct tb_term t)
+tb_gen_is_urgent(const struct tb_proc *p, struct tb_term t)
 {
     struct tb_val v[TB_MAX_HOLES];
 
-    return tb_pattern_match(compiled[ENV_SYSTEM], t, false, v);
+    return tb_pattern_match(compiled[ENV_SYSTEM], t, false, v) ||
+           (tb_pattern_match(compiled[ENV_EXIT], t, false, v) &&
+            is_parents_exit(p, v));
 }
 
 /* ------------------------------------------------------------ clauses -- */
@@ -154,12 +162,6 @@ on_io_request(struct tb_proc *p, const struct tb_val v[])
     tb_send(p, v[0].pid, "{io_reply, ReplyAs, {error, request}}",
             TB_ARGS(v[1]));
     return TB_NOREPLY;
-}
-
-static bool
-is_parents_exit(const struct tb_proc *p, const struct tb_val v[])
-{
-    return tb_pid_eq(v[0].pid, p->parent) && !tb_pid_eq(p->pid, p->parent);
 }
 
 static int

@@ -85,8 +85,8 @@ owner_of(struct tb_node *node, struct tb_term mfa)
 {
     struct tb_val v[TB_MAX_HOLES];
 
-    TB_LIST_EACH (p, &node->all, struct tb_proc, all)
-        for (size_t i = 0; p->code->has_funs && i < p->code->n; i++)
+    TB_LIST_EACH (p, &node->have_funs, struct tb_proc, have_fun)
+        for (size_t i = 0; i < p->code->n; i++)
             if (p->code->clause[i].kind == TB_FUN &&
                 tb_pattern_match(p->code->clause[i].pattern, mfa, true, v))
                 return p;

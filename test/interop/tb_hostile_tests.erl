@@ -68,7 +68,7 @@ cases() ->
         {"300,000 monitors of one process", rise(160), fun monitors/1},
         {"300,000 monitors of nobody, answers not read", rise(32), fun monitors_of_nobody/1},
         {"300,000 links to one process", rise(160), fun links/1},
-        {"100,000 spawn requests", rise(64), fun spawns/1}
+        {"100,000 spawn requests", rise(128), fun spawns/1}
     ].
 
 rise(Mib) -> #{rise => Mib}.
