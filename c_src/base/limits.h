@@ -20,6 +20,7 @@
 #define TB_MAX_UNFINISHED   (192u << 20)     /* parts of frames, all peers */
 #define TB_MAX_HANDSHAKE    4096u            /* a name and change; BEAM: 64 KiB */
 #define TB_READ_CHUNK       (256u << 10)     /* one read, shared by all peers */
+#define TB_READ_TURN        (1u << 20)       /* of one peer, then the others */
 
 /* --- connections */
 #define TB_MAX_PENDING      256              /* in the handshake, inbound */

@@ -291,6 +291,27 @@ is_tls(const struct tb_conn *c, const uint8_t *p, size_t n)
            (p[0] == 21 || p[0] == 22) && p[1] == 3;
 }
 
+/* Others have their turn, however much one has to say. */
+static void
+share_turn(struct tb_conn *c, size_t n)
+{
+    c->turn_bytes += n;
+    mark_dirty(c);
+    if (c->turn_bytes < TB_READ_TURN || c->paused || c->throttled)
+        return;
+    c->paused = true;
+    c->stream->transport->read_stop(c->stream);
+}
+
+static void
+begin_turn(struct tb_conn *c)
+{
+    if (c->paused && !c->throttled && !c->doomed)
+        c->stream->transport->read_start(c->stream);
+    c->paused = false;
+    c->turn_bytes = 0;
+}
+
 static void
 on_read(void *owner, const uint8_t *p, size_t n)
 {
@@ -305,6 +326,7 @@ on_read(void *owner, const uint8_t *p, size_t n)
     c->bytes_in += n;
     if (!c->leaving && !c->doomed)
         take_bytes(c, p, n);
+    share_turn(c, n);
 }
 
 /* A BEAM that does not like our digest closes without a word. */
@@ -455,6 +477,7 @@ tb_conn_turn(struct tb_conn *c)
 {
     bool was_throttled = c->throttled;
 
+    begin_turn(c);
     settle(c);
     if (was_throttled && !c->throttled && !c->doomed && !c->leaving)
         take_bytes(c, NULL, 0);

@@ -27,9 +27,11 @@ struct tb_conn {
     char trouble[128]; /* of the stream, for people; "" where why says it all */
     bool wrote;        /* since the last sweep */
     bool throttled;    /* reading is stopped until it reads */
+    bool paused;       /* reading is stopped until its next turn */
     bool slow;         /* and it reads nothing: that has been told */
     bool flying;       /* the stream works on .flight */
     size_t unwritten;  /* at the last sweep */
+    size_t turn_bytes; /* read in this turn */
     bool leaving;      /* tb_conn_leave() */
     bool shut;         /* its last byte has been written */
     uint64_t read_ms, since_ms;

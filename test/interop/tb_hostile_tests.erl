@@ -60,7 +60,7 @@ cases() ->
         {"terms 100,000 deep, and cut", rise(16), fun deep_and_cut/1},
         {"lengths that overrun", rise(8), fun overruns/1},
         {"huge arities", rise(8), fun huge_arities/1},
-        {"100,000 atoms", rise(8), fun many_atoms/1},
+        {"100,000 atoms", rise(16), fun many_atoms/1},
         {"100,000 node names", rise(16), fun many_names/1},
         %% control messages
         {"unknown control messages", rise(8), fun unknown_control/1},
