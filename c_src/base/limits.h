@@ -31,6 +31,8 @@
 #define TB_MAX_QUEUED       (256u << 20)     /* to all; or 2 * max_queue */
 #define TB_QUEUE_HIGH       (4u << 20)       /* above: we stop reading from it */
 #define TB_MAX_SIGNALS      262144u          /* monitors and links of one peer */
+#define TB_MAX_LINKS        65536u           /* of them links: each is a message
+                                                when the peer goes */
 #define TB_MAX_ONGOING      65536u           /* spawned by one peer, running */
 
 /* --- processes: pids that OTP 23 accepts (15 bits of id, 13 of serial) */
@@ -39,6 +41,8 @@
 #define TB_MAX_MAILBOX      (64u << 20)      /* bytes waiting while suspended */
 #define TB_MAIL_HIGH        (16u << 20)      /* of all that run; above: no peer
                                                 is read from */
+#define TB_MAX_CALLS        65536u           /* of one process, under way */
+#define TB_MAX_TAG          1024u            /* of a caller: it may be kept */
 #define TB_MAX_SYS_LOG      100              /* events of sys:log/2 */
 #define TB_MAX_LOGGED_TERM  4096u            /* a longer one is left out of it */
 

@@ -177,6 +177,8 @@ dispatch(struct tb_proc *p, enum envelope env, struct tb_val v[],
     if (env == ENV_EXIT)
         return is_parents_exit(p, v) ? tb_stop(p, "Reason", TB_ARGS(v[1]))
                                      : on_other(p, TB_INFO, m);
+    if (v[1].term.n > TB_MAX_TAG) /* of no caller; and it may be kept */
+        return on_other(p, TB_INFO, m);
     m->from = (struct tb_from){ v[0].pid, v[1].term };
     m->term = v[2].term;
     if (env == ENV_SYSTEM)

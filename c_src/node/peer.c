@@ -343,6 +343,11 @@ tb_connect(struct tb_proc *self, tb_atom node, tb_done done, void *ctx)
         tb_call_settle(self->node, ref, 0, "Node", TB_ARGS(tb_v_node(node)));
         return;
     }
+    if (tb_call_is_one_too_many(self)) {
+        tb_call_settle(self->node, ref, -TB_ELIMIT, "system_limit", TB_NONE);
+        tb_peer_release(p);
+        return;
+    }
     w = tb_new(struct waiter);
     w->ref = ref;
     tb_list_add(&p->waiters, &w->link);
@@ -443,6 +448,7 @@ on_up(void *ctx, struct tb_conn *c)
     }
     c->owner = p;
     p->conn = c;
+    p->ignored = false;
     p->creation = c->hs.creation;
     p->visible = c->hs.flags & TB_DFLAG(PUBLISHED);
     p->connection_id = ++node->count.connections;
@@ -451,19 +457,31 @@ on_up(void *ctx, struct tb_conn *c)
     settle_waiters(p, 0, "Node", TB_ARGS(tb_v_node(name)));
 }
 
+/* Of a later release, or nonsense: counted, and said once a connection. */
+static void
+ignored(struct tb_peer *p, uint64_t *count, const char *what)
+{
+    if (!p->ignored)
+        tb_log(TB_NOTICE, "peer.unknown", "node=%s ignored=%s", name_of(p),
+               what);
+    p->ignored = true;
+    ++*count;
+}
+
 static void
 on_frame(void *ctx, struct tb_conn *c, const uint8_t *frame, size_t n)
 {
     struct tb_node *node = ctx;
+    struct tb_peer *p = c->owner;
     struct tb_control control = { 0 };
     int rc = tb_control_get(frame, n, &control);
 
     if (rc == 1)
-        rc = tb_route_in(c->owner, &control);
+        rc = tb_route_in(p, &control);
     else if (rc == 0)
-        node->count.unknown_control++;
+        ignored(p, &node->count.unknown_control, "control_message");
     if (rc == -TB_EUNKNOWN_TAG)
-        node->count.unknown_tag++;
+        ignored(p, &node->count.unknown_tag, "term");
     else if (rc < 0)
         tb_conn_fail(c, rc);
 }
@@ -541,49 +559,3 @@ const struct tb_conn_cb tb_peer_conn_cb = {
     .slow = on_slow,
     .down = on_down,
 };
-
-/* -------------------------------------------------------------- lists -- */
-
-struct node_list {
-    struct tb_wr *w;
-    uint32_t n;
-    bool visible, hidden;
-};
-
-static void
-put_node(void *ctx, void *value)
-{
-    struct node_list *l = ctx;
-    struct tb_peer *p = value;
-
-    if (!p->conn || !(p->visible ? l->visible : l->hidden))
-        return;
-    tb_put_atom(l->w, tb_atom_text(p->name));
-    l->n++;
-}
-
-int
-tb_put_nodes(struct tb_node *node, const char *which, struct tb_wr *w)
-{
-    bool known = strcmp(which, "known") == 0, self = strcmp(which, "this") == 0;
-    bool all = known || strcmp(which, "connected") == 0;
-    struct node_list l = { w, 0, all || strcmp(which, "visible") == 0,
-                           all || strcmp(which, "hidden") == 0 };
-    size_t at = w->len;
-
-    if (!l.visible && !l.hidden && !self)
-        return -TB_EBADARG;
-    tb_put_list(w, 0);
-    if (self || known) {
-        tb_put_atom(w, tb_atom_text(node->name));
-        l.n++;
-    }
-    tb_map_each(node->peers, put_node, &l);
-    if (l.n > 0) {
-        tb_wr_patch_u32(w, at + 1, l.n);
-    } else { /* an empty list is NIL alone */
-        w->len = at;
-    }
-    tb_put_nil(w);
-    return tb_wr_status(w);
-}

@@ -13,12 +13,14 @@ struct tb_peer {
     uv_timer_t *patience; /* theirs goes first: how long we wait for it */
     uint32_t creation;
     bool visible;
+    bool ignored; /* something that it sent; it has been said */
     uint64_t connection_id;
     int stdlib_major, stdlib_minor; /* of its OTP, once asked; see sys.c */
 
     struct tb_list monitors; /* struct tb_monitor, by_peer */
     struct tb_list links;    /* struct tb_half_link, by_peer */
     unsigned n_signals;      /* of both: bounded */
+    unsigned n_links;        /* of these; likewise */
     unsigned n_ongoing;      /* processes spawned for it that run */
     struct tb_wr pending;    /* frames for when it is up */
     struct tb_list waiters;  /* owned struct waiter: tb_connect() */

@@ -54,8 +54,9 @@ struct tb_proc {
     struct tb_list monitored_by; /* struct tb_monitor, by_target */
     struct tb_list links;        /* struct tb_half_link, by_proc */
     struct tb_list calls;        /* struct tb_pending */
-    struct tb_list timers;       /* struct tb_timer */
-    struct tb_sys *sys;          /* owned; debugging that was asked for */
+    unsigned n_calls;
+    struct tb_list timers; /* struct tb_timer */
+    struct tb_sys *sys;    /* owned; debugging that was asked for */
     uint64_t messages_in, messages_out;
 };
 
