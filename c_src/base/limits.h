@@ -24,6 +24,7 @@
 
 /* --- connections */
 #define TB_MAX_PENDING      256              /* in the handshake, inbound */
+#define TB_MAX_DIALS        256              /* on their way; others wait */
 #define TB_MAX_ACCEPTS      64               /* in one turn of the loop */
 #define TB_MAX_CONNECTIONS  65536u
 #define TB_KEEP_FILES       128u             /* descriptors for what is none */

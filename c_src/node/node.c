@@ -136,6 +136,7 @@ make_tables(struct tb_node *node)
     tb_list_init(&node->node_subs);
     tb_list_init(&node->have_funs);
     tb_list_init(&node->questions);
+    tb_list_init(&node->queued);
 }
 
 /* As erl and ei do: one environment variable for the whole cluster. */

@@ -62,6 +62,9 @@ struct tb_node {
     struct tb_list have_funs; /* of those: with clauses of TB_FUN */
     struct tb_proc *sup;      /* of the services */
     struct tb_list questions; /* to epmds, see names.c */
+    struct tb_list queued;    /* struct tb_peer: to be dialled */
+    unsigned n_dials;         /* on their way; then the next is dialled */
+    size_t pending_bytes;     /* for peers that are not up yet */
 
     uint32_t next_id, next_serial;
     uint64_t next_ref, next_unlink;

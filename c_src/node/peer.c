@@ -74,6 +74,13 @@ end_patience(void *ctx, void *peer)
     stop_patience(peer);
 }
 
+static void
+drop_pending(struct tb_peer *p)
+{
+    p->node->pending_bytes -= p->pending.len;
+    tb_wr_free(&p->pending);
+}
+
 void
 tb_peers_end(struct tb_node *node)
 {
@@ -84,17 +91,19 @@ void
 tb_peer_free(struct tb_peer *p)
 {
     stop_patience(p);
+    tb_list_del(&p->queued);
+    drop_pending(p);
     TB_LIST_EACH (w, &p->waiters, struct waiter, link)
         tb_free(w);
-    tb_wr_free(&p->pending);
     tb_free(p);
 }
 
 void
 tb_peer_release(struct tb_peer *p)
 {
-    if (p->conn || p->dial || p->patience || p->n_signals > 0 ||
-        p->n_ongoing > 0 || p->pending.len > 0 || !tb_list_empty(&p->waiters))
+    if (p->conn || p->dial || p->patience || p->queued.next ||
+        p->n_signals > 0 || p->n_ongoing > 0 || p->pending.len > 0 ||
+        !tb_list_empty(&p->waiters))
         return;
     tb_map_take(p->node->peers, &p->name, sizeof(p->name));
     tb_peer_free(p);
@@ -174,10 +183,14 @@ tb_peer_signal(struct tb_peer *p, bool connect, enum tb_dop op,
             spawn_refused(p, args);
     } else if ((connect || p->pending.len > 0) &&
                p->node->state < TB_NODE_ENDED) {
+        size_t before = p->pending.len;
+
         /* what takes back a signal that waits has to wait behind it */
-        if (p->pending.len < p->node->net.max_queue)
+        if (before < p->node->net.max_queue &&
+            p->node->pending_bytes < p->node->net.max_queued)
             tb_control_put(&p->pending, TB_DFLAGS_OURS, op, args, payload);
         p->pending.bad = false;
+        p->node->pending_bytes += p->pending.len - before;
         tb_peer_dial(p);
     }
 }
@@ -201,6 +214,7 @@ send_pending(struct tb_peer *p)
     struct tb_rd r = tb_rd_of(pending.buf, pending.len);
 
     p->pending = (struct tb_wr){ .max = pending.max };
+    p->node->pending_bytes -= pending.len;
     while (tb_rd_left(&r) > 0) {
         struct tb_control c = { 0 };
         size_t n = tb_rd_u32(&r);
@@ -239,7 +253,7 @@ connect_failed(struct tb_peer *p, int why, const char *seen_name,
                        TB_ARGS(tb_v_bin(seen_name, strlen(seen_name))));
     else
         settle_waiters(p, why, "Why", TB_ARGS(tb_v_atom(tb_error_atom(why))));
-    tb_wr_clear(&p->pending, 0);
+    drop_pending(p);
     tb_watch_peer_lost(p);
     tb_peer_release(p);
 }
@@ -252,11 +266,8 @@ is_calling(const struct tb_peer *p)
     struct tb_net *net = &p->node->net;
     struct tb_text name = tb_atom_text(p->name);
 
-    if (net->n_pending == 0)
-        return false;
-    TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
-        if (!c->initiator && c->state == TB_CONN_HANDSHAKE &&
-            c->hs.name_len == name.n && memcmp(c->hs.name, name.p, name.n) == 0)
+    TB_LIST_EACH (c, &net->pending, struct tb_conn, pending)
+        if (c->hs.name_len == name.n && memcmp(c->hs.name, name.p, name.n) == 0)
             return true;
     return false;
 }
@@ -266,9 +277,32 @@ static void wait_for_theirs(struct tb_peer *p);
 static void
 dial_now(struct tb_peer *p)
 {
-    p->dial = tb_conn_dial(&p->node->net, tb_atom_text(p->name), p);
+    struct tb_node *node = p->node;
+
+    if (node->n_dials >= TB_MAX_DIALS) {
+        tb_list_add(&node->queued, &p->queued);
+        return;
+    }
+    p->dial = tb_conn_dial(&node->net, tb_atom_text(p->name), p);
+    node->n_dials += p->dial != NULL;
     if (!p->dial)
         wait_for_theirs(p); /* no memory: fails when patience is over */
+}
+
+static void
+dial_ended(struct tb_peer *p)
+{
+    struct tb_node *node = p->node;
+
+    p->dial = NULL;
+    node->n_dials--;
+    while (node->n_dials < TB_MAX_DIALS && !tb_list_empty(&node->queued)) {
+        struct tb_peer *next =
+            TB_ENTRY(node->queued.next, struct tb_peer, queued);
+
+        tb_list_del(&next->queued);
+        tb_peer_dial(next);
+    }
 }
 
 static void
@@ -300,7 +334,8 @@ tb_peer_dial(struct tb_peer *p)
 {
     /* before the name is ours we would take over the peers of whom it
      * belongs to; see tb_peers_start() */
-    if (p->conn || p->dial || p->patience || p->node->state != TB_NODE_UP)
+    if (p->conn || p->dial || p->patience || p->queued.next ||
+        p->node->state != TB_NODE_UP)
         return;
     if (is_calling(p))
         wait_for_theirs(p);
@@ -328,7 +363,7 @@ drop_dial(struct tb_peer *p)
         return;
     p->dial->owner = NULL;
     tb_conn_fail(p->dial, -TB_EREPLACED);
-    p->dial = NULL;
+    dial_ended(p);
 }
 
 void
@@ -435,8 +470,9 @@ on_up(void *ctx, struct tb_conn *c)
         tb_conn_fail(c, -TB_ELIMIT);
         return;
     }
+    tb_list_del(&p->queued);
     if (p->dial == c)
-        p->dial = NULL;
+        dial_ended(p);
     drop_dial(p);
     stop_patience(p);
     if (p->conn) {
@@ -541,7 +577,7 @@ on_down(void *ctx, struct tb_conn *c, int why)
         lose_connection(p, why);
         tb_peer_release(p);
     } else {
-        p->dial = NULL;
+        dial_ended(p);
         if (why == -TB_ENOK)
             wait_for_theirs(p);
         else

@@ -8,9 +8,10 @@
 struct tb_peer {
     struct tb_node *node;
     tb_atom name;
-    struct tb_conn *conn; /* up */
-    struct tb_conn *dial; /* ours, on its way */
-    uv_timer_t *patience; /* theirs goes first: how long we wait for it */
+    struct tb_conn *conn;  /* up */
+    struct tb_conn *dial;  /* ours, on its way */
+    struct tb_list queued; /* in node->queued, or .next NULL */
+    uv_timer_t *patience;  /* theirs goes first: how long we wait for it */
     uint32_t creation;
     bool visible;
     bool ignored; /* something that it sent; it has been said */
