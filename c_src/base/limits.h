@@ -23,7 +23,9 @@
 #define TB_READ_TURN        (1u << 20)       /* of one peer, then the others */
 
 /* --- connections */
-#define TB_MAX_PENDING      256              /* in the handshake, inbound */
+#define TB_MAX_PENDING      1024             /* in the handshake, inbound */
+#define TB_PENDING_MS       100              /* of it; then others may need the
+                                                place */
 #define TB_MAX_DIALS        256              /* on their way; others wait */
 #define TB_MAX_ACCEPTS      64               /* in one turn of the loop */
 #define TB_MAX_CONNECTIONS  65536u

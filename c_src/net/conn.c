@@ -530,8 +530,23 @@ const struct tb_stream_cb tb_conn_stream_cb = {
     .closed = on_stream_closed,
 };
 
-/* Where there is no memory the connection stays where it is, and is asked for
- * again: else the listener would never speak again. */
+#define RETRY_MS 20
+
+static void
+on_retry(uv_timer_t *t)
+{
+    (void)t; /* the turn that it makes will ask: see tb_net_flush() */
+}
+
+/* The connection stays where it is, and the listener silent, till we ask for
+ * it again: at the end of this turn, or soon. */
+static void
+leave_there(struct tb_net *net, uv_stream_t *listener)
+{
+    net->unaccepted = listener;
+    uv_timer_start(&net->retry, on_retry, RETRY_MS, 0);
+}
+
 static int
 accept_one(struct tb_conn *c, uv_stream_t *listener)
 {
@@ -540,10 +555,10 @@ accept_one(struct tb_conn *c, uv_stream_t *listener)
                                     &c->stream);
 
     if (rc == -TB_ELIMIT)
-        net->unaccepted = listener;
+        leave_there(net, listener);
     if (rc == 0)
         c->open_handles++;
-    return rc == 0 && net->n_conns > net->max_conns ? -TB_ELIMIT : rc;
+    return rc;
 }
 
 void
@@ -552,10 +567,10 @@ tb_conn_accept(struct tb_net *net, uv_stream_t *listener)
     struct tb_conn *c = NULL;
     int rc;
 
-    if (net->accepted++ < TB_MAX_ACCEPTS)
+    if (net->accepted++ < TB_MAX_ACCEPTS && tb_share_may_enter(net))
         c = tb_conn_new(net, false, TB_CONN_HANDSHAKE);
     if (!c) {
-        net->unaccepted = listener;
+        leave_there(net, listener);
         return;
     }
     rc = accept_one(c, listener);
@@ -563,7 +578,7 @@ tb_conn_accept(struct tb_net *net, uv_stream_t *listener)
         tb_conn_fail(c, rc == -TB_ELIMIT ? rc : -TB_ECLOSED);
         return;
     }
-    tb_share_enter(c);
     tb_hs_accept(&c->hs);
     net->transport->read_start(c->stream);
+    tb_share_enter(c);
 }

@@ -119,11 +119,15 @@ tb_net_init(struct tb_net *net)
     tb_list_init(&net->dirty);
     tb_list_init(&net->pending);
     net->max_conns = max_connections();
+    net->max_pending = TB_MAX_PENDING;
+    if (net->max_pending > net->max_conns / 2)
+        net->max_pending = net->max_conns / 2;
     net->max_queued = 2 * net->max_queue;
     if (net->max_queued < TB_MAX_QUEUED)
         net->max_queued = TB_MAX_QUEUED;
     if (rc < 0)
         return rc;
+    uv_timer_init(net->loop, &net->retry);
     uv_timer_init(net->loop, &net->sweep);
     net->sweep.data = net;
     net->swept_ms = uv_now(net->loop);
@@ -176,4 +180,5 @@ tb_net_end(struct tb_net *net)
     tb_resolver_free(net->resolver);
     net->resolver = NULL;
     uv_close((uv_handle_t *)&net->sweep, NULL);
+    uv_close((uv_handle_t *)&net->retry, NULL);
 }

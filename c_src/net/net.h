@@ -50,7 +50,7 @@ struct tb_net {
     struct tb_list conns;         /* owned struct tb_conn */
     struct tb_list dirty;         /* of those: with something to do */
     struct tb_list pending;       /* of those: accepted, in the handshake */
-    unsigned n_conns, n_pending, max_conns;
+    unsigned n_conns, max_conns, n_pending, max_pending;
     size_t parts;              /* bytes of unfinished frames, all connections */
     size_t queued, max_queued; /* that wait to be written, likewise */
     unsigned accepted;         /* in this turn */
@@ -59,7 +59,7 @@ struct tb_net {
     unsigned freed;            /* sweeps that give memory back */
     uv_tcp_t *listener;        /* owned; NULL: does not listen */
     uint16_t port;
-    uv_timer_t sweep;
+    uv_timer_t sweep, retry;
     uint64_t swept_ms;
     uint8_t scratch[TB_READ_CHUNK]; /* every read goes here first */
 };

@@ -4,6 +4,8 @@
  * Owns: nothing. Borrows: net, its connections. Thread: loop. */
 #include "net/share.h"
 
+#include <stdio.h>
+
 /* What was counted last stands in the connection, so that nothing is counted
  * twice; one that is to be closed counts no more. */
 static void
@@ -60,22 +62,37 @@ tb_share_queue(struct tb_conn *c)
     drop_queue(most);
 }
 
+static struct tb_conn *
+oldest_pending(const struct tb_net *net)
+{
+    return TB_ENTRY(net->pending.next, struct tb_conn, pending);
+}
+
+bool
+tb_share_may_enter(const struct tb_net *net)
+{
+    return net->n_pending < net->max_pending ||
+           uv_now(net->loop) - oldest_pending(net)->since_ms >= TB_PENDING_MS;
+}
+
+static void
+turn_out(struct tb_conn *c, const char *trouble)
+{
+    snprintf(c->trouble, sizeof(c->trouble), "%s", trouble);
+    tb_conn_fail(c, -TB_ELIMIT);
+    tb_share_leave(c);
+}
+
 void
 tb_share_enter(struct tb_conn *c)
 {
     struct tb_net *net = c->net;
-    struct tb_conn *out = NULL;
 
     tb_list_add(&net->pending, &c->pending);
-    if (++net->n_pending <= TB_MAX_PENDING)
-        return;
-    TB_LIST_EACH (other, &net->pending, struct tb_conn, pending)
-        if (!out && other->hs.name_len == 0)
-            out = other;
-    if (!out || out == c)
-        out = TB_ENTRY(net->pending.next, struct tb_conn, pending);
-    tb_conn_fail(out, -TB_ELIMIT);
-    tb_share_leave(out);
+    if (++net->n_pending > net->max_pending)
+        turn_out(oldest_pending(net), "too many handshakes at once");
+    else if (net->n_conns > net->max_conns)
+        turn_out(oldest_pending(net), "too many connections");
 }
 
 void

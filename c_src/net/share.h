@@ -12,10 +12,13 @@
 void tb_share_parts(struct tb_conn *c);
 void tb_share_queue(struct tb_conn *c);
 
-/* tb_share_enter - a connection is accepted, and in its handshake. Where there
- * are too many such, the oldest that has not told its name is closed, else the
- * oldest: strangers who hang keep nobody out.
+/* tb_share_may_enter - one more may begin its handshake: there is room, or the
+ * oldest in there has had its time.
+ * tb_share_enter - it begins. Where that is one too many the oldest is closed:
+ * a node that goes on with it is done long before, and strangers who hang keep
+ * nobody out. (Who has told a name is no better: it costs a stranger nothing.)
  * tb_share_leave - its handshake is over, or it is. */
+bool tb_share_may_enter(const struct tb_net *net);
 void tb_share_enter(struct tb_conn *c);
 void tb_share_leave(struct tb_conn *c);
 

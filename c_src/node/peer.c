@@ -534,7 +534,7 @@ refused(struct tb_conn *c, int why)
     if (c->stream && c->stream->transport->peer(c->stream, &from) == 0)
         uv_ip_name((struct sockaddr *)&from, address, sizeof(address));
     /* one of two that were dialled at once, or a port scan: nobody's fault */
-    is_noise = why == -TB_ENOK || (c->hs.name_len == 0 && why != -TB_ETLS);
+    is_noise = why == -TB_ENOK || (c->hs.name_len == 0 && !c->trouble[0]);
     tb_log(is_noise ? TB_DEBUG : TB_NOTICE, "conn.refused",
            "from=%s name=%.*s reason=%s%s%s", address, (int)c->hs.name_len,
            c->hs.name, tb_error_atom(why), c->trouble[0] ? ": " : "",
