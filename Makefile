@@ -59,6 +59,7 @@ LIB_SRC := \
     c_src/term/phash2.c \
     c_src/term/print.c \
     c_src/term/put.c \
+    c_src/term/recent.c \
     c_src/term/scan.c \
     c_src/term/text.c \
     c_src/dist/control.c \
@@ -75,6 +76,7 @@ LIB_SRC := \
     c_src/net/tls.c \
     c_src/net/tls_context.c \
     c_src/node/call.c \
+    c_src/node/connect.c \
     c_src/node/gen.c \
     c_src/node/info.c \
     c_src/node/link.c \
@@ -127,6 +129,7 @@ UNIT_TESTS := \
     test/term/test_check.c \
     test/term/test_get_put.c \
     test/term/test_ident.c \
+    test/term/test_no_memory.c \
     test/term/test_pattern.c \
     test/term/test_phash2.c \
     test/term/test_print.c \
@@ -135,6 +138,8 @@ UNIT_TESTS := \
     test/dist/test_epmd.c \
     test/dist/test_frame.c \
     test/dist/test_handshake.c \
+    test/dist/test_no_memory.c \
+    test/net/test_no_memory.c \
     test/node/test_proc.c \
     test/daemon/test_options.c
 

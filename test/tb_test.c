@@ -119,3 +119,32 @@ tb_test_ref(uint32_t n)
 {
     return (struct tb_ref){ tb_intern(tb_text_of("a@b")), 9, n, { 7 } };
 }
+
+/* How often it was told an error. */
+static unsigned
+fail_each(const char *name, int (*scenario)(void), bool (*fault)(unsigned long))
+{
+    unsigned errors = 0;
+    bool failed = true;
+
+    for (unsigned long n = 1; failed; n++) {
+        int rc;
+
+        fault(n);
+        rc = scenario();
+        failed = fault(0);
+        if (rc < 0 && !failed)
+            fail_msg("%s gives %d though no allocation failed", name, rc);
+        errors += rc < 0;
+    }
+    return errors;
+}
+
+void
+tb_test_no_memory(const char *name, int (*scenario)(void))
+{
+    assert_int_equal(scenario(), 0);
+    if (fail_each(name, scenario, tb_mem_fail_after) == 0 ||
+        fail_each(name, scenario, tb_mem_fail_one) == 0)
+        fail_msg("%s never tells of failing memory", name);
+}

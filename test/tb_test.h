@@ -58,4 +58,10 @@ int tb_test_atoms_gone(void **state);
         }                                                                      \
     } while (0)
 
+/* tb_test_no_memory - run a scenario with its first allocation failing, then
+ * with its second, until it needs no more of them; each time with all that
+ * follow failing too, and then alone. The scenario returns 0 where it got what
+ * it should, and then it really has it, or the error it was told. */
+void tb_test_no_memory(const char *name, int (*scenario)(void));
+
 #endif

@@ -11,25 +11,42 @@
 
 #include "tiebeam.h"
 
-static _Thread_local unsigned long fail_countdown;
-static _Thread_local unsigned long failing;
+static _Thread_local struct {
+    unsigned long left; /* allocations up to the one that fails; 0: none */
+    bool all;           /* those behind it fail too */
+    bool failed;
+} fault;
 
-void
-tb_mem_fail_after(unsigned long n)
+static bool
+set_fault(unsigned long n, bool all)
 {
-    fail_countdown = n;
-    failing = 0;
+    bool failed = fault.failed;
+
+    fault.left = n;
+    fault.all = all;
+    fault.failed = false;
+    return failed;
 }
 
-static int
+bool
+tb_mem_fail_after(unsigned long n)
+{
+    return set_fault(n, true);
+}
+
+bool
+tb_mem_fail_one(unsigned long n)
+{
+    return set_fault(n, false);
+}
+
+static bool
 should_fail(void)
 {
-    if (failing)
-        return 1;
-    if (fail_countdown == 0 || --fail_countdown > 0)
-        return 0;
-    failing = 1;
-    return 1;
+    if (fault.left == 0)
+        return fault.failed && fault.all;
+    fault.failed = --fault.left == 0;
+    return fault.failed;
 }
 
 /* malloc() has small blocks at hand, where calloc() searches; large ones

@@ -21,44 +21,11 @@ struct tls_read {
 
 /* --------------------------------------------------------- one option -- */
 
-static int
-keep_text(struct tls_read *t, const char **to, const char *value)
+static const char *
+keep_text(struct tls_read *t, const char *value)
 {
-    if (!value[0])
-        return -TB_EBADARG;
     tb_words_add(&t->texts, value, strlen(value));
-    *to = t->texts.v[t->texts.n - 1];
-    return 0;
-}
-
-static int
-set_certfile(struct tls_read *t, struct tb_tls_role *r, const char *value)
-{
-    return keep_text(t, &r->certfile, value);
-}
-
-static int
-set_keyfile(struct tls_read *t, struct tb_tls_role *r, const char *value)
-{
-    return keep_text(t, &r->keyfile, value);
-}
-
-static int
-set_cacertfile(struct tls_read *t, struct tb_tls_role *r, const char *value)
-{
-    return keep_text(t, &r->cacertfile, value);
-}
-
-static int
-set_password(struct tls_read *t, struct tb_tls_role *r, const char *value)
-{
-    return keep_text(t, &r->password, value);
-}
-
-static int
-set_ciphers(struct tls_read *t, struct tb_tls_role *r, const char *value)
-{
-    return keep_text(t, &r->ciphers, value);
+    return t->texts.v[t->texts.n - 1];
 }
 
 static int
@@ -117,10 +84,8 @@ set_server_name(struct tls_read *t, struct tb_tls_role *r, const char *value)
 {
     if (r == &t->o.server)
         return -TB_ENOTSUP;
-    if (strcmp(value, "disable") != 0)
-        return keep_text(t, &r->server_name, value);
-    r->server_name = "";
-    return 0;
+    r->server_name = strcmp(value, "disable") == 0 ? "" : keep_text(t, value);
+    return value[0] ? 0 : -TB_EBADARG;
 }
 
 /* Nothing else is ever done here. */
@@ -134,25 +99,41 @@ set_secure_renegotiate(struct tls_read *t, struct tb_tls_role *r,
 }
 
 /* clang-format off */
+/* With set, that takes the value; without, it is a text of that place. */
+#define ROLE(member) offsetof(struct tb_tls_role, member)
+
 static const struct tls_option {
     const char *name, *expected;
     int (*set)(struct tls_read *t, struct tb_tls_role *r, const char *value);
+    size_t text;
 } options[] = {
-    { "certfile",             "a file name", set_certfile },
-    { "keyfile",              "a file name", set_keyfile },
-    { "cacertfile",           "a file name", set_cacertfile },
-    { "password",             "a string", set_password },
-    { "verify",               "verify_peer or verify_none", set_verify },
-    { "fail_if_no_peer_cert", "true or false", set_fail_if_none },
-    { "depth",                "an integer in 0..255", set_depth },
-    { "versions",             "a list of 'tlsv1.2' and 'tlsv1.3'", set_versions },
-    { "ciphers",              "a list of names of cipher suites", set_ciphers },
-    { "server_name_indication", "a host name or disable", set_server_name },
-    { "secure_renegotiate",   "true", set_secure_renegotiate },
+    { "certfile",   "a file name", NULL, ROLE(certfile) },
+    { "keyfile",    "a file name", NULL, ROLE(keyfile) },
+    { "cacertfile", "a file name", NULL, ROLE(cacertfile) },
+    { "password",   "a string", NULL, ROLE(password) },
+    { "ciphers",    "a list of names of cipher suites", NULL, ROLE(ciphers) },
+    { "verify",     "verify_peer or verify_none", set_verify, 0 },
+    { "fail_if_no_peer_cert", "true or false", set_fail_if_none, 0 },
+    { "depth",      "an integer in 0..255", set_depth, 0 },
+    { "versions",   "a list of 'tlsv1.2' and 'tlsv1.3'", set_versions, 0 },
+    { "server_name_indication", "a host name or disable", set_server_name, 0 },
+    { "secure_renegotiate", "true", set_secure_renegotiate, 0 },
 };
 /* clang-format on */
 
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
+
+static int
+take_value(struct tls_read *t, struct tb_tls_role *role,
+           const struct tls_option *o, const char *value)
+{
+    const char **text = (const char **)(void *)((char *)role + o->text);
+
+    if (o->set)
+        return o->set(t, role, value);
+    *text = keep_text(t, value);
+    return value[0] ? 0 : -TB_EBADARG;
+}
 
 /* Sets one option. Returns 0, or -TB_EBADARG with why not. */
 static int
@@ -166,7 +147,7 @@ set_option(struct tls_read *t, struct tb_tls_role *role, const char *name,
         tb_nearest_try(&near, options[i].name);
         if (strcmp(options[i].name, name) != 0)
             continue;
-        rc = options[i].set(t, role, value);
+        rc = take_value(t, role, &options[i], value);
         if (rc == -TB_EBADARG)
             tb_wr_printf(why, "expected %s", options[i].expected);
         else if (rc == -TB_ENOTSUP)

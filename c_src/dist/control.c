@@ -119,40 +119,29 @@ tb_control_get(const uint8_t *p, size_t n, struct tb_control *out)
 
 /* ----------------------------------------------------------- writing -- */
 
+/* A message as these flags call for: its number and operands. */
+struct wire {
+    enum tb_dop op;
+    struct tb_args args;
+    struct tb_term payload;
+    struct tb_val v[4]; /* what args may be */
+};
+
 static void
-put_frame(struct tb_wr *w, enum tb_dop op, struct tb_args args,
-          struct tb_term payload)
+set_args(struct wire *m, enum tb_dop op, struct tb_args args)
 {
-    size_t at = w->len;
-
-    tb_wr_u32(w, 0);
-    tb_wr_u8(w, PASS_THROUGH);
-    tb_wr_u8(w, ETF_VERSION);
-    tb_put_tuple(w, (uint32_t)args.n + 1);
-    tb_put_int(w, op);
-    for (size_t i = 0; i < args.n; i++)
-        tb_put_val(w, &args.v[i]);
-    if (payload.n) {
-        tb_wr_u8(w, ETF_VERSION);
-        tb_put_term(w, payload);
-    }
-    tb_wr_patch_u32(w, at, (uint32_t)(w->len - at - 4));
-    if (w->bad)
-        w->len = at;
+    m->op = op;
+    memcpy(m->v, args.v, args.n * sizeof(m->v[0]));
+    m->args = (struct tb_args){ args.n, m->v };
 }
-
-static const struct tb_term no_payload;
 
 /* {Op, From, To, ..., Reason}: what EXIT_PAYLOAD replaced. */
 static void
-put_reason_inside(struct tb_wr *w, enum tb_dop op, struct tb_args args,
-                  struct tb_term reason)
+put_reason_inside(struct wire *m, enum tb_dop op)
 {
-    struct tb_val v[4] = { 0 };
-
-    memcpy(v, args.v, args.n * sizeof(v[0]));
-    v[args.n] = tb_v_term(reason);
-    put_frame(w, op, (struct tb_args){ args.n + 1, v }, no_payload);
+    set_args(m, op, m->args);
+    m->v[m->args.n++] = tb_v_term(m->payload);
+    m->payload.n = 0;
 }
 
 /* Elements that only BEAMs fill: the empty atom ('Unused', cookie of old). */
@@ -162,25 +151,24 @@ unused(void)
     return tb_v_atom("");
 }
 
-static int
-put_old(struct tb_wr *w, uint64_t flags, enum tb_dop op, struct tb_args args,
-        struct tb_term payload)
+static void
+to_old_form(struct wire *m, uint64_t flags)
 {
     bool exit_payload = flags & TB_DFLAG(EXIT_PAYLOAD);
+    const struct tb_val *v = m->args.v;
 
-    if (op == DOP_PAYLOAD_EXIT && !exit_payload)
-        put_reason_inside(w, DOP_EXIT, args, payload);
-    else if (op == DOP_PAYLOAD_EXIT2 && !exit_payload)
-        put_reason_inside(w, DOP_EXIT2, args, payload);
-    else if (op == DOP_PAYLOAD_MONITOR_P_EXIT && !exit_payload)
-        put_reason_inside(w, DOP_MONITOR_P_EXIT, args, payload);
-    else if (op == DOP_SEND_SENDER && !(flags & TB_DFLAG(SEND_SENDER)))
-        put_frame(w, DOP_SEND, TB_ARGS(unused(), args.v[1]), payload);
-    else if (op == DOP_UNLINK_ID && !(flags & TB_DFLAG(UNLINK_ID)))
-        put_frame(w, DOP_UNLINK, TB_ARGS(args.v[1], args.v[2]), no_payload);
-    else
-        return 0;
-    return 1;
+    if (m->op == DOP_PAYLOAD_EXIT && !exit_payload)
+        put_reason_inside(m, DOP_EXIT);
+    else if (m->op == DOP_PAYLOAD_EXIT2 && !exit_payload)
+        put_reason_inside(m, DOP_EXIT2);
+    else if (m->op == DOP_PAYLOAD_MONITOR_P_EXIT && !exit_payload)
+        put_reason_inside(m, DOP_MONITOR_P_EXIT);
+    else if (m->op == DOP_SEND_SENDER && !(flags & TB_DFLAG(SEND_SENDER)))
+        set_args(m, DOP_SEND, TB_ARGS(unused(), v[1]));
+    else if (m->op == DOP_UNLINK_ID && !(flags & TB_DFLAG(UNLINK_ID)))
+        set_args(m, DOP_UNLINK, TB_ARGS(v[1], v[2]));
+    else if (m->op == DOP_REG_SEND) /* {6, From, '', Name} */
+        set_args(m, DOP_REG_SEND, TB_ARGS(v[0], unused(), v[1]));
 }
 
 static bool
@@ -205,22 +193,58 @@ has_form(uint64_t flags, enum tb_dop op)
     }
 }
 
+static size_t
+begin_frame(struct tb_wr *w, const struct wire *m)
+{
+    size_t at = w->len;
+
+    tb_wr_u32(w, 0);
+    tb_wr_u8(w, PASS_THROUGH);
+    tb_wr_u8(w, ETF_VERSION);
+    tb_put_tuple(w, (uint32_t)m->args.n + 1);
+    tb_put_int(w, m->op);
+    for (size_t i = 0; i < m->args.n; i++)
+        tb_put_val(w, &m->args.v[i]);
+    return at;
+}
+
+int
+tb_control_begin(struct tb_wr *w, uint64_t flags, enum tb_dop op,
+                 struct tb_args args, size_t *at)
+{
+    struct wire m = { .op = op, .args = args };
+
+    if (!has_form(flags, op))
+        return -TB_ENOTSUP;
+    to_old_form(&m, flags);
+    *at = begin_frame(w, &m);
+    tb_wr_u8(w, ETF_VERSION);
+    return 0;
+}
+
+int
+tb_control_end(struct tb_wr *w, size_t at)
+{
+    tb_wr_patch_u32(w, at, (uint32_t)(w->len - at - 4));
+    if (w->bad)
+        w->len = at;
+    return tb_wr_status(w);
+}
+
 int
 tb_control_put(struct tb_wr *w, uint64_t flags, enum tb_dop op,
                struct tb_args args, struct tb_term payload)
 {
-    struct tb_val v[4] = { 0 };
+    struct wire m = { .op = op, .args = args, .payload = payload };
+    size_t at;
 
     if (!has_form(flags, op))
         return -TB_ENOTSUP;
-    if (put_old(w, flags, op, args, payload))
-        return tb_wr_status(w);
-    if (op == DOP_REG_SEND) { /* {6, From, '', Name} */
-        v[0] = args.v[0];
-        v[1] = unused();
-        v[2] = args.v[1];
-        args = (struct tb_args){ 3, v };
+    to_old_form(&m, flags);
+    at = begin_frame(w, &m);
+    if (m.payload.n) {
+        tb_wr_u8(w, ETF_VERSION);
+        tb_put_term(w, m.payload);
     }
-    put_frame(w, op, args, payload);
-    return tb_wr_status(w);
+    return tb_control_end(w, at);
 }

@@ -32,6 +32,14 @@ int tb_control_get(const uint8_t *p, size_t n, struct tb_control *out);
 int tb_control_put(struct tb_wr *w, uint64_t flags, enum tb_dop op,
                    struct tb_args args, struct tb_term payload);
 
+/* tb_control_begin - the same for a message whose payload the caller appends
+ * to w, as a term. 0 and *at, or -TB_ENOTSUP.
+ * tb_control_end - the frame that begins at is complete: 0, or the error of w,
+ * and the frame is taken back. */
+int tb_control_begin(struct tb_wr *w, uint64_t flags, enum tb_dop op,
+                     struct tb_args args, size_t *at);
+int tb_control_end(struct tb_wr *w, size_t at);
+
 /* tb_control_name - "SEND_SENDER", or "?". */
 const char *tb_control_name(unsigned op);
 

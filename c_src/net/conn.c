@@ -516,6 +516,8 @@ tb_conn_sweep(struct tb_conn *c, uint64_t now, uint64_t late)
         tb_wr_u32(&c->out, 0); /* a tick */
         c->frames_out++;
         mark_dirty(c);
+        if (c->out.bad)
+            tb_conn_fail(c, -TB_ELIMIT);
     }
     c->wrote = false;
     if (now - c->read_ms >= c->net->tick_ms)
@@ -530,55 +532,23 @@ const struct tb_stream_cb tb_conn_stream_cb = {
     .closed = on_stream_closed,
 };
 
-#define RETRY_MS 20
-
-static void
-on_retry(uv_timer_t *t)
-{
-    (void)t; /* the turn that it makes will ask: see tb_net_flush() */
-}
-
-/* The connection stays where it is, and the listener silent, till we ask for
- * it again: at the end of this turn, or soon. */
-static void
-leave_there(struct tb_net *net, uv_stream_t *listener)
-{
-    net->unaccepted = listener;
-    uv_timer_start(&net->retry, on_retry, RETRY_MS, 0);
-}
-
-static int
-accept_one(struct tb_conn *c, uv_stream_t *listener)
-{
-    struct tb_net *net = c->net;
-    int rc = net->transport->accept(net, listener, &tb_conn_stream_cb, c,
-                                    &c->stream);
-
-    if (rc == -TB_ELIMIT)
-        leave_there(net, listener);
-    if (rc == 0)
-        c->open_handles++;
-    return rc;
-}
-
-void
+int
 tb_conn_accept(struct tb_net *net, uv_stream_t *listener)
 {
-    struct tb_conn *c = NULL;
+    struct tb_conn *c = tb_conn_new(net, false, TB_CONN_HANDSHAKE);
     int rc;
 
-    if (net->accepted++ < TB_MAX_ACCEPTS && tb_share_may_enter(net))
-        c = tb_conn_new(net, false, TB_CONN_HANDSHAKE);
-    if (!c) {
-        leave_there(net, listener);
-        return;
-    }
-    rc = accept_one(c, listener);
+    if (!c)
+        return -TB_ELIMIT;
+    rc = net->transport->accept(net, listener, &tb_conn_stream_cb, c,
+                                &c->stream);
     if (rc < 0) {
-        tb_conn_fail(c, rc == -TB_ELIMIT ? rc : -TB_ECLOSED);
-        return;
+        tb_conn_fail(c, -TB_ECLOSED);
+        return rc;
     }
+    c->open_handles++;
     tb_hs_accept(&c->hs);
     net->transport->read_start(c->stream);
     tb_share_enter(c);
+    return 0;
 }

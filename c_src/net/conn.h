@@ -59,12 +59,12 @@ struct tb_conn {
 struct tb_conn *tb_conn_dial(struct tb_net *net, struct tb_text name,
                              void *owner);
 
-/* tb_conn_accept - a connection that waits at the listener; it goes on waiting
- * till the end of the turn where many came before it or there is no memory.
+/* tb_conn_accept - a connection that waits at the listener. An error: it waits
+ * there still.
  * tb_conn_turn - write what has gathered, or close.
  * tb_conn_sweep - once a second or so: tick, and judge silence; late is time in
  * which we did not run. */
-void tb_conn_accept(struct tb_net *net, uv_stream_t *listener);
+int tb_conn_accept(struct tb_net *net, uv_stream_t *listener);
 void tb_conn_turn(struct tb_conn *c);
 void tb_conn_sweep(struct tb_conn *c, uint64_t now, uint64_t late);
 

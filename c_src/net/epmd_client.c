@@ -128,6 +128,7 @@ tb_epmd_ask(uv_loop_t *loop, const struct sockaddr *to,
     q->reply.max = TB_MAX_EPMD_REPLY;
     q->done = done;
     q->ctx = ctx;
+    q->request.bad = request->bad;
     tb_wr_bytes(&q->request, request->buf, request->len);
     uv_tcp_init(loop, &q->tcp);
     uv_timer_init(loop, &q->timer);
@@ -283,7 +284,9 @@ on_reg_read(uv_stream_t *h, ssize_t n, const uv_buf_t *buf)
     if (rc->reg->listed)
         return;
     tb_wr_bytes(&rc->reply, buf->base, (size_t)n);
-    got = tb_epmd_get_alive2(rc->reply.buf, rc->reply.len, &creation);
+    got = rc->reply.bad
+              ? -TB_ELIMIT
+              : tb_epmd_get_alive2(rc->reply.buf, rc->reply.len, &creation);
     if (got < 0)
         lost(rc->reg, got);
     else if (got == 1)
@@ -379,7 +382,9 @@ try_now(struct tb_epmd_reg *reg)
         &rc->request,
         (struct tb_text){ reg->config.alive, strlen(reg->config.alive) },
         reg->config.dist_port);
-    status = uv_tcp_connect(&rc->connect, &rc->tcp, &to.any, on_reg_connect);
+    status = rc->request.bad ? -TB_ELIMIT
+                             : uv_tcp_connect(&rc->connect, &rc->tcp, &to.any,
+                                              on_reg_connect);
     if (status < 0)
         lost(reg, status);
     else

@@ -15,7 +15,7 @@ typedef void (*tb_epmd_answer)(void *ctx, int status, const uint8_t *reply,
                                size_t n);
 
 /* tb_epmd_ask - send a request (of dist/epmd.h) to the epmd at an address.
- * Returns NULL where there is no memory. */
+ * Returns NULL where there is no memory, or was none for the request. */
 struct tb_epmd_query *tb_epmd_ask(uv_loop_t *loop, const struct sockaddr *to,
                                   const struct tb_wr *request,
                                   tb_epmd_answer done, void *ctx);

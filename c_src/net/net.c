@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "net/conn.h"
+#include "net/share.h"
 
 /* ---------------------------------------------------------- listening -- */
 
@@ -14,11 +15,59 @@
  * later. */
 #define BACKLOG 1024
 
+/* How long before one that is left at the listener is looked at again. */
+#define RETRY_MS 20
+
+static void accept_or_refuse(struct tb_net *net);
+
+static void
+on_retry(uv_timer_t *t)
+{
+    (void)t; /* the turn that it makes will ask: see tb_net_flush() */
+}
+
+static bool
+is_too_early(struct tb_net *net)
+{
+    if (net->accepted++ < TB_MAX_ACCEPTS && tb_share_may_enter(net))
+        return false;
+    uv_timer_start(&net->retry, on_retry, RETRY_MS, 0);
+    return true;
+}
+
+static void
+on_refused(uv_handle_t *h)
+{
+    struct tb_net *net = h->data;
+
+    net->refusing = false;
+    if (net->waiting && net->listener)
+        accept_or_refuse(net);
+}
+
+/* A connection that there is no memory for is closed with a handle of net's
+ * own: while it waits at the listener, that takes no further one. One that may
+ * not come in yet does wait there. */
+static void
+accept_or_refuse(struct tb_net *net)
+{
+    uv_stream_t *listener = (uv_stream_t *)net->listener;
+
+    net->waiting = net->refusing || is_too_early(net);
+    if (net->waiting || tb_conn_accept(net, listener) == 0)
+        return;
+    uv_tcp_init(net->loop, &net->refused);
+    net->refused.data = net;
+    net->refusing = true;
+    uv_accept(listener, (uv_stream_t *)&net->refused);
+    uv_close((uv_handle_t *)&net->refused, on_refused);
+}
+
 static void
 on_connection(uv_stream_t *listener, int status)
 {
     if (status == 0)
-        tb_conn_accept(listener->data, listener);
+        accept_or_refuse(listener->data);
 }
 
 static void
@@ -149,8 +198,6 @@ tb_net_hold(struct tb_net *net, bool held)
 void
 tb_net_flush(struct tb_net *net)
 {
-    uv_stream_t *listener = net->unaccepted;
-
     while (!tb_list_empty(&net->dirty)) {
         struct tb_conn *c = TB_ENTRY(net->dirty.next, struct tb_conn, dirty);
 
@@ -158,9 +205,8 @@ tb_net_flush(struct tb_net *net)
         tb_conn_turn(c);
     }
     net->accepted = 0;
-    net->unaccepted = NULL;
-    if (listener)
-        tb_conn_accept(net, listener);
+    if (net->waiting && net->listener)
+        accept_or_refuse(net);
 }
 
 void
@@ -169,7 +215,6 @@ tb_net_close(struct tb_net *net)
     if (net->listener)
         uv_close((uv_handle_t *)net->listener, on_listener_closed);
     net->listener = NULL;
-    net->unaccepted = NULL;
     TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
         tb_conn_leave(c);
 }

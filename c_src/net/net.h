@@ -53,11 +53,13 @@ struct tb_net {
     unsigned n_conns, max_conns, n_pending, max_pending;
     size_t parts;              /* bytes of unfinished frames, all connections */
     size_t queued, max_queued; /* that wait to be written, likewise */
-    unsigned accepted;         /* in this turn */
-    uv_stream_t *unaccepted;   /* the listener that could not; or NULL */
     bool held;                 /* nothing is read: see tb_net_hold() */
     unsigned freed;            /* sweeps that give memory back */
     uv_tcp_t *listener;        /* owned; NULL: does not listen */
+    unsigned accepted;         /* in this turn */
+    uv_tcp_t refused;          /* while .refusing */
+    bool refusing;
+    bool waiting; /* another one at the listener meanwhile */
     uint16_t port;
     uv_timer_t sweep, retry;
     uint64_t swept_ms;

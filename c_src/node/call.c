@@ -17,6 +17,7 @@
 #include "term/etf.h"
 #include "term/get.h"
 #include "term/ident.h"
+#include "term/put.h"
 
 static const struct tb_term no_term;
 
@@ -314,6 +315,7 @@ tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
         tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
     struct tb_wr w = { 0 };
     const char *hindered;
+    struct tb_route r;
 
     build_request(&w, self, ref, request, args);
     hindered = hindrance(self, &w);
@@ -321,7 +323,9 @@ tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
         tb_watch_failed(self, ref, hindered);
     } else {
         tb_watch_pid(self, ref, to);
-        tb_route_send(self, to, tb_wr_term(&w), true);
+        tb_route_to(&r, self, to);
+        tb_put_term(r.w, tb_wr_term(&w));
+        tb_route_end(&r);
     }
     tb_wr_free(&w);
 }
@@ -335,6 +339,7 @@ tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
         tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
     struct tb_wr w = { 0 };
     const char *hindered;
+    struct tb_route r;
 
     build_request(&w, self, ref, request, args);
     hindered = hindrance(self, &w);
@@ -342,7 +347,9 @@ tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
         tb_watch_failed(self, ref, hindered);
     } else {
         tb_watch_name(self, ref, tb_text_of(name), node);
-        tb_route_send_name(self, tb_text_of(name), node, tb_wr_term(&w));
+        tb_route_to_name(&r, self, tb_text_of(name), node);
+        tb_put_term(r.w, tb_wr_term(&w));
+        tb_route_end(&r);
     }
     tb_wr_free(&w);
 }

@@ -204,27 +204,20 @@ tb_gen_message(struct tb_proc *p, struct tb_term t)
 
 /* ------------------------------------------------------------- replies -- */
 
-static void
-begin_reply(struct tb_wr *w, struct tb_term tag)
-{
-    tb_wr_clear(w, TB_READ_CHUNK);
-    tb_put_tuple(w, 2);
-    tb_put_term(w, tag);
-}
-
 int
 tb_reply_to(struct tb_proc *self, const struct tb_from *from, const char *reply,
             struct tb_args args)
 {
-    struct tb_wr *w = &self->node->payload;
-    int rc;
+    struct tb_route r;
+    int rc, sent;
 
-    begin_reply(w, from->tag);
-    rc = tb_build(w, reply, args);
-    if (rc < 0) /* too large, or a value that no peer would take */
-        return rc;
-    tb_route_answer(self, from, tb_wr_term(w));
-    return TB_NOREPLY;
+    tb_route_to_caller(&r, self, from);
+    tb_put_tuple(r.w, 2);
+    tb_put_term(r.w, from->tag);
+    rc = tb_build(r.w, reply, args);
+    sent = tb_route_end(&r);
+    /* too large, or a value that no peer would take */
+    return rc < 0 ? rc : sent < 0 ? sent : TB_NOREPLY;
 }
 
 int

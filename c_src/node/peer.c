@@ -1,4 +1,4 @@
-/* peer.c - other nodes: dialling, simultaneous connects, up and down.
+/* peer.c - other nodes: their records, what is sent to them, up and down.
  * In Erlang: net_kernel's connection table.
  *
  * A record lives while it has a connection, one on its way, or something that
@@ -11,17 +11,12 @@
 
 #include "base/mem.h"
 #include "base/rd.h"
-#include "node/call.h"
+#include "node/connect.h"
 #include "node/peer_config.h"
 #include "node/route.h"
 #include "node/watch.h"
 #include "term/ident.h"
 #include "term/put.h"
-
-struct waiter {
-    struct tb_list link;
-    struct tb_ref ref; /* of the call that tb_call_settle() ends */
-};
 
 static const char *
 name_of(const struct tb_peer *p)
@@ -54,27 +49,6 @@ tb_peer_get(struct tb_node *node, tb_atom name)
 }
 
 static void
-on_patience_closed(uv_handle_t *h)
-{
-    tb_free(h);
-}
-
-static void
-stop_patience(struct tb_peer *p)
-{
-    if (p->patience)
-        uv_close((uv_handle_t *)p->patience, on_patience_closed);
-    p->patience = NULL;
-}
-
-static void
-end_patience(void *ctx, void *peer)
-{
-    (void)ctx;
-    stop_patience(peer);
-}
-
-static void
 drop_pending(struct tb_peer *p)
 {
     p->node->pending_bytes -= p->pending.len;
@@ -82,19 +56,10 @@ drop_pending(struct tb_peer *p)
 }
 
 void
-tb_peers_end(struct tb_node *node)
-{
-    tb_map_each(node->peers, end_patience, NULL);
-}
-
-void
 tb_peer_free(struct tb_peer *p)
 {
-    stop_patience(p);
-    tb_list_del(&p->queued);
+    tb_connect_forget(p);
     drop_pending(p);
-    TB_LIST_EACH (w, &p->waiters, struct waiter, link)
-        tb_free(w);
     tb_free(p);
 }
 
@@ -107,6 +72,14 @@ tb_peer_release(struct tb_peer *p)
         return;
     tb_map_take(p->node->peers, &p->name, sizeof(p->name));
     tb_peer_free(p);
+}
+
+void
+tb_peer_unreachable(struct tb_peer *p)
+{
+    drop_pending(p);
+    tb_watch_peer_lost(p);
+    tb_peer_release(p);
 }
 
 /* ------------------------------------------------------------- events -- */
@@ -195,6 +168,31 @@ tb_peer_signal(struct tb_peer *p, bool connect, enum tb_dop op,
     }
 }
 
+struct tb_wr *
+tb_peer_begin(struct tb_peer *p, enum tb_dop op, struct tb_args args,
+              size_t *at)
+{
+    struct tb_wr *out;
+
+    if (!p->conn || p->conn->doomed)
+        return NULL;
+    out = tb_conn_out(p->conn);
+    return tb_control_begin(out, p->conn->flags, op, args, at) == 0 ? out
+                                                                    : NULL;
+}
+
+int
+tb_peer_end(struct tb_peer *p, size_t at)
+{
+    struct tb_wr *out = &p->conn->out;
+    int rc = tb_control_end(out, at);
+
+    if (rc == 0)
+        tb_conn_sent(p->conn);
+    out->bad = false; /* it is the message that is */
+    return rc;
+}
+
 static unsigned
 operands(const struct tb_control *c)
 {
@@ -225,168 +223,6 @@ send_pending(struct tb_peer *p)
                            (struct tb_args){ operands(&c), c.arg }, c.payload);
     }
     tb_wr_free(&pending);
-}
-
-/* ------------------------------------------------------- connecting -- */
-
-static void
-settle_waiters(struct tb_peer *p, int status, const char *result,
-               struct tb_args args)
-{
-    TB_LIST_EACH (w, &p->waiters, struct waiter, link) {
-        tb_call_settle(p->node, w->ref, status, result, args);
-        tb_list_del(&w->link);
-        tb_free(w);
-    }
-}
-
-static void
-connect_failed(struct tb_peer *p, int why, const char *seen_name,
-               const char *trouble)
-{
-    tb_log(trouble[0] && why != -TB_ECLOSED ? TB_NOTICE : TB_INFO_LEVEL,
-           "node.connect_failed", "node=%s reason=%s%s%s%s%s", name_of(p),
-           tb_error_atom(why), seen_name[0] ? " seen=" : "", seen_name,
-           trouble[0] ? ": " : "", trouble);
-    if (why == -TB_ENAME && seen_name[0])
-        settle_waiters(p, why, "{wrong_name, Seen}",
-                       TB_ARGS(tb_v_bin(seen_name, strlen(seen_name))));
-    else
-        settle_waiters(p, why, "Why", TB_ARGS(tb_v_atom(tb_error_atom(why))));
-    drop_pending(p);
-    tb_watch_peer_lost(p);
-    tb_peer_release(p);
-}
-
-/* Whether a handshake that the other side began is on its way. A dial of ours
- * would make it give up that one, and we take it: both would be lost. */
-static bool
-is_calling(const struct tb_peer *p)
-{
-    struct tb_net *net = &p->node->net;
-    struct tb_text name = tb_atom_text(p->name);
-
-    TB_LIST_EACH (c, &net->pending, struct tb_conn, pending)
-        if (c->hs.name_len == name.n && memcmp(c->hs.name, name.p, name.n) == 0)
-            return true;
-    return false;
-}
-
-static void wait_for_theirs(struct tb_peer *p);
-
-static void
-dial_now(struct tb_peer *p)
-{
-    struct tb_node *node = p->node;
-
-    if (node->n_dials >= TB_MAX_DIALS) {
-        tb_list_add(&node->queued, &p->queued);
-        return;
-    }
-    p->dial = tb_conn_dial(&node->net, tb_atom_text(p->name), p);
-    node->n_dials += p->dial != NULL;
-    if (!p->dial)
-        wait_for_theirs(p); /* no memory: fails when patience is over */
-}
-
-static void
-dial_ended(struct tb_peer *p)
-{
-    struct tb_node *node = p->node;
-
-    p->dial = NULL;
-    node->n_dials--;
-    while (node->n_dials < TB_MAX_DIALS && !tb_list_empty(&node->queued)) {
-        struct tb_peer *next =
-            TB_ENTRY(node->queued.next, struct tb_peer, queued);
-
-        tb_list_del(&next->queued);
-        tb_peer_dial(next);
-    }
-}
-
-static void
-on_patience_over(uv_timer_t *t)
-{
-    struct tb_peer *p = t->data;
-
-    stop_patience(p);
-    if (is_calling(p)) /* and does not go on: a stranger, for all we know */
-        dial_now(p);
-    else
-        connect_failed(p, -TB_ENOK, "", "");
-}
-
-/* Their connection goes first; ours ends here. */
-static void
-wait_for_theirs(struct tb_peer *p)
-{
-    if (p->patience || p->node->state == TB_NODE_ENDED)
-        return;
-    p->patience = tb_new(uv_timer_t);
-    uv_timer_init(p->node->net.loop, p->patience);
-    p->patience->data = p;
-    uv_timer_start(p->patience, on_patience_over, p->node->net.setup_ms, 0);
-}
-
-void
-tb_peer_dial(struct tb_peer *p)
-{
-    /* before the name is ours we would take over the peers of whom it
-     * belongs to; see tb_peers_start() */
-    if (p->conn || p->dial || p->patience || p->queued.next ||
-        p->node->state != TB_NODE_UP)
-        return;
-    if (is_calling(p))
-        wait_for_theirs(p);
-    else
-        dial_now(p);
-}
-
-static void
-start_dialling(void *ctx, void *peer)
-{
-    (void)ctx;
-    tb_peer_dial(peer);
-}
-
-void
-tb_peers_start(struct tb_node *node)
-{
-    tb_map_each(node->peers, start_dialling, NULL);
-}
-
-static void
-drop_dial(struct tb_peer *p)
-{
-    if (!p->dial)
-        return;
-    p->dial->owner = NULL;
-    tb_conn_fail(p->dial, -TB_EREPLACED);
-    dial_ended(p);
-}
-
-void
-tb_connect(struct tb_proc *self, tb_atom node, tb_done done, void *ctx)
-{
-    struct tb_peer *p = tb_peer_get(self->node, node);
-    struct tb_ref ref =
-        tb_call_expect(self, TB_CALL_OWN, TB_INFINITY, done, ctx);
-    struct waiter *w;
-
-    if (!p || p->conn) {
-        tb_call_settle(self->node, ref, 0, "Node", TB_ARGS(tb_v_node(node)));
-        return;
-    }
-    if (tb_call_is_one_too_many(self)) {
-        tb_call_settle(self->node, ref, -TB_ELIMIT, "system_limit", TB_NONE);
-        tb_peer_release(p);
-        return;
-    }
-    w = tb_new(struct waiter);
-    w->ref = ref;
-    tb_list_add(&p->waiters, &w->link);
-    tb_peer_dial(p);
 }
 
 bool
@@ -435,8 +271,7 @@ on_named(void *ctx, struct tb_conn *c)
         return TB_HS_OK;
     if (order > 0 || (order == 0 && ours.n > theirs.n))
         return TB_HS_NOK;
-    drop_dial(p);
-    wait_for_theirs(p);
+    tb_connect_yield(p);
     return TB_HS_OK_SIMULTANEOUS;
 }
 
@@ -470,11 +305,7 @@ on_up(void *ctx, struct tb_conn *c)
         tb_conn_fail(c, -TB_ELIMIT);
         return;
     }
-    tb_list_del(&p->queued);
-    if (p->dial == c)
-        dial_ended(p);
-    drop_dial(p);
-    stop_patience(p);
+    tb_connect_met(p, c);
     if (p->conn) {
         struct tb_conn *old = p->conn;
 
@@ -490,7 +321,7 @@ on_up(void *ctx, struct tb_conn *c)
     p->connection_id = ++node->count.connections;
     node_up(p);
     send_pending(p);
-    settle_waiters(p, 0, "Node", TB_ARGS(tb_v_node(name)));
+    tb_connect_settle(p, 0, "Node", TB_ARGS(tb_v_node(name)));
 }
 
 /* Of a later release, or nonsense: counted, and said once a connection. */
@@ -550,19 +381,6 @@ on_slow(void *ctx, struct tb_conn *c)
            c->hs.name, tb_conn_queued(c));
 }
 
-/* What waited for that handshake need not wait any longer. */
-static void
-call_back(struct tb_node *node, const struct tb_conn *c)
-{
-    tb_atom name = tb_atom_find((struct tb_text){ c->hs.name, c->hs.name_len });
-    struct tb_peer *p = name ? tb_peer_find(node, name) : NULL;
-
-    if (!p || !p->patience || is_calling(p))
-        return;
-    stop_patience(p);
-    tb_peer_dial(p);
-}
-
 static void
 on_down(void *ctx, struct tb_conn *c, int why)
 {
@@ -570,18 +388,14 @@ on_down(void *ctx, struct tb_conn *c, int why)
 
     if (!p && !c->initiator) {
         refused(c, why);
-        call_back(ctx, c);
+        tb_connect_turned_down(ctx, c);
     } else if (!p) {
         return; /* a dial that was given up */
     } else if (c == p->conn) {
         lose_connection(p, why);
         tb_peer_release(p);
     } else {
-        dial_ended(p);
-        if (why == -TB_ENOK)
-            wait_for_theirs(p);
-        else
-            connect_failed(p, why, c->hs.seen_name, c->trouble);
+        tb_connect_failed(p, c, why);
     }
 }
 

@@ -34,6 +34,8 @@ struct tb_peer *tb_peer_find(struct tb_node *node, tb_atom name);
 /* tb_peer_release - free the record if nothing needs it any more. */
 void tb_peer_release(struct tb_peer *p);
 void tb_peer_free(struct tb_peer *p);
+/* tb_peer_unreachable - it cannot be connected: what waited for that ends. */
+void tb_peer_unreachable(struct tb_peer *p);
 /* tb_peers_start - the node is a member now: dial whom processes want.
  * tb_peers_end - the node stops: nobody is waited for any more. */
 void tb_peers_start(struct tb_node *node);
@@ -43,6 +45,15 @@ void tb_peers_end(struct tb_node *node);
  * the message till then; else it is dropped. Never fails to its caller. */
 void tb_peer_signal(struct tb_peer *p, bool connect, enum tb_dop op,
                     struct tb_args args, struct tb_term payload);
+
+/* tb_peer_begin - begin a message whose payload the caller
+ * appends, as a term, to what is returned; NULL where the peer is not
+ * connected, or has no form for it.
+ * tb_peer_end - the message is complete: 0 and it is sent, or -TB_ELIMIT: it
+ * is too long, or something in it is no term, and none is sent. */
+struct tb_wr *tb_peer_begin(struct tb_peer *p, enum tb_dop op,
+                            struct tb_args args, size_t *at);
+int tb_peer_end(struct tb_peer *p, size_t at);
 
 /* tb_peer_dial - connect, unless that is under way. */
 void tb_peer_dial(struct tb_peer *p);

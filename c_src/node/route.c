@@ -251,41 +251,70 @@ deliver_local(struct tb_node *node, struct tb_proc *to, struct tb_term message)
         node->count.dropped++;
 }
 
-void
-tb_route_send(struct tb_proc *self, struct tb_pid to, struct tb_term message,
-              bool connect)
+static void
+begin(struct tb_route *r)
 {
-    struct tb_node *node = self->node;
-    struct tb_peer *peer;
+    struct tb_node *node = r->self->node;
 
-    self->messages_out++;
-    if (message.n == 0)
+    r->w = r->peer ? tb_peer_begin(r->peer, r->op, (struct tb_args){ 2, r->to },
+                                   &r->at)
+                   : NULL;
+    r->direct = r->w;
+    if (r->direct)
         return;
-    peer = connect ? tb_peer_get(node, to.node) : tb_peer_find(node, to.node);
-    if (to.node == node->name)
-        deliver_local(node, tb_proc_of(node, to), message);
-    else if (peer)
-        tb_peer_signal(peer, connect, DOP_SEND_SENDER,
-                       TB_ARGS(tb_v_pid(self->pid), tb_v_pid(to)), message);
+    r->w = &node->payload;
+    r->at = 0;
+    tb_wr_clear(r->w, TB_READ_CHUNK);
 }
 
 void
-tb_route_send_name(struct tb_proc *self, struct tb_text name, tb_atom at,
-                   struct tb_term message)
+tb_route_to(struct tb_route *r, struct tb_proc *self, struct tb_pid to)
 {
-    struct tb_node *node = self->node;
-    struct tb_peer *peer;
-
-    self->messages_out++;
-    if (message.n == 0)
-        return;
-    peer = tb_peer_get(node, at);
-    if (!peer)
-        deliver_local(node, tb_proc_named(node, name), message);
+    *r = (struct tb_route){ .self = self,
+                            .connect = true,
+                            .op = DOP_SEND_SENDER,
+                            .to = { tb_v_pid(self->pid), tb_v_pid(to) } };
+    r->here = to.node == self->node->name;
+    if (r->here)
+        r->local = tb_proc_of(self->node, to);
     else
-        tb_peer_signal(peer, true, DOP_REG_SEND,
-                       TB_ARGS(tb_v_pid(self->pid), tb_v_atom_n(name)),
+        r->peer = tb_peer_get(self->node, to.node);
+    begin(r);
+}
+
+void
+tb_route_to_name(struct tb_route *r, struct tb_proc *self, struct tb_text name,
+                 tb_atom at)
+{
+    *r = (struct tb_route){ .self = self,
+                            .connect = true,
+                            .op = DOP_REG_SEND,
+                            .to = { tb_v_pid(self->pid), tb_v_atom_n(name) } };
+    r->here = at == self->node->name;
+    if (r->here)
+        r->local = tb_proc_named(self->node, name);
+    else
+        r->peer = tb_peer_get(self->node, at);
+    begin(r);
+}
+
+int
+tb_route_end(struct tb_route *r)
+{
+    struct tb_term message;
+
+    r->self->messages_out++;
+    if (r->direct)
+        return tb_peer_end(r->peer, r->at);
+    message = tb_wr_term(r->w);
+    if (r->peer && message.n > 0)
+        tb_peer_signal(r->peer, r->connect, r->op, (struct tb_args){ 2, r->to },
                        message);
+    else if (r->peer) /* it may be known for this message only */
+        tb_peer_release(r->peer);
+    else if (r->here && message.n > 0)
+        deliver_local(r->self->node, r->local, message);
+    return message.n > 0 ? 0 : -TB_ELIMIT;
 }
 
 /* [alias|Ref] and [[alias|Ref]|_] are answered by the alias, so that an answer
@@ -293,58 +322,71 @@ tb_route_send_name(struct tb_proc *self, struct tb_text name, tb_atom at,
 static bool
 alias_of(struct tb_term tag, struct tb_ref *alias)
 {
-    static _Thread_local struct tb_pattern plain, nested;
     struct tb_val v[TB_MAX_HOLES];
 
     if (tag.p[0] ==
         ETF_NEWER_REFERENCE) /* the reference of OTP 23, and of our own calls */
         return false;
-    if (!plain.n) {
-        tb_pattern_parse(&plain, "[alias|Ref:ref]");
-        tb_pattern_parse(&nested, "[[alias|Ref:ref]|_]");
-    }
-    if (!tb_pattern_match(&plain, tag, false, v) &&
-        !tb_pattern_match(&nested, tag, false, v))
+    if (tb_match("[alias|Ref:ref]", tag, v) != 1 &&
+        tb_match("[[alias|Ref:ref]|_]", tag, v) != 1)
         return false;
     *alias = v[0].ref;
     return true;
 }
 
 void
-tb_route_answer(struct tb_proc *self, const struct tb_from *from,
-                struct tb_term reply)
+tb_route_to_caller(struct tb_route *r, struct tb_proc *self,
+                   const struct tb_from *from)
 {
     struct tb_node *node = self->node;
     struct tb_ref alias;
-    struct tb_peer *peer;
 
-    if (from->pid.node == node->name || !alias_of(from->tag, &alias)) {
-        tb_route_send(self, from->pid, reply, false);
-        return;
+    *r =
+        (struct tb_route){ .self = self,
+                           .op = DOP_SEND_SENDER,
+                           .to = { tb_v_pid(self->pid), tb_v_pid(from->pid) } };
+    r->here = from->pid.node == node->name;
+    if (r->here) {
+        r->local = tb_proc_of(node, from->pid);
+    } else if (alias_of(from->tag, &alias)) {
+        r->op = DOP_ALIAS_SEND;
+        r->to[1] = tb_v_ref(alias);
+        r->peer = tb_peer_find(node, alias.node);
+    } else {
+        r->peer = tb_peer_find(node, from->pid.node);
     }
-    peer = tb_peer_find(node, alias.node);
-    self->messages_out++;
-    if (peer && reply.n > 0)
-        tb_peer_signal(peer, false, DOP_ALIAS_SEND,
-                       TB_ARGS(tb_v_pid(self->pid), tb_v_ref(alias)), reply);
+    begin(r);
+}
+
+static void
+send_built(struct tb_route *r, const char *msg, struct tb_args args)
+{
+    int rc = tb_build(r->w, msg, args);
+    int sent = tb_route_end(r);
+
+    if (rc < 0 || sent < 0)
+        tb_log(TB_ERROR, "message.not_built", "pattern=%s reason=%s", msg,
+               tb_error_atom(rc < 0 ? rc : sent));
 }
 
 void
 tb_send(struct tb_proc *self, struct tb_pid to, const char *msg,
         struct tb_args args)
 {
-    struct tb_term t = tb_route_build(self->node, msg, args);
+    struct tb_route r;
 
-    tb_route_send(self, to, t, true);
+    tb_route_to(&r, self, to);
+    send_built(&r, msg, args);
 }
 
 void
 tb_send_name(struct tb_proc *self, const char *name, tb_atom node,
              const char *msg, struct tb_args args)
 {
-    struct tb_term t = tb_route_build(self->node, msg, args);
+    struct tb_route r;
 
-    tb_route_send_name(self, tb_text_of(name), node, t);
+    tb_route_to_name(&r, self, tb_text_of(name), node);
+    send_built(&r, msg, args);
 }
 
 void

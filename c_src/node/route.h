@@ -14,13 +14,31 @@ int tb_route_in(struct tb_peer *p, const struct tb_control *c);
 struct tb_term tb_route_build(struct tb_node *node, const char *pattern,
                               struct tb_args args);
 
-/* tb_route_send - a message to a pid, a name, or an answer to a caller.
- * Answers never connect. */
-void tb_route_send(struct tb_proc *self, struct tb_pid to,
-                   struct tb_term message, bool connect);
-void tb_route_send_name(struct tb_proc *self, struct tb_text name, tb_atom at,
-                        struct tb_term message);
-void tb_route_answer(struct tb_proc *self, const struct tb_from *from,
-                     struct tb_term reply);
+/* A message on its way out. It is built in .w: behind what waits for the peer
+ * where that is connected, so that it is copied once; else in the node's
+ * buffer. */
+struct tb_route {
+    struct tb_wr *w;
+    struct tb_proc *self;
+    struct tb_peer *peer;  /* or NULL: to a process here, or to nobody */
+    struct tb_proc *local; /* that process */
+    bool here;
+    bool direct; /* .w is the peer's */
+    bool connect;
+    size_t at; /* where it began */
+    enum tb_dop op;
+    struct tb_val to[2];
+};
+
+/* tb_route_to, tb_route_to_name - begin a message to a pid or a name.
+ * tb_route_to_caller - an answer, which never connects.
+ * tb_route_end - the message stands in r->w: send it. 0, or -TB_ELIMIT where it
+ * could not be built: then nothing is sent. */
+void tb_route_to(struct tb_route *r, struct tb_proc *self, struct tb_pid to);
+void tb_route_to_name(struct tb_route *r, struct tb_proc *self,
+                      struct tb_text name, tb_atom at);
+void tb_route_to_caller(struct tb_route *r, struct tb_proc *self,
+                        const struct tb_from *from);
+int tb_route_end(struct tb_route *r);
 
 #endif

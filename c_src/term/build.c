@@ -7,6 +7,7 @@
 #include "term/ident.h"
 #include "term/pattern.h"
 #include "term/put.h"
+#include "term/recent.h"
 
 struct builder {
     const struct tb_pattern_op *op;
@@ -97,14 +98,15 @@ tb_pattern_build(const struct tb_pattern *p, struct tb_wr *w,
 int
 tb_build(struct tb_wr *w, const char *pattern, struct tb_args args)
 {
-    struct tb_pattern p;
-    int rc = tb_pattern_parse(&p, pattern);
+    struct tb_pattern scratch;
+    int rc = 0;
+    const struct tb_pattern *p = tb_recent_pattern(pattern, &scratch, &rc);
 
-    if (rc < 0) {
+    if (!p) {
         w->bad = true;
         return rc;
     }
-    return tb_pattern_build(&p, w, args);
+    return tb_pattern_build(p, w, args);
 }
 
 int

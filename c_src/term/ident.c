@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "term/recent.h"
 
 #define RECENT 64
 
@@ -26,6 +27,12 @@ tb_atoms_ref(void)
     atoms.users++;
 }
 
+bool
+tb_atoms_in_use(void)
+{
+    return atoms.users > 0;
+}
+
 void
 tb_atoms_unref(void)
 {
@@ -35,6 +42,7 @@ tb_atoms_unref(void)
         tb_free((void *)(uintptr_t)atoms.names[i].p);
     tb_free(atoms.names);
     tb_map_free(atoms.by_name);
+    tb_recent_free();
     memset(&atoms, 0, sizeof(atoms));
 }
 

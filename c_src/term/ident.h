@@ -9,6 +9,7 @@
 /* tb_atoms_ref, tb_atoms_unref - the table is freed with its last user. */
 void tb_atoms_ref(void);
 void tb_atoms_unref(void);
+bool tb_atoms_in_use(void);
 
 /* tb_atom_of - the value of a name of 1..TB_MAX_NODE_BYTES bytes without a
  * NUL, or 0: it is none, the table is full or there is no memory. foreign names

@@ -15,6 +15,7 @@
 #include "term/etf.h"
 #include "term/get.h"
 #include "term/ident.h"
+#include "term/recent.h"
 
 /* ------------------------------------------------------------- parse -- */
 
@@ -528,8 +529,9 @@ int
 tb_match(const char *pattern, struct tb_term term,
          struct tb_val out[TB_MAX_HOLES])
 {
-    struct tb_pattern p;
-    int rc = tb_pattern_parse(&p, pattern);
+    struct tb_pattern scratch;
+    int rc = 0;
+    const struct tb_pattern *p = tb_recent_pattern(pattern, &scratch, &rc);
 
-    return rc < 0 ? rc : tb_pattern_match(&p, term, false, out);
+    return p ? tb_pattern_match(p, term, false, out) : rc;
 }

@@ -14,7 +14,7 @@ ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
 mkdir -p "$BUILD"
 BUILD=$(cd "$BUILD" && pwd)
 "$ERLC" -o "$BUILD" "$here"/../interop/tb_lib.erl "$here"/../interop/tb_raw.erl \
-    "$here"/tb_bench.erl || exit 1
+    "$here"/../interop/tb_variant.erl "$here"/tb_bench.erl || exit 1
 
 # Copies: whoever builds meanwhile does not disturb.
 TB_TMP=$(mktemp -d)
@@ -39,7 +39,8 @@ trap 'exit 1' INT TERM
 port=$((20000 + $$ * 8 % 10000))
 while epmd -port "$port" -names >/dev/null 2>&1; do port=$((port + 1)); done
 ERL_EPMD_PORT=$port
-export ERL_EPMD_PORT
+unset TB_VARIANT
+export ERL_EPMD_PORT ERL_CRASH_DUMP_SECONDS=0
 {
     "$ERL" -noshell -noinput -pa "$BUILD" +pc unicode -connect_all false \
         -kernel prevent_overlapping_partitions false logger_level critical \

@@ -14,6 +14,7 @@
 %% epmd
 -export([start_epmd/1, end_epmd/1, epmd_port/0, epmd_pids/1, free_port/0]).
 %% conditions
+-export([with_daemon/3, with_beam/3, wait_output/2]).
 -export([until/1, until/2, until_equal/2, until_equal/3, flush/0, mailbox/0]).
 %% small things
 -export([host/0, cookie/0, name/1, name/2, tmp/1, int_env/2, otp/0, call/2, info/1, tables/1]).
@@ -295,6 +296,31 @@ end_beam(Beam) ->
     signal(Beam, "KILL"),
     _ = wait_exit(Beam),
     ok.
+
+%% A daemon, or a second BEAM, that ends with the test.
+-spec with_daemon(atom(), map(), fun((program(), node()) -> Result)) -> Result.
+with_daemon(Name, Options, Fun) ->
+    Daemon = daemon(Name, Options),
+    try
+        Fun(Daemon, node_of(Daemon))
+    after
+        stop(Daemon)
+    end.
+
+-spec with_beam(atom(), map(), fun((program(), node()) -> Result)) -> Result.
+with_beam(Name, Options, Fun) ->
+    Beam = beam(Name, Options),
+    try
+        Fun(Beam, node_of(Beam))
+    after
+        end_beam(Beam)
+    end.
+
+%% Waits until the output matches; returns all of it.
+-spec wait_output(program(), iodata()) -> binary().
+wait_output(Program, Pattern) ->
+    until(fun() -> re:run(output(Program), Pattern) =/= nomatch end),
+    output(Program).
 
 %% -------------------------------------------------------------------- epmd
 

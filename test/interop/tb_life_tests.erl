@@ -59,26 +59,10 @@ cases() ->
 %% ------------------------------------------------------------------ helper
 
 with_daemon(Name, Fun) ->
-    with_daemon(Name, #{}, Fun).
-
-with_daemon(Name, Options, Fun) ->
-    Daemon = tb_lib:daemon(Name, Options),
-    try
-        Fun(Daemon, tb_lib:node_of(Daemon))
-    after
-        tb_lib:stop(Daemon)
-    end.
+    tb_lib:with_daemon(Name, #{}, Fun).
 
 with_beam(Name, Fun) ->
-    with_beam(Name, #{}, Fun).
-
-with_beam(Name, Options, Fun) ->
-    Beam = tb_lib:beam(Name, Options),
-    try
-        Fun(Beam, tb_lib:node_of(Beam))
-    after
-        tb_lib:end_beam(Beam)
-    end.
+    tb_lib:with_beam(Name, #{}, Fun).
 
 %% Whether that BEAM node and that daemon see each other.
 beam_sees(B, N) ->
@@ -258,7 +242,7 @@ dials_twice() ->
 %% That peer is in no epmd, so that a dial to it would fail at once.
 dialled_meanwhile() ->
     Options = #{args => ["-kernel", "net_setuptime", "1"]},
-    with_daemon(tb, Options, fun(_, N) ->
+    tb_lib:with_daemon(tb, Options, fun(_, N) ->
         pong = net_adm:ping(N),
         Name = raw_name(1),
         Connect = fun() -> gen_server:send_request({tiebeam, N}, {connect, Name}) end,
@@ -289,7 +273,7 @@ dialled_meanwhile() ->
 
 stalled_handshakes() ->
     Options = #{args => ["-kernel", "net_setuptime", "1"]},
-    with_daemon(tb, Options, fun(Daemon, N) ->
+    tb_lib:with_daemon(tb, Options, fun(Daemon, N) ->
         pong = net_adm:ping(N),
         Fds = tb_lib:fds(Daemon),
         Hello = tb_raw:hello(raw_name(1), #{flags => tb_raw:flags(), creation => 17}),
@@ -383,7 +367,7 @@ watching(Watcher) ->
 
 beam_stopped() ->
     Options = #{args => ["-kernel", "net_setuptime", "1"]},
-    with_daemon(tb, Options, fun(_, N) ->
+    tb_lib:with_daemon(tb, Options, fun(_, N) ->
         with_beam(second, fun(Beam, B) ->
             ok = tb_lib:call(N, {connect, B}),
             Id = connection_id(N, B),
@@ -411,10 +395,10 @@ connect_later(N, B) ->
 
 beam_timed_out() ->
     Ticks = ["-kernel", "net_ticktime", "2"],
-    with_daemon(tb, #{args => Ticks}, fun(_, N) ->
-        with_beam(second, #{args => Ticks}, fun(Beam, B) ->
+    tb_lib:with_daemon(tb, #{args => Ticks}, fun(_, N) ->
+        tb_lib:with_beam(second, #{args => Ticks}, fun(Beam, B) ->
             erlang:disconnect_node(B),
-            with_beam(third, #{args => Ticks}, fun(_, C) ->
+            tb_lib:with_beam(third, #{args => Ticks}, fun(_, C) ->
                 true = rpc:call(C, net_kernel, hidden_connect_node, [N]),
                 true = rpc:call(C, net_kernel, hidden_connect_node, [B]),
                 ok = rpc:call(C, tb_lib, call, [N, {connect, B}]),
@@ -580,14 +564,10 @@ epmd_missing() ->
         args => ["-start_epmd", "false"],
         env => [{"ERL_EPMD_PORT", integer_to_list(Port)}]
     }),
-    Output = wait_output(Daemon, <<"no epmd on port">>),
+    Output = tb_lib:wait_output(Daemon, <<"no epmd on port">>),
     ?assertEqual(69, tb_lib:wait_exit(Daemon)),
     ?assertMatch({match, _}, re:run(Output, "start_epmd is false")),
     ?assertEqual([], tb_lib:epmd_pids(Port)).
-
-wait_output(Program, Text) ->
-    tb_lib:until(fun() -> binary:match(tb_lib:output(Program), Text) =/= nomatch end),
-    tb_lib:output(Program).
 
 %% ---------------------------------------------------------------- restarts
 
@@ -612,7 +592,7 @@ name_in_use() ->
         ok = net_kernel:monitor_nodes(true, [{node_type, all}]),
         %% with discovery: whoever lacks the name must not dial with it
         Second = tb_lib:daemon(tb, #{ready => false, config => [{tiebeam, []}]}),
-        Output = wait_output(Second, <<"in use">>),
+        Output = tb_lib:wait_output(Second, <<"in use">>),
         ?assertEqual(75, tb_lib:wait_exit(Second)),
         ?assertMatch({match, _}, re:run(Output, "the name tb@[^ ]* is in use")),
         ?assertEqual(x, tb_lib:call(N, {echo, x})),
@@ -626,7 +606,7 @@ name_in_use() ->
 
 %% This VM has a short name, so another BEAM asks, and prints the answer.
 long_names() ->
-    with_daemon(tb, #{host => "127.0.0.1"}, fun(_, N) ->
+    tb_lib:with_daemon(tb, #{host => "127.0.0.1"}, fun(_, N) ->
         ?assertEqual(pang, net_adm:ping(N)),
         asks(#{host => "127.0.0.1"}, N)
     end).
@@ -642,7 +622,7 @@ without_epmd() ->
         Interface = ["-kernel", "inet_dist_use_interface", Address],
         #{host => Host, env => Env, args => Flags ++ Interface}
     end,
-    with_daemon(tb, Options("127.0.0.2", "{127,0,0,2}"), fun(_, N) ->
+    tb_lib:with_daemon(tb, Options("127.0.0.2", "{127,0,0,2}"), fun(_, N) ->
         asks(Options("127.0.0.1", "{127,0,0,1}"), N)
     end).
 
@@ -654,7 +634,7 @@ asks(Options, N) ->
     Args = maps:get(args, Options, []) ++ ["-eval", lists:flatten(Code)],
     Beam = tb_lib:beam(asking, Options#{args => Args}),
     try
-        _ = wait_output(Beam, <<"pong x\n">>)
+        _ = tb_lib:wait_output(Beam, <<"pong x\n">>)
     after
         tb_lib:end_beam(Beam)
     end.
@@ -663,7 +643,7 @@ asks(Options, N) ->
 
 %% This VM keeps a cookie for each name, so these names are used only here.
 wrong_cookies() ->
-    with_daemon(wrong, #{cookie => "other"}, fun(Daemon, N) ->
+    tb_lib:with_daemon(wrong, #{cookie => "other"}, fun(Daemon, N) ->
         Fds = tb_lib:fds(Daemon),
         [?assertEqual(pang, net_adm:ping(N)) || _ <- lists:seq(1, 5)],
         ?assertEqual(false, net_kernel:connect_node(N)),
@@ -672,7 +652,7 @@ wrong_cookies() ->
             tb_lib:outcome(fun() -> gen_server:call({tiebeam, N}, info) end)
         ),
         tb_lib:until_equal(Fds, fun() -> tb_lib:fds(Daemon) end),
-        _ = wait_output(Daemon, <<"bad_cookie">>),
+        _ = tb_lib:wait_output(Daemon, <<"bad_cookie">>),
         %% with its cookie; and then it dials a node that has another
         true = erlang:set_cookie(N, other),
         ?assertEqual(pong, net_adm:ping(N)),
@@ -685,9 +665,9 @@ wrong_cookies() ->
     end).
 
 peer_cookie() ->
-    with_beam(special, #{cookie => "special"}, fun(_, B) ->
+    tb_lib:with_beam(special, #{cookie => "special"}, fun(_, B) ->
         Args = ["-setcookie", atom_to_list(B), "special"],
-        with_daemon(tb, #{args => Args}, fun(_, N) ->
+        tb_lib:with_daemon(tb, #{args => Args}, fun(_, N) ->
             true = erlang:set_cookie(B, special),
             pong = net_adm:ping(B),
             ?assertEqual(ok, tb_lib:call(N, {connect, B})),
@@ -806,7 +786,7 @@ beam_cycles() ->
 discovery() ->
     Source = {source, {epmd, [tb_lib:host()]}},
     Config = [{tiebeam, [{discovery, [{dns_cluster, [Source, {interval, 100}]}]}]}],
-    with_daemon(tb, #{config => Config}, fun(_, N) ->
+    tb_lib:with_daemon(tb, #{config => Config}, fun(_, N) ->
         tb_lib:until(fun() -> lists:member(N, nodes(hidden)) end),
         {Connected, []} = gen_server:call({dns_cluster, N}, discover_nodes),
         ?assert(lists:member(node(), Connected)),

@@ -30,25 +30,6 @@ cases() ->
         {"peer_ports that are wrong", fun wrong_peer_ports/0}
     ].
 
-with_daemon(Name, Options, Fun) ->
-    Daemon = tb_lib:daemon(Name, Options),
-    try
-        Fun(Daemon, tb_lib:node_of(Daemon))
-    after
-        tb_lib:stop(Daemon)
-    end.
-
-with_beam(Name, Options, Fun) ->
-    Beam = tb_lib:beam(Name, Options),
-    try
-        Fun(Beam, tb_lib:node_of(Beam))
-    after
-        tb_lib:end_beam(Beam)
-    end.
-
-wait_output(Program, Pattern) ->
-    tb_lib:until(fun() -> re:run(tb_lib:output(Program), Pattern) =/= nomatch end).
-
 kernel(Key, Value) ->
     ["-kernel", Key, Value].
 
@@ -72,11 +53,11 @@ can_connect(Address, Port) ->
 listen_range() ->
     Port = two_free_ports(),
     Args = kernel("inet_dist_listen_min", text(Port)) ++ kernel("inet_dist_listen_max", text(Port + 1)),
-    with_daemon(first, #{args => Args}, fun(_, N1) ->
-        with_daemon(second, #{args => Args}, fun(_, N2) ->
+    tb_lib:with_daemon(first, #{args => Args}, fun(_, N1) ->
+        tb_lib:with_daemon(second, #{args => Args}, fun(_, N2) ->
             ?assertEqual([Port, Port + 1], [port_of(N1), port_of(N2)]),
             Third = tb_lib:daemon(third, #{args => Args, ready => false}),
-            wait_output(Third, "the port to listen on is in use"),
+            tb_lib:wait_output(Third, "the port to listen on is in use"),
             ?assertEqual(?IN_USE, tb_lib:wait_exit(Third))
         end)
     end).
@@ -94,16 +75,16 @@ two_free_ports() ->
 listen_min() ->
     Port = tb_lib:free_port(),
     Config = [{tiebeam, [{discovery, []}]}, {kernel, [{inet_dist_listen_min, Port}]}],
-    with_daemon(only, #{config => Config}, fun(_, N) ->
+    tb_lib:with_daemon(only, #{config => Config}, fun(_, N) ->
         ?assertEqual(Port, port_of(N))
     end).
 
 use_interface() ->
-    with_daemon(one, #{args => kernel("inet_dist_use_interface", "{127,0,0,1}")}, fun(_, N) ->
+    tb_lib:with_daemon(one, #{args => kernel("inet_dist_use_interface", "{127,0,0,1}")}, fun(_, N) ->
         ?assert(can_connect({127, 0, 0, 1}, port_of(N))),
         ?assertNot(can_connect({127, 0, 0, 9}, port_of(N)))
     end),
-    with_daemon(every, #{}, fun(_, N) ->
+    tb_lib:with_daemon(every, #{}, fun(_, N) ->
         ?assert(can_connect({127, 0, 0, 9}, port_of(N)))
     end).
 
@@ -113,12 +94,12 @@ inet6_options() ->
     #{host => "::1", flags => ["-proto_dist", "inet6_tcp"]}.
 
 inet6() ->
-    with_daemon(six, inet6_options(), fun(_, N) ->
+    tb_lib:with_daemon(six, inet6_options(), fun(_, N) ->
         asks(inet6_options(), N),
         %% found in the epmd of ::1, and dialled
         Config = [{tiebeam, [{discovery, [{six, [{source, {epmd, ["::1"]}}]}]}]}],
-        with_daemon(finder, (inet6_options())#{config => Config}, fun(Finder, _) ->
-            wait_output(Finder, "node.up\\] node=six@::1 type=hidden")
+        tb_lib:with_daemon(finder, (inet6_options())#{config => Config}, fun(Finder, _) ->
+            tb_lib:wait_output(Finder, "node.up\\] node=six@::1 type=hidden")
         end)
     end).
 
@@ -127,13 +108,13 @@ asks(Options, N) ->
     Code = io_lib:format(
         "io:format(\"~~p ~~p~~n\", [net_adm:ping(~p), gen_server:call({tiebeam, ~p}, {echo, x})])", [N, N]
     ),
-    with_beam(asking, Options#{args => maps:get(args, Options, []) ++ ["-eval", lists:flatten(Code)]}, fun(Beam, _) ->
-        wait_output(Beam, "\npong x\n")
+    tb_lib:with_beam(asking, Options#{args => maps:get(args, Options, []) ++ ["-eval", lists:flatten(Code)]}, fun(Beam, _) ->
+        tb_lib:wait_output(Beam, "\npong x\n")
     end).
 
 inet6_interface() ->
     Args = kernel("inet_dist_use_interface", "{0,0,0,0,0,0,0,1}"),
-    with_daemon(six, (inet6_options())#{args => Args}, fun(_, N) ->
+    tb_lib:with_daemon(six, (inet6_options())#{args => Args}, fun(_, N) ->
         {ok, Names} = tb_raw:names(tb_lib:epmd_port()),
         {"six", Port} = lists:keyfind("six", 1, Names),
         ?assertNot(can_connect({127, 0, 0, 1}, Port)),
@@ -142,25 +123,25 @@ inet6_interface() ->
 
 inet6_no_address() ->
     Config = [{tiebeam, [{discovery, [{six, [{source, {nodes, ['a@127.0.0.1']}}]}]}]}],
-    with_daemon(six, (inet6_options())#{config => Config}, fun(Daemon, _) ->
-        wait_output(Daemon, "a@127.0.0.1: the host name does not resolve")
+    tb_lib:with_daemon(six, (inet6_options())#{config => Config}, fun(Daemon, _) ->
+        tb_lib:wait_output(Daemon, "a@127.0.0.1: the host name does not resolve")
     end).
 
 %% ------------------------------------------------------------- without epmd
 
 dist_port_listed() ->
     Port = tb_lib:free_port(),
-    with_daemon(fixed, #{args => ["-erl_epmd_port", text(Port)]}, fun(_, N) ->
+    tb_lib:with_daemon(fixed, #{args => ["-erl_epmd_port", text(Port)]}, fun(_, N) ->
         ?assertEqual(pong, net_adm:ping(N)),
         ?assertMatch(#{port := Port, registered := true}, tb_lib:info(N))
     end).
 
 dist_port_taken() ->
-    with_daemon(taken, #{}, fun(_, _) ->
+    tb_lib:with_daemon(taken, #{}, fun(_, _) ->
         Options = #{host => "127.0.0.9", args => ["-erl_epmd_port", text(tb_lib:free_port())]},
-        with_daemon(taken, Options, fun(Second, _) ->
-            wait_output(Second, "epmd.not_registered\\] reason=name_in_use"),
-            wait_output(Second, "not registered there")
+        tb_lib:with_daemon(taken, Options, fun(Second, _) ->
+            tb_lib:wait_output(Second, "epmd.not_registered\\] reason=name_in_use"),
+            tb_lib:wait_output(Second, "not registered there")
         end)
     end).
 
@@ -172,8 +153,8 @@ dist_port_variable() ->
         #{host => Host, args => kernel("inet_dist_use_interface", Address)}
     end,
     Daemon = (Options("127.0.0.2", "{127,0,0,2}"))#{env => [{"ERL_DIST_PORT", Port} | Env]},
-    with_daemon(variable, Daemon, fun(Program, N) ->
-        wait_output(Program, "epmd.not_registered\\] reason=no_epmd"),
+    tb_lib:with_daemon(variable, Daemon, fun(Program, N) ->
+        tb_lib:wait_output(Program, "epmd.not_registered\\] reason=no_epmd"),
         ?assertEqual([], tb_lib:epmd_pids(Nowhere)),
         Args = ["-start_epmd", "false", "-erl_epmd_port", Port],
         Beam = Options("127.0.0.3", "{127,0,0,3}"),
@@ -186,16 +167,16 @@ peer_ports() ->
     Epmd = tb_lib:start_epmd(Port + 1),
     Listen = kernel("inet_dist_listen_min", text(Port)) ++ kernel("inet_dist_listen_max", text(Port)),
     try
-        with_beam(elsewhere, #{args => Listen, env => [{"ERL_EPMD_PORT", text(Port + 1)}]}, fun(_, B) ->
-            with_daemon(without, #{}, fun(_, N) ->
+        tb_lib:with_beam(elsewhere, #{args => Listen, env => [{"ERL_EPMD_PORT", text(Port + 1)}]}, fun(_, B) ->
+            tb_lib:with_daemon(without, #{}, fun(_, N) ->
                 ?assertEqual({error, not_in_epmd}, tb_lib:call(N, {connect, B}))
             end),
             ByNode = ["--peer-ports", "nobody@nowhere=1," ++ atom_to_list(B) ++ "=" ++ text(Port)],
-            with_daemon(by_node, #{args => ByNode}, fun(_, N) ->
+            tb_lib:with_daemon(by_node, #{args => ByNode}, fun(_, N) ->
                 ?assertEqual(ok, tb_lib:call(N, {connect, B}))
             end),
             ByHost = [{tiebeam, [{discovery, []}, {peer_ports, [{'x@y', 1}, {tb_lib:host(), Port}]}]}],
-            with_daemon(by_host, #{config => ByHost}, fun(_, N) ->
+            tb_lib:with_daemon(by_host, #{config => ByHost}, fun(_, N) ->
                 ?assertEqual(ok, tb_lib:call(N, {connect, B}))
             end)
         end)

@@ -74,37 +74,18 @@ certificate(Name) ->
 
 %% -------------------------------------------------------------- with nodes
 
-with_daemon(Name, Options, Fun) ->
-    Daemon = tb_lib:daemon(Name, Options),
-    try
-        Fun(Daemon, tb_lib:node_of(Daemon))
-    after
-        tb_lib:stop(Daemon)
-    end.
-
-with_beam(Name, Options, Fun) ->
-    Beam = tb_lib:beam(Name, Options),
-    try
-        Fun(Beam, tb_lib:node_of(Beam))
-    after
-        tb_lib:end_beam(Beam)
-    end.
-
 %% What the daemon says of an attempt to connect to a BEAM node.
 connect(N, B) ->
     tb_lib:call(N, {connect, B}).
 
-wait_output(Program, Pattern) ->
-    tb_lib:until(fun() -> re:run(tb_lib:output(Program), Pattern) =/= nomatch end).
-
 %% ------------------------------------------------------------------- cases
 
 either_side() ->
-    with_daemon(either, #{}, fun(_, N) ->
+    tb_lib:with_daemon(either, #{}, fun(_, N) ->
         ?assertEqual(pong, net_adm:ping(N)),
         ?assertEqual(true, erlang:disconnect_node(N)),
         tb_lib:until(fun() -> not lists:member(N, nodes(hidden)) end),
-        with_beam(dialled, #{}, fun(_, B) ->
+        tb_lib:with_beam(dialled, #{}, fun(_, B) ->
             ?assertEqual(ok, connect(N, B)),
             ?assertEqual([x], [x || N1 <- rpc:call(B, erlang, nodes, [hidden]), N1 =:= N]),
             ?assertEqual(y, rpc:call(B, gen_server, call, [{tiebeam, N}, {echo, y}]))
@@ -114,9 +95,9 @@ either_side() ->
 versions() ->
     All = ['tlsv1.2', 'tlsv1.3'],
     [
-        with_daemon(versions, #{flags => with_versions(Ours)}, fun(_, N) ->
+        tb_lib:with_daemon(versions, #{flags => with_versions(Ours)}, fun(_, N) ->
             dials(with_versions(Theirs), N, "pong"),
-            with_beam(version, #{flags => with_versions(Theirs)}, fun(_, B) ->
+            tb_lib:with_beam(version, #{flags => with_versions(Theirs)}, fun(_, B) ->
                 ?assertEqual(ok, connect(N, B))
             end),
             {ok, Socket} = tls_connect(N, [{versions, [Version]}]),
@@ -136,27 +117,27 @@ with_versions(Versions) ->
 %% Another BEAM pings the daemon.
 dials(Flags, N, Expected) ->
     Code = lists:flatten(io_lib:format("io:format(\"~~p~~n\", [net_adm:ping(~p)])", [N])),
-    with_beam(dialling, #{flags => Flags, args => ["-eval", Code]}, fun(Beam, _) ->
-        wait_output(Beam, "\n" ++ Expected ++ "\n")
+    tb_lib:with_beam(dialling, #{flags => Flags, args => ["-eval", Code]}, fun(Beam, _) ->
+        tb_lib:wait_output(Beam, "\n" ++ Expected ++ "\n")
     end).
 
 no_common_version() ->
-    with_daemon(new, #{flags => with_versions(['tlsv1.3'])}, fun(Daemon, N) ->
+    tb_lib:with_daemon(new, #{flags => with_versions(['tlsv1.3'])}, fun(Daemon, N) ->
         Old = [{versions, ['tlsv1.2']}],
-        with_beam(old, #{flags => flags(roles(Old, Old))}, fun(_, B) ->
+        tb_lib:with_beam(old, #{flags => flags(roles(Old, Old))}, fun(_, B) ->
             ?assertEqual({error, tls_error}, connect(N, B)),
-            wait_output(Daemon, "node.connect_failed\\] node=old@.* reason=tls_error: .*protocol version"),
+            tb_lib:wait_output(Daemon, "node.connect_failed\\] node=old@.* reason=tls_error: .*protocol version"),
             {error, _} = tls_connect(N, Old),
-            wait_output(Daemon, "conn.refused.* reason=tls_error: .*protocol")
+            tb_lib:wait_output(Daemon, "conn.refused.* reason=tls_error: .*protocol")
         end)
     end).
 
 inet6_tls() ->
     Flags = ["-proto_dist", "inet6_tls", "-ssl_dist_optfile", cert("tls1.3.conf")],
-    with_daemon(six, #{host => "::1", flags => Flags}, fun(_, N) ->
+    tb_lib:with_daemon(six, #{host => "::1", flags => Flags}, fun(_, N) ->
         Code = io_lib:format("io:format(\"~~p~~n\", [gen_server:call({tiebeam, ~p}, {echo, six})])", [N]),
-        with_beam(asking6, #{host => "::1", flags => Flags, args => ["-eval", lists:flatten(Code)]}, fun(Beam, _) ->
-            wait_output(Beam, "\nsix\n")
+        tb_lib:with_beam(asking6, #{host => "::1", flags => Flags, args => ["-eval", lists:flatten(Code)]}, fun(Beam, _) ->
+            tb_lib:wait_output(Beam, "\nsix\n")
         end)
     end).
 
@@ -169,19 +150,19 @@ options_as_flags() ->
     Flags =
         ["-proto_dist", "inet_tls", "-ssl_dist_opt"] ++ lists:append(Options) ++
             ["-ssl_dist_opt", "server_fail_if_no_peer_cert", "true", "server_depth", "1"],
-    with_daemon(flagged, #{flags => Flags}, fun(_, N) ->
+    tb_lib:with_daemon(flagged, #{flags => Flags}, fun(_, N) ->
         ?assertEqual(pong, net_adm:ping(N)),
-        with_beam(flagged_beam, #{flags => Flags}, fun(_, B) ->
+        tb_lib:with_beam(flagged_beam, #{flags => Flags}, fun(_, B) ->
             ?assertEqual(ok, connect(N, B))
         end)
     end).
 
 bad_servers() ->
-    with_daemon(careful, #{}, fun(Daemon, N) ->
+    tb_lib:with_daemon(careful, #{}, fun(Daemon, N) ->
         [
-            with_beam(list_to_atom("bad_" ++ Name), #{flags => flags(roles(certificate(Name), certificate(Name)))}, fun(_, B) ->
+            tb_lib:with_beam(list_to_atom("bad_" ++ Name), #{flags => flags(roles(certificate(Name), certificate(Name)))}, fun(_, B) ->
                 ?assertEqual({error, tls_error}, connect(N, B)),
-                wait_output(Daemon, "node=bad_" ++ Name ++ "@.* reason=tls_error: the certificate: " ++ Why)
+                tb_lib:wait_output(Daemon, "node=bad_" ++ Name ++ "@.* reason=tls_error: the certificate: " ++ Why)
             end)
          || {Name, Why} <- [
                 {"foreign", "unable to get local issuer"},
@@ -194,8 +175,8 @@ bad_servers() ->
 server_names() ->
     Other = #{flags => flags(roles(certificate("wrong_host"), []))},
     [
-        with_daemon(Name, #{flags => flags(roles([], [{server_name_indication, Sni}]))}, fun(_, N) ->
-            with_beam(elsewhere, Other, fun(_, B) ->
+        tb_lib:with_daemon(Name, #{flags => flags(roles([], [{server_name_indication, Sni}]))}, fun(_, N) ->
+            tb_lib:with_beam(elsewhere, Other, fun(_, B) ->
                 ?assertEqual(Result, connect(N, B))
             end)
         end)
@@ -207,11 +188,11 @@ server_names() ->
     ].
 
 bad_clients() ->
-    with_daemon(strict, #{}, fun(Daemon, N) ->
+    tb_lib:with_daemon(strict, #{}, fun(Daemon, N) ->
         [
             begin
                 refused(N, Options),
-                wait_output(Daemon, "conn.refused\\] from=127.0.0.1 name= reason=tls_error: " ++ Why)
+                tb_lib:wait_output(Daemon, "conn.refused\\] from=127.0.0.1 name= reason=tls_error: " ++ Why)
             end
          || {Options, Why} <- [
                 {[{certfile, none}], "peer did not return a certificate"},
@@ -223,10 +204,10 @@ bad_clients() ->
     end),
     %% and a daemon without one is told so
     None = [{server, role([], [])}, {client, role([], [certfile, keyfile])}],
-    with_daemon(bare, #{flags => flags(None)}, fun(Daemon, N) ->
-        with_beam(demanding, #{}, fun(_, B) ->
+    tb_lib:with_daemon(bare, #{flags => flags(None)}, fun(Daemon, N) ->
+        tb_lib:with_beam(demanding, #{}, fun(_, B) ->
             ?assertEqual({error, tls_error}, connect(N, B)),
-            wait_output(Daemon, "node=demanding@.* reason=tls_error: .*certificate required")
+            tb_lib:wait_output(Daemon, "node=demanding@.* reason=tls_error: .*certificate required")
         end)
     end).
 
@@ -254,31 +235,31 @@ verify_none() ->
     None = [{verify, verify_none}],
     Roles = [{server, role(None, [cacertfile])}, {client, role(None, [cacertfile])}],
     Beam = flags([{R, O ++ certificate("foreign")} || {R, O} <- [{server, role(None, [certfile, keyfile])}, {client, role(None, [certfile, keyfile])}]]),
-    with_daemon(open, #{flags => flags(Roles)}, fun(_, N) ->
-        with_beam(stranger, #{flags => Beam}, fun(_, B) ->
+    tb_lib:with_daemon(open, #{flags => flags(Roles)}, fun(_, N) ->
+        tb_lib:with_beam(stranger, #{flags => Beam}, fun(_, B) ->
             ?assertEqual(ok, connect(N, B))
         end)
     end).
 
 plain_and_tls() ->
-    with_daemon(secure, #{args => ["-kernel", "net_setuptime", "1"]}, fun(Daemon, N) ->
-        with_beam(plain, #{flags => []}, fun(_, B) ->
+    tb_lib:with_daemon(secure, #{args => ["-kernel", "net_setuptime", "1"]}, fun(Daemon, N) ->
+        tb_lib:with_beam(plain, #{flags => []}, fun(_, B) ->
             %% to it our hello is the length of a longer message
             ?assertEqual({error, timeout}, connect(N, B)),
-            wait_output(Daemon, "node=plain@.* reason=timeout: the TLS handshake was not answered")
+            tb_lib:wait_output(Daemon, "node=plain@.* reason=timeout: the TLS handshake was not answered")
         end),
         dials([], N, "pang"),
-        wait_output(Daemon, "conn.refused.* reason=tls_error: wrong version number")
+        tb_lib:wait_output(Daemon, "conn.refused.* reason=tls_error: wrong version number")
     end),
-    with_daemon(clear, #{flags => []}, fun(Daemon, N) ->
+    tb_lib:with_daemon(clear, #{flags => []}, fun(Daemon, N) ->
         dials([], N, "pong"),
         ?assertEqual(pang, net_adm:ping(N)),
-        wait_output(Daemon, "conn.refused.* reason=tls_error: the peer speaks TLS")
+        tb_lib:wait_output(Daemon, "conn.refused.* reason=tls_error: the peer speaks TLS")
     end).
 
 ciphers() ->
     One = [{ciphers, ["TLS_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-AES128-GCM-SHA256"]}],
-    with_daemon(choosy, #{flags => flags(roles(One, One))}, fun(_, N) ->
+    tb_lib:with_daemon(choosy, #{flags => flags(roles(One, One))}, fun(_, N) ->
         [
             begin
                 {ok, Socket} = tls_connect(N, [{versions, [Version]}]),
@@ -294,12 +275,12 @@ ciphers() ->
     end),
     %% without a suite for it a version is not spoken; RFC names are names too
     New = [{ciphers, ["TLS_AES_128_GCM_SHA256"]}],
-    with_daemon(newest, #{flags => flags(roles(New, New))}, fun(_, N) ->
+    tb_lib:with_daemon(newest, #{flags => flags(roles(New, New))}, fun(_, N) ->
         ?assertMatch({error, _}, tls_connect(N, [{versions, ['tlsv1.2']}])),
         ?assertEqual(pong, net_adm:ping(N))
     end),
     Old = [{ciphers, ["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]}],
-    with_daemon(oldest, #{flags => flags(roles(Old, Old))}, fun(_, N) ->
+    tb_lib:with_daemon(oldest, #{flags => flags(roles(Old, Old))}, fun(_, N) ->
         ?assertMatch({error, _}, tls_connect(N, [{versions, ['tlsv1.3']}])),
         {ok, Socket} = tls_connect(N, [{versions, ['tlsv1.2']}]),
         ssl:close(Socket)
@@ -308,7 +289,7 @@ ciphers() ->
 passwords() ->
     Locked = [{keyfile, cert("locked.key")}],
     Good = [{password, "secret"} | Locked],
-    with_daemon(locked, #{flags => flags(roles(Good, Good))}, fun(_, N) ->
+    tb_lib:with_daemon(locked, #{flags => flags(roles(Good, Good))}, fun(_, N) ->
         ?assertEqual(pong, net_adm:ping(N))
     end),
     refused_at_start(flags(roles([{password, "wrong"} | Locked], Good)), "server keyfile .*locked.key: "),
@@ -390,13 +371,13 @@ serial_in(Name) ->
 renewal() ->
     copy("node", "live"),
     Live = certificate("live"),
-    with_daemon(renewed, #{flags => flags(roles(Live, Live))}, fun(Daemon, N) ->
+    tb_lib:with_daemon(renewed, #{flags => flags(roles(Live, Live))}, fun(Daemon, N) ->
         pong = net_adm:ping(N),
         true = erlang:monitor_node(N, true),
         ?assertEqual(serial_in("node"), serial_of(N)),
         copy("renewed", "live"),
         tb_lib:signal(Daemon, "HUP"),
-        wait_output(Daemon, "tls.renewed"),
+        tb_lib:wait_output(Daemon, "tls.renewed"),
         ?assertEqual(serial_in("renewed"), serial_of(N)),
         ?assertEqual(still_up, tb_lib:call(N, {echo, still_up})),
         true = erlang:monitor_node(N, false),
@@ -406,11 +387,11 @@ renewal() ->
 renewal_refused() ->
     copy("node", "live"),
     Live = certificate("live"),
-    with_daemon(kept, #{flags => flags(roles(Live, Live))}, fun(Daemon, N) ->
+    tb_lib:with_daemon(kept, #{flags => flags(roles(Live, Live))}, fun(Daemon, N) ->
         pong = net_adm:ping(N),
         {ok, _} = file:copy(cert("renewed.key"), cert("live.key")),
         tb_lib:signal(Daemon, "HUP"),
-        wait_output(Daemon, "tls.refused\\] .*keyfile .*live.key: key values mismatch"),
+        tb_lib:wait_output(Daemon, "tls.refused\\] .*keyfile .*live.key: key values mismatch"),
         ?assertEqual(serial_in("node"), serial_of(N)),
         ?assertEqual(kept, tb_lib:call(N, {echo, kept}))
     end).
@@ -419,7 +400,7 @@ renewal_refused() ->
 
 %% Enough to fill every buffer on the way before the first byte is read.
 slow_reader() ->
-    with_daemon(slow, #{}, fun(_, N) ->
+    tb_lib:with_daemon(slow, #{}, fun(_, N) ->
         Peer = tb_raw:connect(N, list_to_atom(tb_lib:name(slow_raw) ++ "@" ++ tb_lib:host())),
         Big = binary:copy(<<"0123456789abcdef">>, 512 * 1024),
         Us = tb_raw:pid(Peer, 1),
@@ -439,7 +420,7 @@ recv_message(Peer) ->
     end.
 
 both_ways() ->
-    with_daemon(busy, #{}, fun(_, N) ->
+    tb_lib:with_daemon(busy, #{}, fun(_, N) ->
         Big = crypto:strong_rand_bytes(8 * 1024 * 1024),
         Self = self(),
         Callers = [spawn_link(fun() -> Self ! {self(), tb_lib:call(N, {echo, Big}) =:= Big} end) || _ <- lists:seq(1, 6)],
@@ -455,7 +436,7 @@ both_ways() ->
 %% ----------------------------------------------------------------- hostile
 
 bad_handshakes() ->
-    with_daemon(target, #{args => ["-kernel", "net_setuptime", "1"]}, fun(Daemon, N) ->
+    tb_lib:with_daemon(target, #{args => ["-kernel", "net_setuptime", "1"]}, fun(Daemon, N) ->
         pong = net_adm:ping(N),
         Fds = tb_lib:fds(Daemon),
         [Alive, _] = string:split(atom_to_list(N), "@"),
@@ -487,7 +468,7 @@ drained(Socket) ->
 %% Each asks for one in return; who reads none of them gets no more than a
 %% bounded number.
 key_updates() ->
-    with_daemon(updated, #{}, fun(Daemon, N) ->
+    tb_lib:with_daemon(updated, #{}, fun(Daemon, N) ->
         pong = net_adm:ping(N),
         {ok, Socket} = tls_connect(N, [{versions, ['tlsv1.3']}]),
         Before = resident(Daemon),
@@ -513,7 +494,7 @@ resident(Program) ->
     list_to_integer(Kb).
 
 ping_verb() ->
-    with_daemon(pinged, #{}, fun(_, N) ->
+    tb_lib:with_daemon(pinged, #{}, fun(_, N) ->
         Args = ["-setcookie", tb_lib:cookie(), "ping", atom_to_list(N)],
         {0, "pong" ++ _, ""} = tb_lib:run(tb_lib:binary(), tb_variant:flags(x) ++ Args, []),
         {1, "pang" ++ _, Err} = tb_lib:run(tb_lib:binary(), Args, []),
