@@ -71,10 +71,12 @@ LIB_SRC := \
     c_src/net/epmd_client.c \
     c_src/net/net.c \
     c_src/net/resolve.c \
+    c_src/net/share.c \
     c_src/net/tcp.c \
     c_src/net/tls.c \
     c_src/net/tls_context.c \
     c_src/node/call.c \
+    c_src/node/connect.c \
     c_src/node/gen.c \
     c_src/node/info.c \
     c_src/node/link.c \

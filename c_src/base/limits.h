@@ -20,19 +20,32 @@
 #define TB_MAX_UNFINISHED   (192u << 20)     /* parts of frames, all peers */
 #define TB_MAX_HANDSHAKE    4096u            /* a name and change; BEAM: 64 KiB */
 #define TB_READ_CHUNK       (256u << 10)     /* one read, shared by all peers */
+#define TB_READ_TURN        (1u << 20)       /* of one peer, then the others */
 
 /* --- connections */
-#define TB_MAX_PENDING      256              /* in the handshake, inbound */
-#define TB_MAX_CONNECTIONS  65536
+#define TB_MAX_PENDING      1024             /* in the handshake, inbound */
+#define TB_PENDING_MS       100              /* of it; then others may need the
+                                                place */
+#define TB_MAX_DIALS        256              /* on their way; others wait */
+#define TB_MAX_ACCEPTS      64               /* in one turn of the loop */
+#define TB_MAX_CONNECTIONS  65536u
+#define TB_KEEP_FILES       128u             /* descriptors for what is none */
 #define TB_MAX_QUEUE        (64u << 20)      /* to one peer; option max_queue */
+#define TB_MAX_QUEUED       (256u << 20)     /* to all; or 2 * max_queue */
 #define TB_QUEUE_HIGH       (4u << 20)       /* above: we stop reading from it */
 #define TB_MAX_SIGNALS      262144u          /* monitors and links of one peer */
+#define TB_MAX_LINKS        65536u           /* of them links: each is a message
+                                                when the peer goes */
 #define TB_MAX_ONGOING      65536u           /* spawned by one peer, running */
 
 /* --- processes: pids that OTP 23 accepts (15 bits of id, 13 of serial) */
 #define TB_MAX_PID_ID       32767u
 #define TB_MAX_PID_SERIAL   8191u
 #define TB_MAX_MAILBOX      (64u << 20)      /* bytes waiting while suspended */
+#define TB_MAIL_HIGH        (16u << 20)      /* of all that run; above: no peer
+                                                is read from */
+#define TB_MAX_CALLS        65536u           /* of one process, under way */
+#define TB_MAX_TAG          1024u            /* of a caller: it may be kept */
 #define TB_MAX_SYS_LOG      100              /* events of sys:log/2 */
 #define TB_MAX_LOGGED_TERM  4096u            /* a longer one is left out of it */
 

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "tiebeam.h"
 
@@ -87,6 +90,14 @@ void
 tb_free(void *p)
 {
     free(p);
+}
+
+void
+tb_mem_give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 char *

@@ -15,6 +15,10 @@ void *tb_try_realloc(void *p, size_t bytes);
 bool tb_mem_fail_after(unsigned long n);
 bool tb_mem_fail_one(unsigned long n);
 
+/* tb_mem_give_back - free memory goes to the system again, where the C library
+ * can do that; else only what lies at the end of the heap does. */
+void tb_mem_give_back(void);
+
 /* tb_strdup_n - n bytes and a NUL; never NULL (aborts). */
 char *tb_strdup_n(const char *s, size_t n);
 

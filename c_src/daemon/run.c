@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -314,11 +315,26 @@ exit_code(const struct daemon *d, int err)
     }
 }
 
+/* Each connection is one; where the system lets us have more, it is for those
+ * who ask. */
+static void
+want_files(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static int
 run_node(struct daemon *d)
 {
     struct tb_options o = node_options(d);
     int run_err, err = 0;
+
+    want_files();
 
     d->node = tb_node_new(&o, &err);
     if (!d->node)

@@ -17,6 +17,7 @@
 
 #include "base/mem.h"
 #include "net/epmd_client.h"
+#include "net/share.h"
 
 static void settle(struct tb_conn *c);
 static void on_setup_timeout(uv_timer_t *t);
@@ -41,6 +42,9 @@ tb_conn_fail(struct tb_conn *c, int why)
 /* An idle connection keeps no more than this of a buffer. */
 #define KEEP_BYTES 4096
 
+/* Much may be freed when a connection ends, and some only after it. */
+#define GIVE_BACK_SWEEPS 3
+
 /* How long a peer has to close after we have. */
 #define LEAVE_MS 500
 
@@ -60,10 +64,8 @@ tb_conn_leave(struct tb_conn *c)
 void
 tb_conn_to(struct tb_conn *c, enum tb_conn_state state)
 {
-    bool was_pending = !c->initiator && c->state == TB_CONN_HANDSHAKE;
-
-    if (was_pending && state != TB_CONN_HANDSHAKE)
-        c->net->n_pending--;
+    if (state != TB_CONN_HANDSHAKE)
+        tb_share_leave(c);
     c->state = state;
 }
 
@@ -158,8 +160,8 @@ conn_close(struct tb_conn *c)
     tb_list_del(&c->link);
     tb_list_del(&c->dirty);
     c->net->n_conns--;
-    c->net->unfinished -= c->frames.part.len;
-    tb_frames_fini(&c->frames);
+    c->net->freed = GIVE_BACK_SWEEPS;
+    tb_share_gone(c);
     tb_lookup_cancel(c->lookup);
     tb_epmd_cancel(c->query);
     tb_conn_to(c, TB_CONN_CLOSED);
@@ -266,7 +268,6 @@ take_bytes(struct tb_conn *c, const uint8_t *p, size_t n)
     size_t len;
     int rc = 0;
 
-    c->net->unfinished -= c->frames.part.len;
     tb_frames_lend(&c->frames, p, n);
     while (!c->doomed && !c->throttled &&
            (rc = tb_frames_next(&c->frames, &body, &len)) > 0) {
@@ -276,9 +277,9 @@ take_bytes(struct tb_conn *c, const uint8_t *p, size_t n)
     }
     if (rc >= 0) /* where it was throttled, whole frames too */
         rc = tb_frames_keep(&c->frames);
-    c->net->unfinished += c->frames.part.len;
-    if (rc < 0 || c->net->unfinished > TB_MAX_UNFINISHED)
-        tb_conn_fail(c, rc < 0 ? rc : -TB_ELIMIT);
+    if (rc < 0)
+        tb_conn_fail(c, rc);
+    tb_share_parts(c);
 }
 
 /* A record of TLS where a handshake begins: 21 is an alert, 22 a hello. Their
@@ -288,6 +289,27 @@ is_tls(const struct tb_conn *c, const uint8_t *p, size_t n)
 {
     return c->bytes_in == 0 && c->frames.length_bytes == 2 && n >= 2 &&
            (p[0] == 21 || p[0] == 22) && p[1] == 3;
+}
+
+/* Others have their turn, however much one has to say. */
+static void
+share_turn(struct tb_conn *c, size_t n)
+{
+    c->turn_bytes += n;
+    mark_dirty(c);
+    if (c->turn_bytes < TB_READ_TURN || c->paused || c->throttled)
+        return;
+    c->paused = true;
+    c->stream->transport->read_stop(c->stream);
+}
+
+static void
+begin_turn(struct tb_conn *c)
+{
+    if (c->paused && !c->throttled && !c->doomed)
+        c->stream->transport->read_start(c->stream);
+    c->paused = false;
+    c->turn_bytes = 0;
 }
 
 static void
@@ -302,8 +324,9 @@ on_read(void *owner, const uint8_t *p, size_t n)
     }
     c->read_ms = uv_now(c->net->loop);
     c->bytes_in += n;
-    if (!c->leaving)
+    if (!c->leaving && !c->doomed)
         take_bytes(c, p, n);
+    share_turn(c, n);
 }
 
 /* A BEAM that does not like our digest closes without a word. */
@@ -353,6 +376,7 @@ tb_conn_sent(struct tb_conn *c)
     /* into an empty queue any one message is taken */
     if (c->out.bad || c->before > c->net->max_queue)
         tb_conn_fail(c, -TB_EQUEUE_FULL);
+    tb_share_queue(c);
 }
 
 static void
@@ -361,6 +385,8 @@ flight_done(struct tb_conn *c)
     c->bytes_out += c->flight.len;
     c->flown = 0;
     c->flying = false;
+    if (c->flight.cap > TB_READ_CHUNK)
+        c->net->freed = GIVE_BACK_SWEEPS;
     tb_wr_clear(&c->flight, KEEP_BYTES);
 }
 
@@ -397,21 +423,31 @@ can_fly(const struct tb_conn *c)
 }
 
 /* A peer that does not read is not read from, until half of what waits for
- * it has gone. */
+ * it has gone; and none is while the node lags behind. */
 static void
 throttle(struct tb_conn *c)
 {
     size_t queued = c->flying ? tb_conn_queued(c) : 0;
+    bool held = c->net->held;
 
     if (c->state != TB_CONN_UP || c->doomed)
         return;
-    if (!c->throttled && queued > TB_QUEUE_HIGH) {
+    if (!c->throttled && (held || queued > TB_QUEUE_HIGH)) {
         c->throttled = true;
         c->stream->transport->read_stop(c->stream);
-    } else if (c->throttled && queued < TB_QUEUE_HIGH / 2) {
-        c->throttled = false;
+    } else if (c->throttled && !held && queued < TB_QUEUE_HIGH / 2) {
+        c->throttled = c->slow = false;
         c->stream->transport->read_start(c->stream);
     }
+}
+
+void
+tb_conn_hold(struct tb_conn *c)
+{
+    if (c->net->held)
+        throttle(c);
+    else if (c->throttled)
+        mark_dirty(c); /* what was kept of it is taken first */
 }
 
 static void
@@ -420,6 +456,7 @@ settle(struct tb_conn *c)
     if (can_fly(c))
         fly(c);
     throttle(c);
+    tb_share_queue(c);
 }
 
 static void
@@ -440,6 +477,7 @@ tb_conn_turn(struct tb_conn *c)
 {
     bool was_throttled = c->throttled;
 
+    begin_turn(c);
     settle(c);
     if (was_throttled && !c->throttled && !c->doomed && !c->leaving)
         take_bytes(c, NULL, 0);
@@ -457,8 +495,12 @@ note_progress(struct tb_conn *c, uint64_t now)
 {
     size_t left = c->stream->transport->unwritten(c->stream);
 
-    if (left != c->unwritten)
+    if (left != c->unwritten || c->net->held) {
         c->read_ms = now;
+    } else if (!c->slow) {
+        c->slow = true;
+        c->net->cb->slow(c->net->ctx, c);
+    }
     c->unwritten = left;
 }
 
@@ -498,7 +540,6 @@ tb_conn_accept(struct tb_net *net, uv_stream_t *listener)
 
     if (!c)
         return -TB_ELIMIT;
-    net->n_pending++;
     rc = net->transport->accept(net, listener, &tb_conn_stream_cb, c,
                                 &c->stream);
     if (rc < 0) {
@@ -506,11 +547,8 @@ tb_conn_accept(struct tb_net *net, uv_stream_t *listener)
         return rc;
     }
     c->open_handles++;
-    if (net->n_pending > TB_MAX_PENDING || net->n_conns > TB_MAX_CONNECTIONS) {
-        tb_conn_fail(c, -TB_ELIMIT);
-        return 0;
-    }
     tb_hs_accept(&c->hs);
     net->transport->read_start(c->stream);
+    tb_share_enter(c);
     return 0;
 }

@@ -16,8 +16,9 @@ enum tb_conn_state {
 };
 
 struct tb_conn {
-    struct tb_list link;  /* in net->conns */
-    struct tb_list dirty; /* in net->dirty, or .next NULL */
+    struct tb_list link;    /* in net->conns */
+    struct tb_list dirty;   /* in net->dirty, or .next NULL */
+    struct tb_list pending; /* in net->pending, or .next NULL */
     struct tb_net *net;
     enum tb_conn_state state;
     bool initiator;
@@ -26,8 +27,11 @@ struct tb_conn {
     char trouble[128]; /* of the stream, for people; "" where why says it all */
     bool wrote;        /* since the last sweep */
     bool throttled;    /* reading is stopped until it reads */
+    bool paused;       /* reading is stopped until its next turn */
+    bool slow;         /* and it reads nothing: that has been told */
     bool flying;       /* the stream works on .flight */
     size_t unwritten;  /* at the last sweep */
+    size_t turn_bytes; /* read in this turn */
     bool leaving;      /* tb_conn_leave() */
     bool shut;         /* its last byte has been written */
     uint64_t read_ms, since_ms;
@@ -39,6 +43,7 @@ struct tb_conn {
     struct tb_wr out, flight; /* being filled, being written */
     size_t flown;             /* of flight: written already */
     size_t before;            /* queued before the message being appended */
+    size_t parts, queued;     /* as counted, see share.c */
     struct tb_lookup *lookup;
     struct tb_epmd_query *query;
     struct tb_addresses addresses;
@@ -62,6 +67,9 @@ struct tb_conn *tb_conn_dial(struct tb_net *net, struct tb_text name,
 int tb_conn_accept(struct tb_net *net, uv_stream_t *listener);
 void tb_conn_turn(struct tb_conn *c);
 void tb_conn_sweep(struct tb_conn *c, uint64_t now, uint64_t late);
+
+/* tb_conn_hold - net->held has changed. */
+void tb_conn_hold(struct tb_conn *c);
 
 /* tb_conn_out - where to append whole frames; after it call tb_conn_sent().
  * tb_conn_queued - bytes that wait to be written. */

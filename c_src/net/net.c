@@ -3,13 +3,37 @@
  * Owns: listener, resolver, connections. Thread: loop.
  * Source: kernel(6), net_ticktime. */
 #include <arpa/inet.h>
+#include <sys/resource.h>
 
 #include "base/mem.h"
 #include "net/conn.h"
+#include "net/share.h"
 
 /* ---------------------------------------------------------- listening -- */
 
+/* Many may come at once; whom the kernel turns away tries again a second
+ * later. */
+#define BACKLOG 1024
+
+/* How long before one that is left at the listener is looked at again. */
+#define RETRY_MS 20
+
 static void accept_or_refuse(struct tb_net *net);
+
+static void
+on_retry(uv_timer_t *t)
+{
+    (void)t; /* the turn that it makes will ask: see tb_net_flush() */
+}
+
+static bool
+is_too_early(struct tb_net *net)
+{
+    if (net->accepted++ < TB_MAX_ACCEPTS && tb_share_may_enter(net))
+        return false;
+    uv_timer_start(&net->retry, on_retry, RETRY_MS, 0);
+    return true;
+}
 
 static void
 on_refused(uv_handle_t *h)
@@ -22,19 +46,16 @@ on_refused(uv_handle_t *h)
 }
 
 /* A connection that there is no memory for is closed with a handle of net's
- * own: while it waits at the listener, that takes no further one. */
+ * own: while it waits at the listener, that takes no further one. One that may
+ * not come in yet does wait there. */
 static void
 accept_or_refuse(struct tb_net *net)
 {
     uv_stream_t *listener = (uv_stream_t *)net->listener;
 
-    net->waiting = false;
-    if (tb_conn_accept(net, listener) == 0)
+    net->waiting = net->refusing || is_too_early(net);
+    if (net->waiting || tb_conn_accept(net, listener) == 0)
         return;
-    if (net->refusing) {
-        net->waiting = true;
-        return;
-    }
     uv_tcp_init(net->loop, &net->refused);
     net->refused.data = net;
     net->refusing = true;
@@ -72,7 +93,7 @@ listen_on(struct tb_net *net, const char *address, int port)
     tb_address_port(&at, (uint16_t)port);
     rc = uv_tcp_bind(listener, &at.any, 0);
     if (rc == 0)
-        rc = uv_listen((uv_stream_t *)listener, 128, on_connection);
+        rc = uv_listen((uv_stream_t *)listener, BACKLOG, on_connection);
     if (rc < 0) {
         uv_close((uv_handle_t *)listener, on_listener_closed);
         return rc;
@@ -116,6 +137,26 @@ on_sweep(uv_timer_t *t)
     net->swept_ms = now;
     TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
         tb_conn_sweep(c, now, late);
+    if (net->freed > 0) {
+        net->freed--;
+        tb_mem_give_back();
+    }
+}
+
+/* Some descriptors are left for what is no connection of a peer, and so that
+ * one too many can be accepted and closed. */
+static unsigned
+max_connections(void)
+{
+    struct rlimit files;
+    rlim_t keep = TB_KEEP_FILES;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 ||
+        files.rlim_cur >= TB_MAX_CONNECTIONS + keep)
+        return TB_MAX_CONNECTIONS;
+    if (files.rlim_cur < 2 * keep)
+        keep = files.rlim_cur / 2;
+    return (unsigned)(files.rlim_cur - keep);
 }
 
 int
@@ -125,14 +166,33 @@ tb_net_init(struct tb_net *net)
 
     tb_list_init(&net->conns);
     tb_list_init(&net->dirty);
+    tb_list_init(&net->pending);
+    net->max_conns = max_connections();
+    net->max_pending = TB_MAX_PENDING;
+    if (net->max_pending > net->max_conns / 2)
+        net->max_pending = net->max_conns / 2;
+    net->max_queued = 2 * net->max_queue;
+    if (net->max_queued < TB_MAX_QUEUED)
+        net->max_queued = TB_MAX_QUEUED;
     if (rc < 0)
         return rc;
+    uv_timer_init(net->loop, &net->retry);
     uv_timer_init(net->loop, &net->sweep);
     net->sweep.data = net;
     net->swept_ms = uv_now(net->loop);
     uv_timer_start(&net->sweep, on_sweep, sweep_interval(net),
                    sweep_interval(net));
     return 0;
+}
+
+void
+tb_net_hold(struct tb_net *net, bool held)
+{
+    if (held == net->held)
+        return;
+    net->held = held;
+    TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
+        tb_conn_hold(c);
 }
 
 void
@@ -144,6 +204,9 @@ tb_net_flush(struct tb_net *net)
         tb_list_del(&c->dirty);
         tb_conn_turn(c);
     }
+    net->accepted = 0;
+    if (net->waiting && net->listener)
+        accept_or_refuse(net);
 }
 
 void
@@ -162,4 +225,5 @@ tb_net_end(struct tb_net *net)
     tb_resolver_free(net->resolver);
     net->resolver = NULL;
     uv_close((uv_handle_t *)&net->sweep, NULL);
+    uv_close((uv_handle_t *)&net->retry, NULL);
 }

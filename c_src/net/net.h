@@ -25,6 +25,8 @@ struct tb_conn_cb {
     void (*up)(void *ctx, struct tb_conn *c);
     /* one message; p is lent. Ticks do not come here. */
     void (*frame)(void *ctx, struct tb_conn *c, const uint8_t *p, size_t n);
+    /* much waits for it, and it does not read; once until it does */
+    void (*slow)(void *ctx, struct tb_conn *c);
     /* once for every connection, up or not; its memory goes later */
     void (*down)(void *ctx, struct tb_conn *c, int why);
 };
@@ -47,14 +49,19 @@ struct tb_net {
     struct tb_resolver *resolver; /* owned */
     struct tb_list conns;         /* owned struct tb_conn */
     struct tb_list dirty;         /* of those: with something to do */
-    unsigned n_conns, n_pending;
-    size_t unfinished;  /* bytes of incomplete frames, all connections */
-    uv_tcp_t *listener; /* owned; NULL: does not listen */
-    uv_tcp_t refused;   /* while .refusing */
+    struct tb_list pending;       /* of those: accepted, in the handshake */
+    unsigned n_conns, max_conns, n_pending, max_pending;
+    size_t parts;              /* bytes of unfinished frames, all connections */
+    size_t queued, max_queued; /* that wait to be written, likewise */
+    bool held;                 /* nothing is read: see tb_net_hold() */
+    unsigned freed;            /* sweeps that give memory back */
+    uv_tcp_t *listener;        /* owned; NULL: does not listen */
+    unsigned accepted;         /* in this turn */
+    uv_tcp_t refused;          /* while .refusing */
     bool refusing;
     bool waiting; /* another one at the listener meanwhile */
     uint16_t port;
-    uv_timer_t sweep;
+    uv_timer_t sweep, retry;
     uint64_t swept_ms;
     uint8_t scratch[TB_READ_CHUNK]; /* every read goes here first */
 };
@@ -67,6 +74,10 @@ int tb_net_init(struct tb_net *net);
 int tb_net_listen(struct tb_net *net, const char *address, int min, int max);
 void tb_net_close(struct tb_net *net);
 void tb_net_end(struct tb_net *net);
+
+/* tb_net_hold - read from no peer, as long as what they sent has not been
+ * handled; or again. */
+void tb_net_hold(struct tb_net *net, bool held);
 
 /* tb_net_flush - write what has gathered and close what is doomed; the node
  * calls it once per turn of the loop. */

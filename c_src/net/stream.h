@@ -49,7 +49,7 @@ struct tb_transport {
     /* no more writes: the peer reads what is under way, then the end. */
     void (*shutdown)(struct tb_stream *s);
     void (*close)(struct tb_stream *s);
-    /* Bytes of write() that have not gone out yet. */
+    /* Bytes of write() that the peer has not taken yet. */
     size_t (*unwritten)(const struct tb_stream *s);
     int (*peer)(struct tb_stream *s, struct sockaddr_storage *out);
     /* What its error was, for people; "" where the status says it all. Lent

@@ -1,5 +1,7 @@
 /* tcp.c - the transport of inet_tcp and inet6_tcp.
  * In Erlang: inet_tcp_dist, inet6_tcp_dist. Owns: its socket. Thread: loop. */
+#include <sys/ioctl.h>
+
 #include "base/mem.h"
 #include "net/net.h"
 #include "net/stream.h"
@@ -189,7 +191,16 @@ tcp_unwritten(const struct tb_stream *s)
 {
     const struct tcp_stream *t = TB_ENTRY(s, const struct tcp_stream, base);
 
-    return uv_stream_get_write_queue_size((const uv_stream_t *)&t->tcp);
+    uv_os_fd_t fd;
+    int kernel = 0;
+
+    /* what the kernel has, and the peer has not acknowledged, is on its way
+     * still: a slow reader shows in that long before our queue moves */
+    if (uv_fileno((const uv_handle_t *)&t->tcp, &fd) < 0 ||
+        ioctl(fd, TIOCOUTQ, &kernel) < 0)
+        kernel = 0;
+    return uv_stream_get_write_queue_size((const uv_stream_t *)&t->tcp) +
+           (size_t)kernel;
 }
 
 static int

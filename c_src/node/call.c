@@ -67,6 +67,7 @@ static void
 call_free(struct tb_pending *c)
 {
     tb_map_take(c->proc->node->calls, &c->ref, sizeof(c->ref));
+    c->proc->n_calls--;
     tb_list_del(&c->link);
     timer_free(c->timer);
     tb_free(c);
@@ -97,7 +98,14 @@ tb_call_expect(struct tb_proc *p, enum tb_call_kind kind, uint64_t timeout_ms,
         c->timer = timer_new(p->node, timeout_ms, on_call_timer, c);
     tb_map_put(p->node->calls, &c->ref, sizeof(c->ref), c);
     tb_list_add(&p->calls, &c->link);
+    p->n_calls++;
     return c->ref;
+}
+
+bool
+tb_call_is_one_too_many(const struct tb_proc *p)
+{
+    return p->n_calls > TB_MAX_CALLS;
 }
 
 static void
@@ -276,7 +284,16 @@ tb_calls_free(struct tb_proc *p)
 
 /* ------------------------------------------------------------- public -- */
 
-static struct tb_term
+/* Why a call that has a reference already cannot be made; NULL: it can. */
+static const char *
+hindrance(const struct tb_proc *self, const struct tb_wr *request)
+{
+    if (tb_call_is_one_too_many(self))
+        return "system_limit";
+    return request->bad ? "badarg" : NULL;
+}
+
+static void
 build_request(struct tb_wr *w, struct tb_proc *self, struct tb_ref ref,
               const char *request, struct tb_args args)
 {
@@ -286,8 +303,8 @@ build_request(struct tb_wr *w, struct tb_proc *self, struct tb_ref ref,
     tb_build(w, "{'$gen_call', {From, [alias|Ref]}, Request}",
              TB_ARGS(tb_v_pid(self->pid), tb_v_ref(ref),
                      tb_v_term(tb_wr_term(&req))));
+    w->bad |= req.bad;
     tb_wr_free(&req);
-    return tb_wr_term(w);
 }
 
 void
@@ -297,10 +314,13 @@ tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
     struct tb_ref ref =
         tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
     struct tb_wr w = { 0 };
+    const char *hindered;
     struct tb_route r;
 
-    if (build_request(&w, self, ref, request, args).n == 0) {
-        tb_watch_failed(self, ref, "badarg");
+    build_request(&w, self, ref, request, args);
+    hindered = hindrance(self, &w);
+    if (hindered) {
+        tb_watch_failed(self, ref, hindered);
     } else {
         tb_watch_pid(self, ref, to);
         tb_route_to(&r, self, to);
@@ -318,10 +338,13 @@ tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
     struct tb_ref ref =
         tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
     struct tb_wr w = { 0 };
+    const char *hindered;
     struct tb_route r;
 
-    if (build_request(&w, self, ref, request, args).n == 0) {
-        tb_watch_failed(self, ref, "badarg");
+    build_request(&w, self, ref, request, args);
+    hindered = hindrance(self, &w);
+    if (hindered) {
+        tb_watch_failed(self, ref, hindered);
     } else {
         tb_watch_name(self, ref, tb_text_of(name), node);
         tb_route_to_name(&r, self, tb_text_of(name), node);
@@ -361,12 +384,16 @@ tb_erpc(struct tb_proc *self, tb_atom node, const char *module,
     struct tb_ref ref =
         tb_call_expect(self, TB_CALL_ERPC, timeout_ms, done, ctx);
     struct tb_wr list = { 0 }, w = { 0 };
+    const char *hindered;
 
     tb_build(&list, arglist, args);
     tb_build(&w, "[Ref, M, F, Args]",
              TB_ARGS(tb_v_ref(ref), tb_v_atom(module), tb_v_atom(function),
                      tb_v_term(tb_wr_term(&list))));
-    if (peer && !w.bad)
+    hindered = hindrance(self, &w);
+    if (hindered)
+        tb_watch_failed(self, ref, hindered);
+    else if (peer)
         request_spawn(self, peer, ref, tb_wr_term(&w));
     else
         tb_rpc_spawn_here(self, ref, tb_wr_term(&w));

@@ -13,6 +13,8 @@ enum tb_call_kind {
 /* tb_call_expect - a call of p that ends in done(); its reference. */
 struct tb_ref tb_call_expect(struct tb_proc *p, enum tb_call_kind kind,
                              uint64_t timeout_ms, tb_done done, void *ctx);
+/* tb_call_is_one_too_many - the one that p has just begun must end at once. */
+bool tb_call_is_one_too_many(const struct tb_proc *p);
 /* tb_call_settle - end a TB_CALL_OWN, if it still waits: status and result. */
 void tb_call_settle(struct tb_node *node, struct tb_ref ref, int status,
                     const char *result, struct tb_args args);

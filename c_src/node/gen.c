@@ -52,12 +52,20 @@ tb_gen_fini(void)
     }
 }
 
+static bool
+is_parents_exit(const struct tb_proc *p, const struct tb_val v[])
+{
+    return tb_pid_eq(v[0].pid, p->parent) && !tb_pid_eq(p->pid, p->parent);
+}
+
 bool
-tb_gen_is_system(struct tb_term t)
+tb_gen_is_urgent(const struct tb_proc *p, struct tb_term t)
 {
     struct tb_val v[TB_MAX_HOLES];
 
-    return tb_pattern_match(compiled[ENV_SYSTEM], t, false, v);
+    return tb_pattern_match(compiled[ENV_SYSTEM], t, false, v) ||
+           (tb_pattern_match(compiled[ENV_EXIT], t, false, v) &&
+            is_parents_exit(p, v));
 }
 
 /* ------------------------------------------------------------ clauses -- */
@@ -156,12 +164,6 @@ on_io_request(struct tb_proc *p, const struct tb_val v[])
     return TB_NOREPLY;
 }
 
-static bool
-is_parents_exit(const struct tb_proc *p, const struct tb_val v[])
-{
-    return tb_pid_eq(v[0].pid, p->parent) && !tb_pid_eq(p->pid, p->parent);
-}
-
 static int
 dispatch(struct tb_proc *p, enum envelope env, struct tb_val v[],
          struct tb_msg *m)
@@ -175,6 +177,8 @@ dispatch(struct tb_proc *p, enum envelope env, struct tb_val v[],
     if (env == ENV_EXIT)
         return is_parents_exit(p, v) ? tb_stop(p, "Reason", TB_ARGS(v[1]))
                                      : on_other(p, TB_INFO, m);
+    if (v[1].term.n > TB_MAX_TAG) /* of no caller; and it may be kept */
+        return on_other(p, TB_INFO, m);
     m->from = (struct tb_from){ v[0].pid, v[1].term };
     m->term = v[2].term;
     if (env == ENV_SYSTEM)

@@ -9,9 +9,9 @@ int tb_gen_init(void);
 void tb_gen_fini(void);
 
 /* tb_gen_message - let p handle one message; what its handler returned.
- * tb_gen_is_system - is it one that a suspended process handles too? */
+ * tb_gen_is_urgent - is it one that p handles while suspended, too? */
 int tb_gen_message(struct tb_proc *p, struct tb_term message);
-bool tb_gen_is_system(struct tb_term message);
+bool tb_gen_is_urgent(const struct tb_proc *p, struct tb_term message);
 
 /* tb_gen_compile - clauses to code; NULL and *error for a bad pattern. */
 struct tb_compiled *tb_gen_compile(const struct tb_service *s, int *error);

@@ -121,3 +121,49 @@ tb_put_info(struct tb_node *node, struct tb_wr *w)
     tb_wr_free(&tables);
     return tb_wr_status(w);
 }
+
+/* -------------------------------------------------------------- lists -- */
+
+struct node_list {
+    struct tb_wr *w;
+    uint32_t n;
+    bool visible, hidden;
+};
+
+static void
+put_node(void *ctx, void *value)
+{
+    struct node_list *l = ctx;
+    struct tb_peer *p = value;
+
+    if (!p->conn || !(p->visible ? l->visible : l->hidden))
+        return;
+    tb_put_atom(l->w, tb_atom_text(p->name));
+    l->n++;
+}
+
+int
+tb_put_nodes(struct tb_node *node, const char *which, struct tb_wr *w)
+{
+    bool known = strcmp(which, "known") == 0, self = strcmp(which, "this") == 0;
+    bool all = known || strcmp(which, "connected") == 0;
+    struct node_list l = { w, 0, all || strcmp(which, "visible") == 0,
+                           all || strcmp(which, "hidden") == 0 };
+    size_t at = w->len;
+
+    if (!l.visible && !l.hidden && !self)
+        return -TB_EBADARG;
+    tb_put_list(w, 0);
+    if (self || known) {
+        tb_put_atom(w, tb_atom_text(node->name));
+        l.n++;
+    }
+    tb_map_each(node->peers, put_node, &l);
+    if (l.n > 0) {
+        tb_wr_patch_u32(w, at + 1, l.n);
+    } else { /* an empty list is NIL alone */
+        w->len = at;
+    }
+    tb_put_nil(w);
+    return tb_wr_status(w);
+}

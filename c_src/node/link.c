@@ -40,6 +40,7 @@ tb_link_add(struct tb_proc *p, struct tb_peer *peer, struct tb_pid other)
     if (peer) {
         tb_list_add(&peer->links, &l->by_peer);
         peer->n_signals++;
+        peer->n_links++;
     }
     return l;
 }
@@ -56,6 +57,7 @@ link_free(struct tb_half_link *l)
     tb_free(l);
     if (peer) {
         peer->n_signals--;
+        peer->n_links--;
         tb_peer_release(peer);
     }
 }
@@ -144,7 +146,7 @@ tb_watch_link(struct tb_peer *p, struct tb_pid from, struct tb_pid to)
     if (!here)
         tb_peer_signal(p, false, DOP_PAYLOAD_EXIT,
                        TB_ARGS(tb_v_pid(to), tb_v_pid(from)), tb_noproc);
-    else if (!l && !tb_watch_too_many(p))
+    else if (!l && !tb_watch_too_many(p, true))
         tb_link_add(here, p, from);
 }
 

@@ -71,7 +71,8 @@ turn(struct tb_node *node)
         if (!left && tb_list_empty(&node->runnable))
             break;
     }
-    left = !tb_list_empty(&node->runnable);
+    tb_net_hold(&node->net, tb_procs_are_behind(node, node->net.held));
+    left = !tb_list_empty(&node->runnable) || !tb_list_empty(&node->net.dirty);
     if (node->stop_asked)
         end_node(node);
     if (node->state == TB_NODE_ENDED && node->net.n_conns == 0) {
@@ -133,7 +134,9 @@ make_tables(struct tb_node *node)
     tb_list_init(&node->all);
     tb_list_init(&node->runnable);
     tb_list_init(&node->node_subs);
+    tb_list_init(&node->have_funs);
     tb_list_init(&node->questions);
+    tb_list_init(&node->queued);
 }
 
 /* As erl and ei do: one environment variable for the whole cluster. */

@@ -59,12 +59,17 @@ struct tb_node {
     struct tb_list all;       /* struct tb_proc, oldest first */
     struct tb_list runnable;  /* of those: with messages, or dying */
     struct tb_list node_subs; /* of those: tb_monitor_nodes() */
+    struct tb_list have_funs; /* of those: with clauses of TB_FUN */
     struct tb_proc *sup;      /* of the services */
     struct tb_list questions; /* to epmds, see names.c */
+    struct tb_list queued;    /* struct tb_peer: to be dialled */
+    unsigned n_dials;         /* on their way; then the next is dialled */
+    size_t pending_bytes;     /* for peers that are not up yet */
 
     uint32_t next_id, next_serial;
     uint64_t next_ref, next_unlink;
     uint64_t started_ms;
+    size_t mail_bytes;    /* in the mailboxes of processes that run */
     struct tb_wr payload; /* where messages are built; see route.c */
     struct tb_counters count;
 };

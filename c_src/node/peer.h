@@ -8,17 +8,20 @@
 struct tb_peer {
     struct tb_node *node;
     tb_atom name;
-    struct tb_conn *conn; /* up */
-    struct tb_conn *dial; /* ours, on its way */
-    uv_timer_t *patience; /* theirs goes first: how long we wait for it */
+    struct tb_conn *conn;  /* up */
+    struct tb_conn *dial;  /* ours, on its way */
+    struct tb_list queued; /* in node->queued, or .next NULL */
+    uv_timer_t *patience;  /* theirs goes first: how long we wait for it */
     uint32_t creation;
     bool visible;
+    bool ignored; /* something that it sent; it has been said */
     uint64_t connection_id;
     int stdlib_major, stdlib_minor; /* of its OTP, once asked; see sys.c */
 
     struct tb_list monitors; /* struct tb_monitor, by_peer */
     struct tb_list links;    /* struct tb_half_link, by_peer */
     unsigned n_signals;      /* of both: bounded */
+    unsigned n_links;        /* of these; likewise */
     unsigned n_ongoing;      /* processes spawned for it that run */
     struct tb_wr pending;    /* frames for when it is up */
     struct tb_list waiters;  /* owned struct waiter: tb_connect() */
@@ -31,6 +34,8 @@ struct tb_peer *tb_peer_find(struct tb_node *node, tb_atom name);
 /* tb_peer_release - free the record if nothing needs it any more. */
 void tb_peer_release(struct tb_peer *p);
 void tb_peer_free(struct tb_peer *p);
+/* tb_peer_unreachable - it cannot be connected: what waited for that ends. */
+void tb_peer_unreachable(struct tb_peer *p);
 /* tb_peers_start - the node is a member now: dial whom processes want.
  * tb_peers_end - the node stops: nobody is waited for any more. */
 void tb_peers_start(struct tb_node *node);

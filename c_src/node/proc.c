@@ -109,6 +109,8 @@ proc_alloc(struct tb_node *node, const struct tb_service *service,
     key = (struct pid_key){ p->pid.id, p->pid.serial };
     tb_map_put(node->procs, &key, sizeof(key), p);
     tb_list_add(&node->all, &p->all);
+    if (code->has_funs)
+        tb_list_add(&node->have_funs, &p->have_fun);
     return p;
 }
 
@@ -152,6 +154,7 @@ tb_proc_new(struct tb_node *node, const struct tb_service *service,
 static void
 free_mail(struct tb_proc *p)
 {
+    tb_proc_suspend(p); /* so that none of it counts */
     TB_LIST_EACH (mail, &p->mail, struct tb_mail, link)
         tb_free(mail);
     tb_list_init(&p->mail);
@@ -180,6 +183,7 @@ end_proc(struct tb_proc *p)
         tb_map_take(p->node->names, p->name, strlen(p->name));
     tb_map_take(p->node->procs, &key, sizeof(key));
     tb_list_del(&p->all);
+    tb_list_del(&p->have_fun);
     tb_list_del(&p->runnable);
     tb_list_del(&p->node_sub);
     tb_watch_proc_ended(p);
@@ -262,6 +266,34 @@ tb_proc_exit_signal(struct tb_proc *p, struct tb_pid from,
 
 /* --------------------------------------------------------------- mail -- */
 
+/* What waits in processes that run is counted for the node too: see
+ * tb_procs_are_behind(). */
+static void
+charge(struct tb_proc *p, const struct tb_mail *mail)
+{
+    size_t size = sizeof(*mail) + mail->n;
+
+    p->mail_bytes += size;
+    if (!p->suspended)
+        p->node->mail_bytes += size;
+}
+
+static void
+discharge(struct tb_proc *p, const struct tb_mail *mail)
+{
+    size_t size = sizeof(*mail) + mail->n;
+
+    p->mail_bytes -= size;
+    if (!p->suspended)
+        p->node->mail_bytes -= size;
+}
+
+bool
+tb_procs_are_behind(const struct tb_node *node, bool already)
+{
+    return node->mail_bytes > (already ? TB_MAIL_HIGH / 2 : TB_MAIL_HIGH);
+}
+
 void
 tb_proc_enqueue(struct tb_proc *p, enum tb_mail_kind kind, struct tb_ref ref,
                 struct tb_term message)
@@ -270,7 +302,7 @@ tb_proc_enqueue(struct tb_proc *p, enum tb_mail_kind kind, struct tb_ref ref,
 
     if (p->dying || (kind == TB_MAIL_TERM && message.n == 0))
         return; /* what could not be built has been told of already */
-    if (p->mail_bytes + sizeof(*mail) + message.n > TB_MAX_MAILBOX) {
+    if (p->suspended && p->mail_bytes > TB_MAX_MAILBOX) {
         tb_log(TB_ERROR, "process.mailbox_full", "name=%s",
                p->name ? p->name : "-");
         kill_with(p, "{error, system_limit}", TB_NONE);
@@ -282,10 +314,10 @@ tb_proc_enqueue(struct tb_proc *p, enum tb_mail_kind kind, struct tb_ref ref,
     mail->n = message.n;
     if (message.n)
         memcpy(mail->bytes, message.p, message.n);
-    p->mail_bytes += sizeof(*mail) + message.n;
+    charge(p, mail);
     tb_list_add(&p->mail, &mail->link);
     /* what waits for tb_proc_resume() need not be looked through till then */
-    if (!p->suspended || (kind == TB_MAIL_TERM && tb_gen_is_system(message)))
+    if (!p->suspended || (kind == TB_MAIL_TERM && tb_gen_is_urgent(p, message)))
         make_runnable(p);
 }
 
@@ -303,7 +335,7 @@ tb_proc_receive(struct tb_proc *p, struct tb_term message)
 {
     static const struct tb_ref none;
     bool at_once =
-        p->suspended ? tb_gen_is_system(message) : tb_list_empty(&p->mail);
+        p->suspended ? tb_gen_is_urgent(p, message) : tb_list_empty(&p->mail);
 
     if (p->dying)
         p->node->count.dropped++;
@@ -313,7 +345,7 @@ tb_proc_receive(struct tb_proc *p, struct tb_term message)
         tb_proc_enqueue(p, TB_MAIL_TERM, none, message);
 }
 
-/* The mail that is next: while suspended, only system messages are. */
+/* The mail that is next: while suspended, only what is urgent. */
 static struct tb_mail *
 next_mail(struct tb_proc *p)
 {
@@ -321,7 +353,7 @@ next_mail(struct tb_proc *p)
         struct tb_term t = { mail->bytes, mail->n };
 
         if (!p->suspended ||
-            (mail->kind == TB_MAIL_TERM && tb_gen_is_system(t)))
+            (mail->kind == TB_MAIL_TERM && tb_gen_is_urgent(p, t)))
             return mail;
     }
     return NULL;
@@ -331,7 +363,7 @@ static void
 take_mail(struct tb_proc *p, struct tb_mail *mail)
 {
     tb_list_del(&mail->link);
-    p->mail_bytes -= sizeof(*mail) + mail->n;
+    discharge(p, mail);
 }
 
 void
@@ -364,8 +396,18 @@ run_mail(struct tb_proc *p, struct tb_mail *mail)
 }
 
 void
+tb_proc_suspend(struct tb_proc *p)
+{
+    if (!p->suspended)
+        p->node->mail_bytes -= p->mail_bytes;
+    p->suspended = true;
+}
+
+void
 tb_proc_resume(struct tb_proc *p)
 {
+    if (p->suspended)
+        p->node->mail_bytes += p->mail_bytes;
     p->suspended = false;
     if (!tb_list_empty(&p->mail))
         make_runnable(p);

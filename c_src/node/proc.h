@@ -34,6 +34,7 @@ struct tb_proc {
     struct tb_list all;      /* in node->all */
     struct tb_list runnable; /* in node->runnable, or .next NULL */
     struct tb_list node_sub; /* in node->node_subs, or .next NULL */
+    struct tb_list have_fun; /* in node->have_funs, or .next NULL */
     struct tb_node *node;
     struct tb_pid pid;
     tb_atom origin; /* the peer that spawned it, or 0; counted there */
@@ -53,8 +54,9 @@ struct tb_proc {
     struct tb_list monitored_by; /* struct tb_monitor, by_target */
     struct tb_list links;        /* struct tb_half_link, by_proc */
     struct tb_list calls;        /* struct tb_pending */
-    struct tb_list timers;       /* struct tb_timer */
-    struct tb_sys *sys;          /* owned; debugging that was asked for */
+    unsigned n_calls;
+    struct tb_list timers; /* struct tb_timer */
+    struct tb_sys *sys;    /* owned; debugging that was asked for */
     uint64_t messages_in, messages_out;
 };
 
@@ -85,10 +87,15 @@ void tb_proc_kill(struct tb_proc *p, struct tb_term reason);
 /* tb_proc_result - what a handler of p returned. */
 void tb_proc_result(struct tb_proc *p, int rc);
 
-/* tb_proc_resume - messages that waited while suspended go on. */
+/* tb_proc_suspend - only what is urgent is handled. tb_proc_resume - messages
+ * that waited meanwhile go on. */
+void tb_proc_suspend(struct tb_proc *p);
 void tb_proc_resume(struct tb_proc *p);
 
-/* tb_procs_run - a bounded number of waiting messages; true: some are left. */
+/* tb_procs_are_behind - so much mail waits that no more shall be read from
+ * peers; already: it has been so.
+ * tb_procs_run - a bounded number of waiting messages; true: some are left. */
+bool tb_procs_are_behind(const struct tb_node *node, bool already);
 bool tb_procs_run(struct tb_node *node);
 
 void tb_compiled_free(void *compiled);

@@ -85,8 +85,8 @@ owner_of(struct tb_node *node, struct tb_term mfa)
 {
     struct tb_val v[TB_MAX_HOLES];
 
-    TB_LIST_EACH (p, &node->all, struct tb_proc, all)
-        for (size_t i = 0; p->code->has_funs && i < p->code->n; i++)
+    TB_LIST_EACH (p, &node->have_funs, struct tb_proc, have_fun)
+        for (size_t i = 0; i < p->code->n; i++)
             if (p->code->clause[i].kind == TB_FUN &&
                 tb_pattern_match(p->code->clause[i].pattern, mfa, true, v))
                 return p;
@@ -173,7 +173,8 @@ job_of(struct job *job, struct tb_term mfa, struct tb_term args)
         return false;
     if (tb_text_is(v[0].text, "erpc") &&
         tb_text_is(v[1].text, "execute_call") &&
-        tb_match("[Ref, M:atom, F:atom, Args:list]", args, a) == 1) {
+        tb_match("[Ref, M:atom, F:atom, Args:list]", args, a) == 1 &&
+        a[0].term.n <= TB_MAX_TAG) { /* it is kept */
         *job = (struct job){ a[0].term, a[1], a[2], a[3].term };
         return true;
     }
@@ -213,8 +214,7 @@ tb_rpc_spawn_request(struct tb_peer *peer, struct tb_ref request,
         spawn_reply(peer, request, from, 0, tb_v_atom("badarg"));
         return;
     }
-    if (peer->n_ongoing >= TB_MAX_ONGOING ||
-        peer->n_signals >= TB_MAX_SIGNALS ||
+    if (peer->n_ongoing >= TB_MAX_ONGOING || tb_watch_are_many(peer, link) ||
         tb_proc_new(peer->node, &worker_service, &job, NULL, &p) < 0) {
         spawn_reply(peer, request, from, 0, tb_v_atom("system_limit"));
         return;

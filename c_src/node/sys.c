@@ -345,7 +345,7 @@ debug(struct tb_proc *p, const struct tb_from *from, struct tb_term what)
 static int
 suspend(struct tb_proc *p, const struct tb_from *from)
 {
-    p->suspended = true;
+    tb_proc_suspend(p);
     return answer(p, from, "ok", TB_NONE);
 }
 

@@ -284,9 +284,16 @@ tb_watch_down(struct tb_peer *peer, struct tb_ref ref, struct tb_term reason)
 /* --------------------------------------------------- monitors, theirs -- */
 
 bool
-tb_watch_too_many(struct tb_peer *p)
+tb_watch_are_many(const struct tb_peer *p, bool link)
 {
-    if (p->n_signals < TB_MAX_SIGNALS)
+    return p->n_signals >= TB_MAX_SIGNALS ||
+           (link && p->n_links >= TB_MAX_LINKS);
+}
+
+bool
+tb_watch_too_many(struct tb_peer *p, bool link)
+{
+    if (!tb_watch_are_many(p, link))
         return false;
     tb_log(TB_WARNING, "peer.too_many_signals", "node=%s monitors_and_links=%u",
            tb_atom_text(p->name).p, p->n_signals);
@@ -312,8 +319,9 @@ tb_watch_monitor_p(struct tb_peer *p, struct tb_pid from, struct tb_term to,
                        tb_noproc);
         return;
     }
-    m = tb_watch_too_many(p) ? NULL
-                             : monitor_new(p->node, p, ref, NULL, target);
+    m = tb_watch_too_many(p, false)
+            ? NULL
+            : monitor_new(p->node, p, ref, NULL, target);
     if (!m)
         return;
     m->watcher_pid = from;

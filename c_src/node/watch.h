@@ -64,10 +64,13 @@ void tb_watch_local_link(struct tb_proc *a, struct tb_proc *b);
 void tb_watch_proc_ended(struct tb_proc *p);
 void tb_watch_peer_lost(struct tb_peer *peer);
 
-/* Between watch.c and link.c. tb_watch_too_many - the peer has its share; it is
+/* tb_watch_are_many - the peer has its share of monitors and links. */
+bool tb_watch_are_many(const struct tb_peer *p, bool link);
+
+/* Between watch.c and link.c. tb_watch_too_many - it has its share; it is
  * cut off. tb_link_add - an active half of p. */
 extern const struct tb_term tb_noproc, tb_noconnection;
-bool tb_watch_too_many(struct tb_peer *p);
+bool tb_watch_too_many(struct tb_peer *p, bool link);
 struct tb_half_link *tb_link_add(struct tb_proc *p, struct tb_peer *peer,
                                  struct tb_pid other);
 void tb_links_proc_ended(struct tb_proc *p);

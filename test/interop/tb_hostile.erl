@@ -9,7 +9,7 @@
 
 -export([survive/4, watch/2, put_table/0]).
 %% peers
--export([name/1, connect/2, dial/1, dials/2, raw/1, pour/2, until_closed/1, drain/1, close/1, frame/1, frame/2]).
+-export([name/1, connect/2, dial/1, dials/2, raw/1, port/1, pour/2, until_closed/1, reading/2, close/1, frame/1, frame/2]).
 %% bytes of terms and control messages
 -export([etf/1, atom/1, atom/2, node_of/1, pid/2, ref/2, tuple/1]).
 
@@ -23,23 +23,23 @@
 
 -type context() :: #{node := node(), daemon := tb_lib:program(), beam := node()}.
 %% So many lines of that event with these words in them, the ones that the
-%% log's rate limit left out counted.
--type reason() :: {Event :: string(), Words :: string(), Count :: non_neg_integer()}.
+%% log's rate limit left out counted; or any number.
+-type reason() :: {Event :: string(), Words :: string(), Count :: non_neg_integer() | some}.
 
 %% Runs Peers against a daemon of its own. Options: args (of the daemon), rise
-%% (MiB that its memory may grow by), stays (MiB of them for good), tables
-%% (which may differ afterwards).
+%% (MiB that its memory may grow by), stays (MiB of them for good), files (that
+%% it may have open).
 -spec survive(string(), map(), node(), fun((context()) -> [reason()])) -> ok.
 survive(Title, Options, Beam, Peers) ->
     Config = [{tiebeam, [{discovery, []}, {log, [{level, debug}]}]}],
     Args = maps:get(args, Options, []),
-    Daemon = tb_lib:daemon(tb, #{config => Config, args => Args}),
+    Daemon = with_files(maps:get(files, Options, unlimited), fun() ->
+        tb_lib:daemon(tb, #{config => Config, args => Args})
+    end),
     N = tb_lib:node_of(Daemon),
     try
         pong = rpc:call(Beam, net_adm, ping, [N]),
-        Tables = fun() ->
-            maps:without(maps:get(tables, Options, []), rpc:call(Beam, tb_lib, tables, [N]))
-        end,
+        Tables = fun() -> rpc:call(Beam, tb_lib, tables, [N]) end,
         Base = Tables(),
         Fds = tb_lib:fds(Daemon),
         Before = rss(Daemon),
@@ -60,10 +60,28 @@ survive(Title, Options, Beam, Peers) ->
         tb_lib:stop(Daemon)
     catch
         Class:Why:Stack ->
-            timer:sleep(300),
             io:format("~ts~n", [last_lines(tb_lib:output(Daemon))]),
             tb_lib:kill(Daemon),
             erlang:raise(Class, Why, Stack)
+    end.
+
+%% The daemon that Fun starts may have so many files open.
+with_files(unlimited, Fun) ->
+    Fun();
+with_files(Files, Fun) ->
+    Script = tb_lib:tmp("tiebeam_with_few_files"),
+    Own = os:getenv("TIEBEAM_BIN"),
+    Text = io_lib:format("#!/bin/sh~nulimit -n ~B~nexec '~ts' \"$@\"~n", [Files, tb_lib:binary()]),
+    ok = file:write_file(Script, Text),
+    ok = file:change_mode(Script, 8#755),
+    os:putenv("TIEBEAM_BIN", Script),
+    try
+        Fun()
+    after
+        case Own of
+            false -> os:unsetenv("TIEBEAM_BIN");
+            _ -> os:putenv("TIEBEAM_BIN", Own)
+        end
     end.
 
 last_lines(Output) ->
@@ -150,10 +168,16 @@ until_logged(Daemon, Reasons) ->
     ok.
 
 until_logged(Daemon, Event, Wanted) ->
-    Total = lists:sum([Count || {_, Count} <- Wanted]),
-    tb_lib:until_equal({Event, Total}, fun() -> {Event, count(lines(Daemon, Event))} end),
+    case lists:keymember(some, 2, Wanted) of
+        true ->
+            tb_lib:until(fun() -> lines(Daemon, Event) =/= [] end);
+        false ->
+            Total = lists:sum([Count || {_, Count} <- Wanted]),
+            tb_lib:until_equal({Event, Total}, fun() -> {Event, count(lines(Daemon, Event))} end)
+    end,
     Lines = [L || L <- lines(Daemon, Event), not is_summary(L)],
     Odd = [L || L <- Lines, not lists:any(fun({Words, _}) -> has(L, Words) end, Wanted)],
+    %% an atom is more than any number
     More = [{W, C} || {W, C} <- Wanted, length([L || L <- Lines, has(L, W)]) > C],
     {Odd, More} =:= {[], []} orelse error({logged, Event, {odd, Odd}, {too_many, More}}).
 
@@ -200,6 +224,7 @@ words("reason=" ++ Reason) -> [" ", Reason];
 words(Words) -> [" ", Words].
 
 times(1) -> "";
+times(some) -> " × some";
 times(Count) -> io_lib:format(" × ~B", [Count]).
 
 write_table(Text, Modes) ->
@@ -236,6 +261,14 @@ dials(Context, Count) ->
 raw(Socket) ->
     inet:setopts(Socket, [{packet, raw}, {send_timeout, 1000}, {buffer, 65536}]).
 
+%% Where a daemon listens.
+-spec port(context()) -> inet:port_number().
+port(#{node := N}) ->
+    [Alive, _] = string:split(atom_to_list(N), "@"),
+    {ok, Names} = tb_raw:names(tb_lib:epmd_port()),
+    {Alive, Port} = lists:keyfind(Alive, 1, Names),
+    Port.
+
 %% Sends as much of these as is taken: all of it, or until the other side has
 %% closed or has not read for a second.
 -spec pour(gen_tcp:socket(), [iodata()]) -> ok | closed | stuck.
@@ -257,16 +290,28 @@ until_closed(Socket) ->
         {error, _} -> gen_tcp:close(Socket)
     end.
 
-%% Reads, and throws away, what is there.
--spec drain(gen_tcp:socket()) -> ok.
-drain(Socket) ->
-    case gen_tcp:recv(Socket, 0, 0) of
-        {ok, _} -> drain(Socket);
-        {error, _} -> ok
+%% Reads, and throws away, while Fun runs.
+-spec reading(gen_tcp:socket(), fun(() -> Result)) -> Result.
+reading(Socket, Fun) ->
+    Reader = spawn_link(fun() -> read_on(Socket) end),
+    Result = Fun(),
+    Reader ! {self(), stop},
+    receive
+        {Reader, stopped} -> Result
     end.
 
+read_on(Socket) ->
+    receive
+        {From, stop} -> From ! {self(), stopped}
+    after 0 ->
+        _ = gen_tcp:recv(Socket, 0, 20),
+        read_on(Socket)
+    end.
+
+%% At once, whatever waits to be sent.
 -spec close(gen_tcp:socket()) -> ok.
 close(Socket) ->
+    _ = inet:setopts(Socket, [{linger, {true, 0}}]),
     gen_tcp:close(Socket).
 
 %% ----------------------------------------------------------------- bytes

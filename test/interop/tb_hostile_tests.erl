@@ -11,9 +11,6 @@
 -define(MIB, (1 bsl 20)).
 %% base/limits.h
 -define(MAX_FRAME, (128 * ?MIB)).
--define(MAX_UNFINISHED, (192 * ?MIB)).
--define(MAX_SIGNALS, 262144).
--define(MAX_ONGOING, 65536).
 
 -spec hostile_test_() -> tuple().
 hostile_test_() ->
@@ -56,11 +53,11 @@ cases() ->
         {"200 MiB of frames without end", rise(256), fun unfinished/1},
         {"a frame byte by byte, then silence", (rise(4))#{args => ticks_in(1)}, fun slow_frame/1},
         %% terms
-        {"terms 100,000 deep", rise(16), fun deep/1},
+        {"terms 100,000 deep", rise(40), fun deep/1},
         {"terms 100,000 deep, and cut", rise(16), fun deep_and_cut/1},
         {"lengths that overrun", rise(8), fun overruns/1},
         {"huge arities", rise(8), fun huge_arities/1},
-        {"100,000 atoms", rise(8), fun many_atoms/1},
+        {"100,000 atoms", rise(16), fun many_atoms/1},
         {"100,000 node names", rise(16), fun many_names/1},
         %% control messages
         {"unknown control messages", rise(8), fun unknown_control/1},
@@ -68,7 +65,22 @@ cases() ->
         {"300,000 monitors of one process", rise(160), fun monitors/1},
         {"300,000 monitors of nobody, answers not read", rise(32), fun monitors_of_nobody/1},
         {"300,000 links to one process", rise(160), fun links/1},
-        {"100,000 spawn requests", rise(64), fun spawns/1}
+        {"100,000 spawn requests", rise(128), fun spawns/1},
+        {"100,000 calls that wait", (rise(96))#{args => setup_in(2)}, fun waiting_calls/1},
+        {"100,000 spawned that wait", (rise(160))#{args => setup_in(2)}, fun waiting_spawned/1},
+        {"10,000 nodes to be dialled", rise(24), fun many_dials/1},
+        {"1,000,000 messages of ten peers", rise(96), fun many_messages/1},
+        {"messages to a suspended process", rise(120), fun suspended/1},
+        {"a frame of 120 MiB", rise(420), fun large_frame/1},
+        %% who does not read
+        {"one that never reads", (rise(24))#{args => ticks_in(1)}, fun never_reads/1},
+        {"100 that never read", (rise(450))#{args => ticks_in(4)}, fun many_never_read/1},
+        {"10 that never read 60 MiB", (rise(520))#{args => ticks_in(2)}, fun large_never_read/1},
+        {"one that reads 4 KiB a second", (rise(24))#{args => ticks_in(2)}, fun slow_reader/1},
+        %% too many
+        {"2000 half-open connections, opened again", rise(24), fun half_open/1},
+        {"more connections than files", (rise(16))#{files => 200}, fun many_connections/1},
+        {"no file left", rise(16), fun no_file_left/1}
     ].
 
 rise(Mib) -> #{rise => Mib}.
@@ -96,7 +108,7 @@ half_closed(Context) ->
     [
         begin
             ok = gen_tcp:send(S, <<60:16, "N", 13:64>>),
-            tb_hostile:close(S)
+            gen_tcp:close(S)
         end
      || S <- tb_hostile:dials(Context, 20)
     ],
@@ -405,20 +417,20 @@ many_atoms(Context) ->
     Node = node_of(1),
     Us = pid(Node, 1),
     Atoms = [tb_hostile:atom("atom", I) || I <- lists:seq(1, 100000)],
-    [
-        ok = gen_tcp:send(Socket, [
-            [
-                frame(tuple([<<97, 6>>, Us, atom(""), A]), A),
-                frame(tuple([<<97, 19>>, Us, A, ref(Node, 1)]))
-            ]
-         || A <- Some
-        ])
-     || Some <- parts(1000, Atoms),
-        ok =:= tb_hostile:drain(Socket)
-    ],
+    ok = pour_reading(Socket, [
+        [
+            frame(tuple([<<97, 6>>, Us, atom(""), A]), A),
+            frame(tuple([<<97, 19>>, Us, A, ref(Node, 1)]))
+        ]
+     || A <- Atoms
+    ]),
     ok = gen_tcp:send(Socket, frame(tuple([<<97, 6>>, Us, atom(""), atom("tiebeam")]), [<<108, 100000:32>>, Atoms, 106])),
     finish(Context, Socket),
     [down("connection_closed", 1)].
+
+%% All of it is taken, since the answers are.
+pour_reading(Socket, Frames) ->
+    tb_hostile:reading(Socket, fun() -> tb_hostile:pour(Socket, parts(1000, Frames)) end).
 
 %% Everything that was sent has been handled; then it goes.
 finish(#{node := N, beam := Beam}, Socket) ->
@@ -443,17 +455,14 @@ many_names(#{node := N, beam := Beam} = Context) ->
     Socket = connect(Context, 1),
     Node = node_of(1),
     Control = tuple([<<97, 6>>, pid(Node, 1), atom(""), atom("tiebeam")]),
-    [
-        ok = gen_tcp:send(Socket, [
-            begin
-                Pid = pid(tb_hostile:atom("node" ++ lists:duplicate(I rem 100, $x) ++ "@", I), 1),
-                Call = tuple([atom("$gen_call"), tuple([Pid, ref(Node, 1)]), etf({echo, x})]),
-                frame(Control, Call)
-            end
-         || I <- Some
-        ])
-     || Some <- parts(1000, lists:seq(1, 100000))
-    ],
+    ok = pour_reading(Socket, [
+        begin
+            Pid = pid(tb_hostile:atom("node" ++ lists:duplicate(I rem 100, $x) ++ "@", I), 1),
+            Call = tuple([atom("$gen_call"), tuple([Pid, ref(Node, 1)]), etf({echo, x})]),
+            frame(Control, Call)
+        end
+     || I <- lists:seq(1, 100000)
+    ]),
     finish(Context, Socket),
     #{tables := #{node_names := Names}} = rpc:call(Beam, tb_lib, info, [N]),
     ?assert(Names > 32000 andalso Names < 34000),
@@ -475,7 +484,7 @@ unknown_control(#{node := N}) ->
     #{counters := Counters} = tb_raw:call(Raw, tiebeam, info),
     ?assertMatch(#{unknown_control := 1009, unknown_tag := 11}, Counters),
     tb_raw:close(Raw),
-    [{"peer.unknown", "node=", 2}, down("connection_closed", 1)].
+    [{"peer.unknown", "node=", 1}, down("connection_closed", 1)].
 
 wrong_shapes(Context) ->
     Us = pid(node_of(1), 1),
@@ -537,7 +546,7 @@ monitors_of_nobody(Context) ->
     Node = node_of(1),
     Us = pid(Node, 1),
     Nobody = fun(I) -> tuple([<<97, 19>>, Us, tb_hostile:atom("nobody", I), ref(Node, I)]) end,
-    stuck = tb_hostile:pour(Socket, storm_of(2 * ?STORM, Nobody)),
+    stuck = tb_hostile:pour(Socket, storm_of(?STORM, Nobody)),
     tb_hostile:close(Socket),
     [down("connection_closed", 1)].
 
@@ -545,20 +554,333 @@ spawns(Context) ->
     Socket = connect(Context, 1),
     Node = node_of(1),
     Us = pid(Node, 1),
-    Spawn = fun(Mfa, Args, Options) ->
-        fun(I) -> {tuple([<<97, 29>>, ref(Node, I), Us, Us, etf(Mfa), etf(Options)]), etf(Args)} end
+    Spawn = fun(I, Mfa, Args, Options) ->
+        frame(tuple([<<97, 29>>, ref(Node, I), Us, Us, etf(Mfa), etf(Options)]), etf(Args))
     end,
-    [
-        begin
-            ok = gen_tcp:send(Socket, [frame(C, P) || I <- Some, {C, P} <- [Fun(I)]]),
-            tb_hostile:drain(Socket)
-        end
-     || Fun <- [
-            Spawn({nobody, knows, 1}, [x], [monitor]),
-            Spawn({tiebeam, echo, 1}, [x], [link, monitor]),
-            Spawn({tiebeam, echo, 1}, [x], [])
-        ],
-        Some <- parts(1000, lists:seq(1, ?STORM div 9))
-    ],
+    ok = pour_reading(Socket, [
+        [
+            Spawn(3 * I, {nobody, knows, 1}, [x], [monitor]),
+            Spawn(3 * I + 1, {tiebeam, echo, 1}, [x], [link, monitor]),
+            Spawn(3 * I + 2, {tiebeam, echo, 1}, [x], [])
+        ]
+     || I <- lists:seq(1, ?STORM div 9)
+    ]),
     finish(Context, Socket),
     [down("connection_closed", 1)].
+
+%% Calls that wait for a dial to a node that hangs.
+waiting_calls(Context) ->
+    with_hanging_node(fun(Hanging) ->
+        Socket = connect(Context, 1),
+        Node = node_of(1),
+        Control = tuple([<<97, 6>>, pid(Node, 1), atom(""), atom("tiebeam")]),
+        ok = pour_reading(Socket, [
+            frame(Control, tuple([atom("$gen_call"), tuple([pid(Node, 1), ref(Node, I)]), etf({connect, Hanging})]))
+         || I <- lists:seq(1, 100000)
+        ]),
+        finish(Context, Socket)
+    end),
+    [down("connection_closed", 1)].
+
+waiting_spawned(Context) ->
+    with_hanging_node(fun(Hanging) ->
+        Socket = connect(Context, 1),
+        Node = node_of(1),
+        Us = pid(Node, 1),
+        Mfa = etf({tiebeam, connect, 1}),
+        ok = pour_reading(Socket, [
+            frame(tuple([<<97, 29>>, ref(Node, I), Us, Us, Mfa, <<106>>]), etf([Hanging]))
+         || I <- lists:seq(1, 100000)
+        ]),
+        finish(Context, Socket)
+    end),
+    [down("connection_closed", 1)].
+
+%% It is in epmd, and whoever connects hears nothing.
+with_hanging_node(Fun) ->
+    {ok, Listener} = gen_tcp:listen(0, [binary, {active, false}, {backlog, 100}]),
+    {ok, Port} = inet:port(Listener),
+    {ok, Epmd} = gen_tcp:connect({127, 0, 0, 1}, tb_lib:epmd_port(), [binary, {active, false}]),
+    Alive = list_to_binary(tb_lib:name(hanging)),
+    Request = <<120, Port:16, 72, 0, 6:16, 5:16, (byte_size(Alive)):16, Alive/binary, 0:16>>,
+    ok = gen_tcp:send(Epmd, <<(byte_size(Request)):16, Request/binary>>),
+    {ok, <<118, 0, _:32>>} = gen_tcp:recv(Epmd, 0, 5000),
+    try
+        Fun(list_to_atom(tb_lib:name(hanging) ++ "@" ++ tb_lib:host()))
+    after
+        gen_tcp:close(Epmd),
+        gen_tcp:close(Listener)
+    end.
+
+%% Answers to processes of nodes that do not exist.
+many_dials(Context) ->
+    Socket = connect(Context, 1),
+    Node = node_of(1),
+    Control = tuple([<<97, 6>>, pid(Node, 1), atom(""), atom("rex")]),
+    Host = tb_lib:host(),
+    ok = pour_reading(Socket, [
+        frame(Control, tuple([pid(atom(["nobody", integer_to_list(I), "@", Host]), 1), atom("features_request")]))
+     || I <- lists:seq(1, 10000)
+    ]),
+    finish(Context, Socket),
+    [down("connection_closed", 1)].
+
+many_messages(Context) ->
+    Self = self(),
+    Peers = [
+        spawn_link(fun() ->
+            Socket = connect(Context, I),
+            Us = pid(node_of(I), 1),
+            Cast = frame(tuple([<<97, 6>>, Us, atom(""), atom("tiebeam")]), etf({'$gen_cast', nothing})),
+            ok = tb_hostile:pour(Socket, lists:duplicate(1000, binary:copy(Cast, 100))),
+            Self ! {self(), sent},
+            receive
+                stop -> tb_hostile:close(Socket)
+            end
+        end)
+     || I <- lists:seq(1, 10)
+    ],
+    [
+        receive
+            {P, sent} -> P ! stop
+        end
+     || P <- Peers
+    ],
+    [down("connection_closed", 10)].
+
+suspended(#{beam := Beam, node := N} = Context) ->
+    ok = rpc:call(Beam, sys, suspend, [{rex, N}]),
+    Socket = connect(Context, 1),
+    Us = pid(node_of(1), 1),
+    Cast = frame(tuple([<<97, 6>>, Us, atom(""), atom("rex")]), [<<109, 1000000:32>>, binary:copy(<<1>>, 1000000)]),
+    ok = tb_hostile:pour(Socket, lists:duplicate(100, Cast)),
+    tb_lib:until(fun() -> is_pid(rpc:call(Beam, tb_lib, pid_of, [N, rex])) end),
+    finish(Context, Socket),
+    [{"process.mailbox_full", "name=rex", 1}, down("connection_closed", 1)].
+
+large_frame(#{node := N}) ->
+    Raw = tb_raw:connect(N, name(1)),
+    Us = pid(node_of(1), 1),
+    Control = tuple([<<97, 6>>, Us, atom(""), atom("tiebeam")]),
+    Count = 120 * ?MIB,
+    List = [<<108, Count:32>>, binary:copy(<<106>>, Count), 106],
+    Request = tuple([atom("$gen_call"), tuple([Us, ref(node_of(1), 1)]), tuple([atom("echo"), List])]),
+    ok = tb_raw:send_bytes(Raw, [112, 131, Control, 131, Request]),
+    {ok, Reply} = gen_tcp:recv(tb_raw:plain_socket(Raw), 0, 10000),
+    ?assert(byte_size(Reply) > Count),
+    tb_raw:close(Raw),
+    [down("connection_closed", 1)].
+
+%% -------------------------------------------------------- who does not read
+
+never_reads(#{daemon := Daemon} = Context) ->
+    Socket = connect(Context, 1),
+    stuck = tb_hostile:pour(Socket, lists:duplicate(100, echo(1, ?MIB))),
+    until_cut(Daemon, 1),
+    tb_hostile:close(Socket),
+    [{"node.slow", "node=", 1}, down("queue_full", 1)].
+
+%% A call that asks for that many bytes.
+echo(I, Bytes) ->
+    Us = pid(node_of(I), 1),
+    Term = tuple([atom("echo"), [<<109, Bytes:32>>, binary:copy(<<1>>, Bytes)]]),
+    frame(
+        tuple([<<97, 6>>, Us, atom(""), atom("tiebeam")]),
+        tuple([atom("$gen_call"), tuple([Us, ref(node_of(I), 1)]), Term])
+    ).
+
+until_cut(Daemon, Count) ->
+    tb_lib:until_equal(Count, fun() -> length(re_all(tb_lib:output(Daemon), "node.down. node=raw")) end, 30000).
+
+re_all(Text, Pattern) ->
+    case re:run(Text, Pattern, [global]) of
+        {match, Found} -> Found;
+        nomatch -> []
+    end.
+
+%% Each takes what it may, all together no more than all may.
+many_never_read(#{daemon := Daemon} = Context) ->
+    Count = 100,
+    Calls = [{I, echo(I, ?MIB)} || I <- lists:seq(1, Count)],
+    Self = self(),
+    Pids = [
+        spawn_link(fun() ->
+            Socket = connect(Context, I),
+            _ = tb_hostile:pour(Socket, lists:duplicate(100, Call)),
+            Self ! {self(), stuck},
+            receive
+                close -> tb_hostile:close(Socket)
+            end
+        end)
+     || {I, Call} <- Calls
+    ],
+    [
+        receive
+            {P, stuck} -> stuck
+        end
+     || P <- Pids
+    ],
+    until_cut(Daemon, Count),
+    [P ! close || P <- Pids],
+    %% who got less than what throttles it falls silent for us
+    [down("queue_full", some), down("net_tick_timeout", some), {"node.slow", "node=", some}].
+
+%% The fifth is more than all may have: one goes.
+large_never_read(#{daemon := Daemon, node := N, beam := Beam} = Context) ->
+    Count = 10,
+    Calls = [{I, echo(I, 60 * ?MIB)} || I <- lists:seq(1, Count)],
+    Sockets = [
+        begin
+            Socket = connect(Context, I),
+            ok = tb_hostile:pour(Socket, [Call]),
+            %% the answer waits, or was too much for all
+            tb_lib:until(fun() ->
+                #{nodes := Nodes} = rpc:call(Beam, tb_lib, info, [N]),
+                maps:get(queued, maps:get(name(I), Nodes, #{queued => ?MAX_FRAME})) > 50 * ?MIB
+            end),
+            Socket
+        end
+     || {I, Call} <- Calls
+    ],
+    until_cut(Daemon, Count),
+    [tb_hostile:close(S) || S <- Sockets],
+    [down("queue_full", Count), {"node.slow", "node=", some}].
+
+%% It reads on, so it is alive: for longer than net_ticktime, and in the end it
+%% has got all.
+slow_reader(#{node := N} = Context) ->
+    Port = tb_hostile:port(Context),
+    Options = [binary, {active, false}, {recbuf, 4096}, {packet, 2}],
+    {ok, Dialled} = gen_tcp:connect({127, 0, 0, 1}, Port, Options),
+    Raw = tb_raw:connect(N, name(1), #{socket => {gen_tcp, Dialled}}),
+    Socket = tb_raw:plain_socket(Raw),
+    ok = tb_hostile:raw(Socket),
+    ok = inet:setopts(Socket, [{buffer, 1024}, {send_timeout, infinity}]),
+    Sender = spawn_link(fun() ->
+        ok = tb_hostile:pour(Socket, lists:duplicate(10, echo(1, ?MIB))),
+        receive
+            stop -> ok
+        end
+    end),
+    Slowly = read_slowly(Socket, erlang:monotonic_time(millisecond) + 3500, 0),
+    ok = inet:setopts(Socket, [{recbuf, ?MIB}, {buffer, ?MIB}]),
+    ok = read_at_least(Socket, 10 * ?MIB - Slowly),
+    Sender ! stop,
+    #{nodes := Nodes} = rpc:call(maps:get(beam, Context), tb_lib, info, [N]),
+    ?assert(maps:is_key(name(1), Nodes)),
+    tb_hostile:close(Socket),
+    [{"node.slow", "node=", some}, down("connection_closed", 1)].
+
+read_slowly(Socket, Until, Had) ->
+    {ok, Bytes} = gen_tcp:recv(Socket, 1024, 5000),
+    receive
+    after 250 -> ok
+    end,
+    case erlang:monotonic_time(millisecond) < Until of
+        true -> read_slowly(Socket, Until, Had + byte_size(Bytes));
+        false -> Had + byte_size(Bytes)
+    end.
+
+read_at_least(_, Left) when Left =< 0 ->
+    ok;
+read_at_least(Socket, Left) ->
+    {ok, Bytes} = gen_tcp:recv(Socket, 0, 10000),
+    read_at_least(Socket, Left - byte_size(Bytes)).
+
+%% ---------------------------------------------------------------- too many
+
+%% Real nodes come in meanwhile, each time.
+half_open(#{node := N} = Context) ->
+    Port = tb_hostile:port(Context),
+    Openers = [spawn_link(fun() -> keep_open(Port, I, #{}) end) || I <- lists:seq(1, 4)],
+    tb_lib:until(fun() -> is_crowded(Context) end),
+    Took = [
+        begin
+            Start = erlang:monotonic_time(millisecond),
+            ?assertEqual(true, net_kernel:connect_node(N)),
+            Ms = erlang:monotonic_time(millisecond) - Start,
+
+            ?assertEqual(x, gen_server:call({tiebeam, N}, {echo, x})),
+            true = erlang:disconnect_node(N),
+            Ms
+        end
+     || _ <- lists:seq(1, 20)
+    ],
+    [
+        begin
+            O ! {self(), stop},
+            receive
+                {O, stopped} -> ok
+            end
+        end
+     || O <- Openers
+    ],
+    ?assert(lists:max(Took) =< 2000),
+    [refused("system_limit: too many handshakes at once", some), refused("connection_closed", some)].
+
+is_crowded(#{daemon := Daemon}) ->
+    binary:match(tb_lib:output(Daemon), <<"reason=system_limit">>) =/= nomatch.
+
+%% 500 connections: half of them say nothing, half tell a name. What is closed
+%% is opened again.
+keep_open(Port, I, Open) when map_size(Open) < 500 ->
+    case gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, true}, {packet, 2}], 5000) of
+        {ok, Socket} ->
+            Hello = tb_raw:hello(name(I), #{flags => tb_raw:flags(), creation => 17}),
+            _ = map_size(Open) rem 2 =:= 0 andalso gen_tcp:send(Socket, Hello),
+            keep_open(Port, I, Open#{Socket => true});
+        {error, _} ->
+            keep_open_wait(Port, I, Open)
+    end;
+keep_open(Port, I, Open) ->
+    keep_open_wait(Port, I, Open).
+
+keep_open_wait(Port, I, Open) ->
+    receive
+        {tcp_closed, Socket} ->
+            keep_open(Port, I, maps:remove(Socket, Open));
+        {From, stop} ->
+            [tb_hostile:close(S) || S <- maps:keys(Open)],
+            From ! {self(), stopped};
+        _ ->
+            keep_open(Port, I, Open)
+    after 1000 ->
+        keep_open(Port, I, Open)
+    end.
+
+%% Of 200 files half are kept for other things.
+many_connections(#{node := N} = Context) ->
+    {Closed, Open} = lists:partition(
+        fun(R) -> R =:= refused end,
+        [tries_to_connect(N, I) || I <- lists:seq(1, 150)]
+    ),
+    ?assertEqual({99, 51}, {length(Open), length(Closed)}),
+    tb_lib:until_equal(100, fun() -> maps:size(maps:get(nodes, rpc:call(maps:get(beam, Context), tb_lib, info, [N]))) end),
+    [tb_raw:close(Raw) || Raw <- Open],
+    [refused("system_limit: too many connections", 51)].
+
+tries_to_connect(N, I) ->
+    try
+        tb_raw:connect(N, name(I))
+    catch
+        error:_ -> refused
+    end.
+
+%% Connections that the daemon cannot even accept are closed; then all is well
+%% again.
+no_file_left(#{daemon := Daemon, node := N} = Context) ->
+    Files = tb_lib:fds(Daemon) + 10,
+    Pid = integer_to_list(tb_lib:os_pid(Daemon)),
+    "" = os:cmd("prlimit --pid " ++ Pid ++ " --nofile=" ++ integer_to_list(Files) ++ ":"),
+    Port = tb_hostile:port(Context),
+    Sockets = [
+        S
+     || _ <- lists:seq(1, 100),
+        {ok, S} <- [gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, false}])]
+    ],
+    Ends = [gen_tcp:recv(S, 0, 100) || S <- Sockets],
+    ?assert(length([E || E <- Ends, E =/= {error, timeout}]) >= 90),
+    [tb_hostile:close(S) || S <- Sockets],
+    ?assertEqual(true, net_kernel:connect_node(N)),
+    true = erlang:disconnect_node(N),
+    [refused("connection_closed", some)].

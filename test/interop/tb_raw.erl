@@ -85,7 +85,7 @@ read_names(Socket, Bytes) ->
 connect(Node, Name) ->
     connect(Node, Name, #{}).
 
-%% Options: cookie, flags, creation, epmd (its port).
+%% Options: cookie, flags, creation, epmd (its port), socket (dialled already).
 -spec connect(node(), atom(), map()) -> peer().
 connect(Node, Name, Options) ->
     prove(open(Node, Name, Options)).
@@ -96,7 +96,11 @@ connect(Node, Name, Options) ->
 open(Node, Name, Options) ->
     Flags = maps:get(flags, Options, flags()),
     Creation = maps:get(creation, Options, 16#BEEF),
-    Socket = dial(Node, maps:get(epmd, Options, tb_lib:epmd_port())),
+    Socket =
+        case Options of
+            #{socket := Dialled} -> Dialled;
+            _ -> dial(Node, maps:get(epmd, Options, tb_lib:epmd_port()))
+        end,
     ok = socket_send(Socket, hello(Name, #{flags => Flags, creation => Creation})),
     case socket_recv(Socket, ?TIMEOUT) of
         {ok, <<"sok", _/binary>>} ->
