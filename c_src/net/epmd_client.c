@@ -256,7 +256,7 @@ lost(struct tb_epmd_reg *reg, int why)
     }
     if (is_final(reg, why)) {
         tell_first(reg, why);
-        if (reg->closing || !may_pass(reg, why)) {
+        if (reg->closing || (why == -TB_ENO_EPMD && !may_pass(reg, why))) {
             uv_timer_stop(&reg->timer);
             return;
         }
