@@ -48,6 +48,7 @@ struct tb_net {
     struct tb_list conns;         /* owned struct tb_conn */
     struct tb_list dirty;         /* of those: with something to do */
     unsigned n_conns, n_pending;
+    size_t turn_frames, turn_bytes; /* read since the node looked */
     size_t unfinished;  /* bytes of incomplete frames, all connections */
     uv_tcp_t *listener; /* owned; NULL: does not listen */
     uv_tcp_t refused;   /* while .refusing */
