@@ -257,6 +257,7 @@ take_frame(struct tb_conn *c, const uint8_t *p, size_t n)
         return;
     }
     c->frames_in++;
+    c->net->turn_frames++;
     if (n > 0) /* of no length: a tick */
         c->net->cb->frame(c->net->ctx, c, p, n);
 }
@@ -324,6 +325,7 @@ on_read(void *owner, const uint8_t *p, size_t n)
     }
     c->read_ms = uv_now(c->net->loop);
     c->bytes_in += n;
+    c->net->turn_bytes += n;
     if (!c->leaving && !c->doomed)
         take_bytes(c, p, n);
     share_turn(c, n);
