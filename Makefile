@@ -53,6 +53,7 @@ LIB_SRC := \
     c_src/term/check.c \
     c_src/term/get.c \
     c_src/term/ident.c \
+    c_src/term/keys.c \
     c_src/term/leaf.c \
     c_src/term/number.c \
     c_src/term/pattern.c \
@@ -129,6 +130,7 @@ UNIT_TESTS := \
     test/term/test_check.c \
     test/term/test_get_put.c \
     test/term/test_ident.c \
+    test/term/test_keys.c \
     test/term/test_no_memory.c \
     test/term/test_pattern.c \
     test/term/test_phash2.c \

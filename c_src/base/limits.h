@@ -7,6 +7,7 @@
 /* --- terms */
 #define TB_MAX_ATOM_CHARS   255u             /* of the BEAM: more is corrupt */
 #define TB_MAX_NODE_BYTES   255u             /* epmd and ei take no more */
+#define TB_MAX_MAP_DEPTH    (1u << 20)       /* maps in maps, and parts of keys */
 #define TB_MAX_OPS          192              /* of one pattern; ours are short */
 #define TB_MAX_NESTING      64               /* of a pattern, and of text parsed */
 #define TB_MAX_PRINT_DEPTH  256              /* printing goes "..." beyond it */

@@ -2,7 +2,8 @@
  *
  * No stack: a count of terms still owed is enough to know where a term ends,
  * and since each owes at least a byte, a claimed arity can never exceed what
- * has come. Refuses what a BEAM refuses, so that what we pass on is safe.
+ * has come. Refuses what a BEAM refuses, so that what we pass on is safe; the
+ * keys of maps are compared in keys.c.
  * Owns: nothing. Thread: any.
  * Source: erl_ext_dist. */
 #include "term/check.h"
@@ -14,6 +15,7 @@
 #include "base/limits.h"
 #include "term/chars.h"
 #include "term/etf.h"
+#include "term/keys.h"
 #include "term/number.h"
 
 /* SMALL_ATOM_UTF8_EXT in ASCII, which is what most atoms are. */
@@ -346,25 +348,54 @@ check_one(struct tb_rd *r, uint64_t *owes)
     return -TB_EUNKNOWN_TAG; /* of a later release, or none */
 }
 
+/* The commonest tags, of which messages can be made by the million. */
+static bool
+check_plain(struct tb_rd *r, uint64_t *owed)
+{
+    size_t left = tb_rd_left(r);
+    uint8_t tag = left > 0 ? r->p[0] : 0;
+    size_t n = tag == ETF_NIL             ? 1
+               : tag == ETF_SMALL_INTEGER ? 2
+               : tag == ETF_SMALL_TUPLE   ? 2
+               : tag == ETF_INTEGER       ? 5
+                                          : SIZE_MAX;
+
+    if (n > left)
+        return false;
+    *owed += (tag == ETF_SMALL_TUPLE ? r->p[1] : 0u) - (uint64_t)1;
+    r->p += n;
+    return true;
+}
+
 int
 tb_check(struct tb_rd *r, struct tb_term *out)
 {
     const uint8_t *start = r->p;
     uint64_t owed = 1, owes;
+    bool has_maps = false;
+    struct tb_term t;
     int rc;
 
     while (owed > 0) {
-        rc = check_one(r, &owes);
-        if (rc < 0)
-            return rc;
-        owed += owes - 1;
+        if (!check_plain(r, &owed)) {
+            bool is_map = tb_rd_left(r) > 0 && *r->p == ETF_MAP;
+
+            rc = check_one(r, &owes);
+            if (rc < 0)
+                return rc;
+            has_maps |= is_map && owes > 2;
+            owed += owes - 1;
+        }
         if (owed > tb_rd_left(r)) {
             r->bad = true;
             return -TB_EBADTERM;
         }
     }
-    *out = (struct tb_term){ start, (size_t)(r->p - start) };
-    return 0;
+    t = (struct tb_term){ start, (size_t)(r->p - start) };
+    rc = has_maps ? tb_keys_check(t) : 0;
+    if (rc == 0)
+        *out = t;
+    return rc;
 }
 
 int
@@ -421,19 +452,25 @@ skip_one(const uint8_t *p, uint64_t *owes)
 }
 
 size_t
-tb_skip(const uint8_t *p)
+tb_skip_tag(const uint8_t *p, uint64_t *owes)
 {
+    size_t n = skip_one(p, owes);
     /* Checked bytes end their term before any bound could matter. */
     struct tb_rd r = tb_rd_of(p, (size_t)1 << 40);
-    uint64_t owed = 1, owes;
 
-    for (; owed > 0; owed += owes - 1) {
-        size_t n = skip_one(r.p, &owes);
-
-        if (n > 0)
-            r.p += n;
-        else if (check_one(&r, &owes) < 0)
-            return 0;
-    }
+    if (n > 0)
+        return n;
+    check_one(&r, owes);
     return (size_t)(r.p - p);
+}
+
+size_t
+tb_skip(const uint8_t *p)
+{
+    const uint8_t *start = p;
+    uint64_t owes;
+
+    for (uint64_t owed = 1; owed > 0; owed += owes - 1)
+        p += tb_skip_tag(p, &owes);
+    return (size_t)(p - start);
 }

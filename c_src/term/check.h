@@ -7,8 +7,9 @@
 #include "tiebeam.h"
 
 /* tb_check - walk one term (without a version byte) and step r behind it.
- * Returns 0 and the term, -TB_EBADTERM, or -TB_EUNKNOWN_TAG (its length cannot
- * be known). Needs no memory and no stack, whatever the depth.
+ * Returns 0 and the term, -TB_EBADTERM, -TB_EUNKNOWN_TAG (its length cannot be
+ * known), or -TB_ELIMIT (of its maps: see tb_keys_check()). Needs no stack,
+ * whatever the depth, and no memory but for the keys of maps.
  * Source: erl_ext_dist. */
 int tb_check(struct tb_rd *r, struct tb_term *out);
 
@@ -19,7 +20,10 @@ int tb_check_whole(const void *p, size_t n, struct tb_term *out);
  * takes them for corrupt. */
 bool tb_float_text(const uint8_t *p, double *out);
 
-/* tb_skip - length of the checked term that begins at p. */
+/* tb_skip_tag - in checked bytes, the length of the tag at p with its own
+ * fields, and how many terms follow that belong to it.
+ * tb_skip - length of the checked term that begins at p. */
+size_t tb_skip_tag(const uint8_t *p, uint64_t *owes);
 size_t tb_skip(const uint8_t *p);
 
 #endif

@@ -279,7 +279,6 @@ print_export(struct printer *pr, uint8_t tag)
 static void
 print_fun(struct printer *pr, uint8_t tag)
 {
-    struct tb_term skipped;
     uint32_t nfree;
 
     (void)tag;
@@ -293,7 +292,7 @@ print_fun(struct printer *pr, uint8_t tag)
     }
     tb_wr_u8(pr->w, '>');
     for (uint64_t i = 0; i <= nfree && !stopped(pr); i++) /* and the pid */
-        tb_check(&pr->r, &skipped);
+        tb_rd_take(&pr->r, tb_skip(pr->r.p));
 }
 
 /* ------------------------------------------------------- containers -- */
@@ -332,7 +331,6 @@ print_record(struct printer *pr, uint8_t tag)
 {
     uint32_t n = tb_rd_u32(&pr->r);
     struct tb_rd names;
-    struct tb_term skipped;
 
     (void)tag;
     tb_rd_u8(&pr->r); /* flags */
@@ -342,7 +340,7 @@ print_record(struct printer *pr, uint8_t tag)
     print_name(pr);
     names = pr->r;
     for (uint32_t i = 0; i < n && !stopped(pr); i++)
-        tb_check(&pr->r, &skipped);
+        tb_rd_take(&pr->r, tb_skip(pr->r.p));
     for (uint32_t i = 0; i < n && !stopped(pr); i++) {
         struct tb_rd values = pr->r;
 
@@ -391,14 +389,13 @@ text_list(struct tb_rd r, struct tb_wr *w)
 static bool
 print_text_list(struct printer *pr)
 {
-    struct tb_term skipped;
 
     if (!pr->pretty || !text_list(pr->r, NULL))
         return false;
     tb_wr_u8(pr->w, '"');
     text_list(pr->r, pr->w);
     tb_wr_u8(pr->w, '"');
-    tb_check(&pr->r, &skipped);
+    tb_rd_take(&pr->r, tb_skip(pr->r.p));
     return true;
 }
 
@@ -477,7 +474,6 @@ static void
 print_term(struct printer *pr)
 {
     static const uint8_t empty[5] = { ETF_LIST };
-    struct tb_term skipped;
     uint8_t tag;
 
     while (tb_rd_left(&pr->r) > sizeof(empty) &&
@@ -485,7 +481,7 @@ print_term(struct printer *pr)
         pr->r.p += sizeof(empty); /* [] | Tail is the tail itself */
     if (pr->depth == TB_MAX_PRINT_DEPTH) {
         tb_wr_str(pr->w, "...");
-        tb_check(&pr->r, &skipped);
+        tb_rd_take(&pr->r, tb_skip(pr->r.p));
         return;
     }
     tag = tb_rd_u8(&pr->r);

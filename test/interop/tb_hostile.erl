@@ -21,7 +21,10 @@
 -define(STAYS_MIB, 8).
 -define(PATIENCE, 20000).
 
--type context() :: #{node := node(), daemon := tb_lib:program(), beam := node()}.
+%% slow: how much slower a daemon is than one without sanitizers, about.
+-type context() :: #{
+    node := node(), daemon := tb_lib:program(), beam := node(), slow := pos_integer()
+}.
 %% So many lines of that event with these words in them, the ones that the
 %% log's rate limit left out counted; or any number.
 -type reason() :: {Event :: string(), Words :: string(), Count :: non_neg_integer() | some}.
@@ -45,7 +48,12 @@ survive(Title, Options, Beam, Peers) ->
         Before = rss(Daemon),
         ok = forget_peak(Daemon),
         Watch = start_watch(Beam, N),
-        Reasons = Peers(#{node => N, daemon => Daemon, beam => Beam}),
+        Slow =
+            case is_sanitized(Daemon) of
+                true -> 10;
+                false -> 1
+            end,
+        Reasons = Peers(#{node => N, daemon => Daemon, beam => Beam, slow => Slow}),
         tb_lib:until_equal(Fds, fun() -> tb_lib:fds(Daemon) end, ?PATIENCE),
         Slowest = end_watch(Watch),
         tb_lib:until_equal(Base, Tables, ?PATIENCE),

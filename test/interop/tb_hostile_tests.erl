@@ -57,6 +57,8 @@ cases() ->
         {"terms 100,000 deep, and cut", rise(16), fun deep_and_cut/1},
         {"lengths that overrun", rise(8), fun overruns/1},
         {"huge arities", rise(8), fun huge_arities/1},
+        {"maps with a key twice", rise(32), fun keys_twice/1},
+        {"a map of 10 million keys", rise(280), fun large_map/1},
         {"100,000 atoms", rise(16), fun many_atoms/1},
         {"100,000 node names", rise(16), fun many_names/1},
         %% control messages
@@ -411,6 +413,37 @@ huge_arities(Context) ->
         "bad_term"
     ).
 
+%% A BEAM closes the connection of whoever sends such a map: none must get
+%% through to one.
+keys_twice(Context) ->
+    One = <<97, 1>>,
+    Twice = [
+        <<116, 2:32, 97, 1, 97, 2, 97, 1, 97, 3>>,
+        <<116, 2:32, 97, 1, 97, 2, 98, 1:32, 97, 3>>,
+        <<116, 2:32, 119, 1, "a", 97, 2, 100, 1:16, "a", 97, 3>>,
+        <<116, 2:32, 107, 1:16, 1, 97, 2, 108, 1:32, 97, 1, 106, 97, 3>>,
+        <<116, 2:32, 116, 2:32, 97, 1, 97, 2, 97, 2, 97, 1, 97, 0, 116, 2:32, 97, 2, 97, 1, 97, 1, 97,
+            2, 97, 0>>,
+        map(100, fun(I) -> <<98, (I rem 99):32>> end),
+        map(100000, fun(I) -> <<98, (I rem 99999):32>> end),
+        [<<116, 5000000:32>>, binary:copy(<<97, 1, 106>>, 5000000)]
+    ],
+    Around = fun(Term) -> [Term, tuple([One, Term]), [<<108, 1:32>>, Term, 106], [<<116, 1:32>>, Term, One]] end,
+    bad_terms(Context, lists:append([Around(iolist_to_binary(T)) || T <- Twice]), "bad_term").
+
+map(Count, Key) ->
+    [<<116, Count:32>>, [[Key(I), 106] || I <- lists:seq(1, Count)]].
+
+large_map(#{node := N, slow := Slow}) ->
+    Raw = tb_raw:connect(N, name(1)),
+    Count = 10000000 div Slow,
+    Map = [<<116, Count:32>>, << <<98, I:32, 106>> || I <- lists:seq(1, Count) >>],
+    Control = tuple([<<97, 6>>, pid(node_of(1), 1), atom(""), atom("tiebeam")]),
+    ok = tb_raw:send_bytes(Raw, [112, 131, Control, 131, Map]),
+    ?assertEqual(x, tb_raw:call(Raw, tiebeam, {echo, x})),
+    tb_raw:close(Raw),
+    [down("connection_closed", 1)].
+
 %% Other atoms than names of nodes are not kept.
 many_atoms(Context) ->
     Socket = connect(Context, 1),
@@ -658,11 +691,11 @@ suspended(#{beam := Beam, node := N} = Context) ->
     finish(Context, Socket),
     [{"process.mailbox_full", "name=rex", 1}, down("connection_closed", 1)].
 
-large_frame(#{node := N}) ->
+large_frame(#{node := N, slow := Slow}) ->
     Raw = tb_raw:connect(N, name(1)),
     Us = pid(node_of(1), 1),
     Control = tuple([<<97, 6>>, Us, atom(""), atom("tiebeam")]),
-    Count = 120 * ?MIB,
+    Count = 120 * ?MIB div Slow,
     List = [<<108, Count:32>>, binary:copy(<<106>>, Count), 106],
     Request = tuple([atom("$gen_call"), tuple([Us, ref(node_of(1), 1)]), tuple([atom("echo"), List])]),
     ok = tb_raw:send_bytes(Raw, [112, 131, Control, 131, Request]),
