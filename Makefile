@@ -156,6 +156,7 @@ TEST_OBJ   := $(BUILD)/test/tb_test.o
 TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
 EXAMPLE    := $(BUILD)/examples/echo
 PROBE      := $(BUILD)/test/interop/probe
+RELEASES   ?= bullseye trixie sid
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
 FUZZERS    := check config control epmd frame handshake pattern text
 # what reads bytes or text that somebody else wrote
@@ -203,6 +204,9 @@ interop: $(BIN) $(EXAMPLE) $(PROBE) ## the tests against real erl and elixir nod
 
 installed: all $(PROBE) ## install into a scratch directory, and use what is there
 	@PROBE_BIN=$(PROBE) LDFLAGS='$(LDFLAGS)' CC='$(CC)' sh test/install/run.sh $(MAKE) $(BUILD)
+
+releases: $(BUILD)/releases/tiebeam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
+	@sh test/releases/run.sh $< $(RELEASES)
 
 live: $(BUILD)/test/term/live_terms ## terms compared with a live erl
 	@LIVE_TERMS=$< escript test/term/live.escript
@@ -324,6 +328,13 @@ $(BIN): $(DAEMON_OBJ) $(LIB)
 	@echo "  LD   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# With its loader and libraries beside it, for systems that have older ones.
+$(BUILD)/releases/tiebeam: $(DAEMON_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD   $@"
+	$(Q)$(CC) $(LDFLAGS) -Wl,--dynamic-linker=/mnt/tiebeam/ld.so -Wl,--disable-new-dtags \
+	    -Wl,-rpath,/mnt/tiebeam -o $@ $^ $(LIBS)
+
 # The example sees what a user's program has: the header and the library.
 $(EXAMPLE): priv/examples/echo.c $(LIB)
 	@mkdir -p $(@D)
@@ -360,4 +371,4 @@ $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 FORCE:
 .PHONY: FORCE all install uninstall installed run test unit interop bench bench-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)
