@@ -45,6 +45,9 @@ tb_conn_fail(struct tb_conn *c, int why)
 /* Much may be freed when a connection ends, and some only after it. */
 #define GIVE_BACK_SWEEPS 3
 
+/* What has gathered within a turn is written from here on. */
+#define WRITE_BYTES ((size_t)256 << 10)
+
 /* How long a peer has to close after we have. */
 #define LEAVE_MS 500
 
@@ -370,17 +373,6 @@ tb_conn_out(struct tb_conn *c)
     return &c->out;
 }
 
-void
-tb_conn_sent(struct tb_conn *c)
-{
-    c->frames_out++;
-    mark_dirty(c);
-    /* into an empty queue any one message is taken */
-    if (c->out.bad || c->before > c->net->max_queue)
-        tb_conn_fail(c, -TB_EQUEUE_FULL);
-    tb_share_queue(c);
-}
-
 static void
 flight_done(struct tb_conn *c)
 {
@@ -422,6 +414,19 @@ can_fly(const struct tb_conn *c)
 {
     return c->stream && !c->flying && c->out.len > 0 && !c->out.bad &&
            (c->state == TB_CONN_UP || c->state == TB_CONN_HANDSHAKE);
+}
+
+void
+tb_conn_sent(struct tb_conn *c)
+{
+    c->frames_out++;
+    mark_dirty(c);
+    /* into an empty queue any one message is taken */
+    if (c->out.bad || c->before > c->net->max_queue)
+        tb_conn_fail(c, -TB_EQUEUE_FULL);
+    else if (c->out.len >= WRITE_BYTES && can_fly(c))
+        fly(c); /* the peer has work while we go on */
+    tb_share_queue(c);
 }
 
 /* A peer that does not read is not read from, until half of what waits for
