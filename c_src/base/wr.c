@@ -9,8 +9,8 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
-/* From here on capacity does not double: malloc() maps, and so clears, what is
- * larger than 32 MiB each time anew. */
+/* From here on capacity does not double: the C library maps, and so clears,
+ * what is larger than 32 MiB each time anew. */
 #define LARGE ((size_t)4 << 20)
 
 static bool
