@@ -63,6 +63,7 @@ LIB_SRC := \
     c_src/term/recent.c \
     c_src/term/scan.c \
     c_src/term/text.c \
+    c_src/term/value_hash.c \
     c_src/dist/control.c \
     c_src/dist/epmd.c \
     c_src/dist/frame.c \

@@ -10,24 +10,20 @@
  * when it ends, and now and then before: so duplicates by the million are found
  * before they need room.
  * In Erlang: erts_validate_and_sort_flatmap() and its kin.
- * Owns: nothing. Thread: any. Source: erl_ext_dist; utils.c, eq(). */
+ * Owns: nothing. Thread: any. Source: erl_ext_dist. */
 #include "term/keys.h"
 
-#include <endian.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "base/limits.h"
 #include "base/mem.h"
-#include "base/rd.h"
-#include "term/chars.h"
 #include "term/check.h"
 #include "term/etf.h"
-
-__extension__ typedef unsigned __int128 u128;
+#include "term/value_hash.h"
 
 #define FEW_KEYS   32 /* compared with each other */
-#define SORT_EARLY (1u << 16)
+#define SORT_EARLY ((size_t)1 << 16)
 
 enum level_kind { IN_VALUES, IN_TUPLE, IN_LIST, IN_MAP };
 
@@ -43,8 +39,7 @@ struct level {
 };
 
 struct walk {
-    struct tb_rd r;
-    uint64_t secret[2];
+    struct tb_hasher in;
     struct level *level;
     size_t n_levels, max_levels;
     uint64_t *hash;
@@ -53,285 +48,6 @@ struct walk {
     struct level few_levels[16];
     uint64_t few_hashes[32];
 };
-
-/* ------------------------------------------------------------- hashes -- */
-
-static uint64_t
-mix(const struct walk *w, uint64_t h, uint64_t x)
-{
-    u128 m = (u128)(h ^ w->secret[0]) * (x ^ w->secret[1]);
-
-    return (uint64_t)m ^ (uint64_t)(m >> 64);
-}
-
-static uint64_t
-mix_bytes(const struct walk *w, uint64_t h, const uint8_t *p, size_t n)
-{
-    uint64_t word;
-
-    h = mix(w, h, n);
-    for (; n > 0; p += 8, n -= n < 8 ? n : 8) {
-        word = 0;
-        memcpy(&word, p, n < 8 ? n : 8);
-        h = mix(w, h, le64toh(word));
-    }
-    return h;
-}
-
-/* What begins the hash of each type. */
-enum seed {
-    SEED_INT = 1,
-    SEED_NEGATIVE,
-    SEED_FLOAT,
-    SEED_ATOM,
-    SEED_BITS,
-    SEED_PID,
-    SEED_PORT,
-    SEED_REF,
-    SEED_EXPORT,
-    SEED_FUN,
-    SEED_RECORD,
-    SEED_TUPLE,
-    SEED_NIL,
-    SEED_LIST,
-    SEED_MAP,
-    SEED_PAIR,
-    SEED_TAIL
-};
-
-/* Magnitudes are hashed without leading zeros: the last bytes here. */
-static uint64_t
-hash_magnitude(struct walk *w, bool negative, const uint8_t *p, size_t n)
-{
-    while (n > 0 && p[n - 1] == 0)
-        n--;
-    return mix_bytes(w, negative && n > 0 ? SEED_NEGATIVE : SEED_INT, p, n);
-}
-
-/* As hash_magnitude() of its bytes. */
-static uint64_t
-hash_int(struct walk *w, int64_t i)
-{
-    uint64_t u = i < 0 ? 0 - (uint64_t)i : (uint64_t)i, n = 0;
-
-    while (n < 8 && u >> (8 * n) > 0)
-        n++;
-    n = mix(w, i < 0 ? SEED_NEGATIVE : SEED_INT, n);
-    return u > 0 ? mix(w, n, u) : n;
-}
-
-static uint64_t
-hash_big(struct walk *w, size_t n)
-{
-    bool negative = tb_rd_u8(&w->r) != 0;
-
-    return hash_magnitude(w, negative, tb_rd_take(&w->r, n), n);
-}
-
-static uint64_t
-hash_float(struct walk *w, bool is_text)
-{
-    uint64_t bits;
-    double f = 0;
-
-    if (!is_text)
-        return mix(w, SEED_FLOAT, tb_rd_u64(&w->r));
-    tb_float_text(tb_rd_take(&w->r, 31), &f);
-    memcpy(&bits, &f, sizeof(bits));
-    return mix(w, SEED_FLOAT, bits);
-}
-
-/* As characters, one by one where that is what the encodings differ in. */
-static uint64_t
-hash_atom(struct walk *w)
-{
-    uint8_t tag = tb_rd_u8(&w->r);
-    bool is_short = tag == ETF_SMALL_ATOM_UTF8 || tag == ETF_SMALL_ATOM;
-    bool is_utf8 = tag == ETF_SMALL_ATOM_UTF8 || tag == ETF_ATOM_UTF8;
-    size_t n = is_short ? tb_rd_u8(&w->r) : tb_rd_u16(&w->r);
-    const uint8_t *p = tb_rd_take(&w->r, n);
-    struct tb_rd chars = tb_rd_of(p, n);
-    uint64_t h = SEED_ATOM;
-
-    if (tb_is_ascii(p, n))
-        return mix_bytes(w, h, p, n);
-    while (tb_rd_left(&chars) > 0)
-        h = mix(w, h,
-                is_utf8 ? (uint64_t)tb_utf8_get(&chars) : tb_rd_u8(&chars));
-    return h;
-}
-
-static uint64_t
-hash_bits(struct walk *w, bool is_whole)
-{
-    size_t n = tb_rd_u32(&w->r);
-    unsigned bits = is_whole ? 8 : tb_rd_u8(&w->r);
-    const uint8_t *p = tb_rd_take(&w->r, n);
-    uint64_t h;
-
-    if (bits == 8)
-        return mix_bytes(w, SEED_BITS, p, n);
-    h = mix_bytes(w, SEED_BITS, p, n - 1);
-    return mix(w, h, (uint64_t)bits << 8 | p[n - 1] >> (8 - bits));
-}
-
-/* Old forms have narrower fields of the same meaning. */
-static uint64_t
-hash_pid(struct walk *w)
-{
-    bool is_new = tb_rd_u8(&w->r) == ETF_NEW_PID;
-    uint64_t h = mix(w, SEED_PID, hash_atom(w));
-
-    h = mix(w, h, tb_rd_u64(&w->r)); /* id, serial */
-    return mix(w, h, is_new ? tb_rd_u32(&w->r) : tb_rd_u8(&w->r));
-}
-
-static uint64_t
-hash_port(struct walk *w, uint8_t tag)
-{
-    uint64_t h = mix(w, SEED_PORT, hash_atom(w));
-
-    h = mix(w, h, tag == ETF_V4_PORT ? tb_rd_u64(&w->r) : tb_rd_u32(&w->r));
-    return mix(w, h, tag == ETF_PORT ? tb_rd_u8(&w->r) : tb_rd_u32(&w->r));
-}
-
-/* Words that are missing are as good as 0. */
-static uint64_t
-hash_ref(struct walk *w, uint8_t tag)
-{
-    size_t n = tag == ETF_REFERENCE ? 1 : tb_rd_u16(&w->r);
-    uint64_t h = mix(w, SEED_REF, hash_atom(w)), creation = 0;
-    uint64_t id[TB_REF_WORDS] = { 0 };
-
-    if (tag != ETF_REFERENCE)
-        creation =
-            tag == ETF_NEW_REFERENCE ? tb_rd_u8(&w->r) : tb_rd_u32(&w->r);
-    for (size_t i = 0; i < n; i++)
-        id[i] = tb_rd_u32(&w->r);
-    if (tag == ETF_REFERENCE)
-        creation = tb_rd_u8(&w->r);
-    h = mix(w, h, creation);
-    for (size_t i = 0; i < TB_REF_WORDS; i++)
-        h = mix(w, h, id[i]);
-    return h;
-}
-
-static uint64_t
-hash_export(struct walk *w)
-{
-    uint64_t h = mix(w, SEED_EXPORT, hash_atom(w));
-
-    h = mix(w, h, hash_atom(w));
-    tb_rd_u8(&w->r);
-    return mix(w, h, tb_rd_u8(&w->r));
-}
-
-static uint64_t
-small_int(struct walk *w)
-{
-    return tb_rd_u8(&w->r) == ETF_SMALL_INTEGER ? tb_rd_u8(&w->r)
-                                                : tb_rd_u32(&w->r);
-}
-
-/* What makes two of them the same: the module, the old uniq, the index, and
- * the free variables, which follow. */
-static uint64_t
-hash_fun_head(struct walk *w, uint64_t *parts)
-{
-    uint64_t h, index;
-
-    tb_rd_take(&w->r, 4 + 1 + 16);
-    index = tb_rd_u32(&w->r);
-    *parts = tb_rd_u32(&w->r);
-    h = mix(w, SEED_FUN, hash_atom(w));
-    small_int(w);
-    h = mix(w, h, small_int(w));
-    hash_pid(w);
-    return mix(w, mix(w, h, index), *parts);
-}
-
-static uint64_t
-hash_record_head(struct walk *w, uint64_t *parts)
-{
-    uint64_t h;
-
-    *parts = tb_rd_u32(&w->r);
-    h = mix(w, SEED_RECORD, tb_rd_u8(&w->r));
-    for (uint64_t i = 0; i < *parts + 2; i++)
-        h = mix(w, h, hash_atom(w));
-    return h;
-}
-
-static uint64_t hash_string(struct walk *w);
-
-static bool
-hash_leaf(struct walk *w, uint8_t tag, uint64_t *h)
-{
-    switch (tag) {
-    case ETF_SMALL_INTEGER:
-        *h = hash_int(w, tb_rd_u8(&w->r));
-        return true;
-    case ETF_INTEGER:
-        *h = hash_int(w, (int32_t)tb_rd_u32(&w->r));
-        return true;
-    case ETF_SMALL_BIG:
-        *h = hash_big(w, tb_rd_u8(&w->r));
-        return true;
-    case ETF_LARGE_BIG:
-        *h = hash_big(w, tb_rd_u32(&w->r));
-        return true;
-    case ETF_NEW_FLOAT:
-    case ETF_FLOAT:
-        *h = hash_float(w, tag == ETF_FLOAT);
-        return true;
-    case ETF_BINARY:
-    case ETF_BIT_BINARY:
-        *h = hash_bits(w, tag == ETF_BINARY);
-        return true;
-    case ETF_NIL:
-        *h = SEED_NIL;
-        return true;
-    case ETF_STRING:
-        *h = hash_string(w);
-        return true;
-    default:
-        return false;
-    }
-}
-
-static bool
-hash_identifier(struct walk *w, uint8_t tag, uint64_t *h)
-{
-    switch (tag) {
-    case ETF_SMALL_ATOM_UTF8:
-    case ETF_ATOM_UTF8:
-    case ETF_SMALL_ATOM:
-    case ETF_ATOM:
-        w->r.p--;
-        *h = hash_atom(w);
-        return true;
-    case ETF_NEW_PID:
-    case ETF_PID:
-        w->r.p--;
-        *h = hash_pid(w);
-        return true;
-    case ETF_NEW_PORT:
-    case ETF_V4_PORT:
-    case ETF_PORT:
-        *h = hash_port(w, tag);
-        return true;
-    case ETF_REFERENCE:
-    case ETF_NEWER_REFERENCE:
-    case ETF_NEW_REFERENCE:
-        *h = hash_ref(w, tag);
-        return true;
-    case ETF_EXPORT:
-        *h = hash_export(w);
-        return true;
-    default:
-        return false;
-    }
-}
 
 /* --------------------------------------------------------------- keys -- */
 
@@ -465,28 +181,30 @@ top_of(struct walk *w)
 static void
 add_bytes(struct walk *w, struct level *l)
 {
-    size_t n = tb_rd_u16(&w->r);
-    const uint8_t *p = tb_rd_take(&w->r, n);
+    size_t n = tb_rd_u16(&w->in.r);
+    const uint8_t *p = tb_rd_take(&w->in.r, n);
 
     l->some |= n > 0;
     for (size_t i = 0; i < n; i++)
-        l->h = mix(w, l->h, hash_int(w, p[i]));
+        l->h = tb_hash_mix(&w->in, l->h, tb_hash_int(&w->in, p[i]));
 }
 
 /* A list without elements is its tail. */
 static uint64_t
 list_with(struct walk *w, const struct level *l, uint64_t tail)
 {
-    return l->some ? mix(w, mix(w, l->h, SEED_TAIL), tail) : tail;
+    return l->some ? tb_hash_mix(&w->in,
+                                 tb_hash_mix(&w->in, l->h, TB_SEED_TAIL), tail)
+                   : tail;
 }
 
 static uint64_t
 hash_string(struct walk *w)
 {
-    struct level l = { .h = SEED_LIST };
+    struct level l = { .h = TB_SEED_LIST };
 
     add_bytes(w, &l);
-    return list_with(w, &l, SEED_NIL);
+    return list_with(w, &l, TB_SEED_NIL);
 }
 
 /* A list is its elements and what is behind the last of them, in however many
@@ -502,10 +220,10 @@ is_next_piece(struct walk *w, size_t base, uint8_t tag, uint64_t *h)
         return false;
     *h = 0;
     if (tag == ETF_LIST) {
-        l->left += tb_rd_u32(&w->r);
+        l->left += tb_rd_u32(&w->in.r);
     } else {
         add_bytes(w, l);
-        *h = SEED_NIL;
+        *h = TB_SEED_NIL;
     }
     return true;
 }
@@ -517,26 +235,30 @@ open_container(struct walk *w, uint8_t tag, uint64_t *h)
     struct level l = { .kind = IN_TUPLE };
 
     switch (tag) {
+    case ETF_STRING:
+        *h = hash_string(w);
+        return true;
     case ETF_LIST:
         l.kind = IN_LIST;
-        l.h = SEED_LIST;
-        l.left = (uint64_t)tb_rd_u32(&w->r) + 1;
+        l.h = TB_SEED_LIST;
+        l.left = (uint64_t)tb_rd_u32(&w->in.r) + 1;
         break;
     case ETF_MAP:
         l.kind = IN_MAP;
         l.some = true; /* a key comes */
-        l.left = l.pairs = tb_rd_u32(&w->r);
-        l.h = mix(w, SEED_MAP, l.left);
+        l.left = l.pairs = tb_rd_u32(&w->in.r);
+        l.h = tb_hash_mix(&w->in, TB_SEED_MAP, l.left);
         break;
     case ETF_NEW_FUN:
-        l.h = hash_fun_head(w, &l.left);
+        l.h = tb_hash_fun(&w->in, &l.left);
         break;
     case ETF_RECORD:
-        l.h = hash_record_head(w, &l.left);
+        l.h = tb_hash_record(&w->in, &l.left);
         break;
     default:
-        l.left = tag == ETF_SMALL_TUPLE ? tb_rd_u8(&w->r) : tb_rd_u32(&w->r);
-        l.h = mix(w, SEED_TUPLE, l.left);
+        l.left =
+            tag == ETF_SMALL_TUPLE ? tb_rd_u8(&w->in.r) : tb_rd_u32(&w->in.r);
+        l.h = tb_hash_mix(&w->in, TB_SEED_TUPLE, l.left);
         break;
     }
     if (l.left > 0)
@@ -557,23 +279,24 @@ take_part(struct walk *w, struct level *l, uint64_t *h)
         }
         l->left--;
         l->some = true;
-        l->h = mix(w, l->h, *h);
+        l->h = tb_hash_mix(&w->in, l->h, *h);
         return false;
     case IN_MAP:
         if (l->some) {
             l->key = *h;
             add_key(w, l->first, *h);
         } else { /* in whatever order the pairs come */
-            l->h += mix(w, mix(w, SEED_PAIR, l->key), *h);
+            l->h += tb_hash_mix(&w->in,
+                                tb_hash_mix(&w->in, TB_SEED_PAIR, l->key), *h);
             l->pairs--;
         }
         l->some = !l->some;
         if (l->pairs == 0)
             end_map(w, l);
-        *h = mix(w, SEED_MAP, l->h);
+        *h = tb_hash_mix(&w->in, TB_SEED_MAP, l->h);
         return l->pairs == 0;
     default:
-        l->h = mix(w, l->h, *h);
+        l->h = tb_hash_mix(&w->in, l->h, *h);
         *h = l->h;
         return --l->left == 0;
     }
@@ -586,14 +309,13 @@ hash_key(struct walk *w)
     uint64_t h = 0;
 
     while (w->error == 0) {
-        uint8_t tag = tb_rd_u8(&w->r);
+        uint8_t tag = tb_rd_u8(&w->in.r);
         bool whole;
 
         if (is_next_piece(w, base, tag, &h))
             whole = h != 0;
         else
-            whole = hash_leaf(w, tag, &h) || hash_identifier(w, tag, &h) ||
-                    open_container(w, tag, &h);
+            whole = tb_hash_leaf(&w->in, tag, &h) || open_container(w, tag, &h);
         while (whole && w->n_levels > base) {
             whole = take_part(w, top_of(w), &h);
             w->n_levels -= whole;
@@ -626,14 +348,14 @@ step_over(struct walk *w)
     struct level *l = top_of(w);
     uint64_t owes = 0;
 
-    if (*w->r.p != ETF_MAP) {
-        tb_rd_take(&w->r, tb_skip_tag(w->r.p, &owes));
+    if (*w->in.r.p != ETF_MAP) {
+        tb_rd_take(&w->in.r, tb_skip_tag(w->in.r.p, &owes));
         l->left += owes - 1;
         return;
     }
     l->left--;
-    tb_rd_u8(&w->r);
-    push(w, (struct level){ .kind = IN_VALUES, .pairs = tb_rd_u32(&w->r) });
+    tb_rd_u8(&w->in.r);
+    push(w, (struct level){ .kind = IN_VALUES, .pairs = tb_rd_u32(&w->in.r) });
 }
 
 static void
@@ -659,9 +381,7 @@ check_with(struct tb_term t, const uint64_t secret[2])
 {
     struct walk w;
 
-    w.r = tb_rd_of(t.p, t.n);
-    w.secret[0] = secret[0];
-    w.secret[1] = secret[1];
+    w.in = (struct tb_hasher){ tb_rd_of(t.p, t.n), { secret[0], secret[1] } };
     w.level = w.few_levels;
     w.hash = w.few_hashes;
     w.n_levels = w.n_hashes = 0;

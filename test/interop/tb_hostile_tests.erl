@@ -9,8 +9,6 @@
 -define(TIMEOUT, 120).
 
 -define(MIB, (1 bsl 20)).
-%% base/limits.h
--define(MAX_FRAME, (128 * ?MIB)).
 
 -spec hostile_test_() -> tuple().
 hostile_test_() ->
@@ -220,8 +218,11 @@ unfinished(Context) ->
     Sockets = [connect(Context, I) || I <- lists:seq(1, length(Sizes))],
     Mib = binary:copy(<<106>>, ?MIB),
     [
-        ok = gen_tcp:send(S, [<<(127 * ?MIB):32, 112>> | lists:duplicate(Size, Mib)])
-     || {S, Size} <- lists:zip(Sockets, Sizes)
+        begin
+            ok = gen_tcp:send(S, [<<(127 * ?MIB):32, 112>> | lists:duplicate(Size, Mib)]),
+            I < length(Sizes) andalso until_has(Context, I, bytes_in, Size * ?MIB)
+        end
+     || {I, S, Size} <- lists:zip3(lists:seq(1, length(Sizes)), Sockets, Sizes)
     ],
     tb_hostile:until_closed(lists:nth(3, Sockets)),
     %% there is room again for others
@@ -231,6 +232,13 @@ unfinished(Context) ->
     tb_raw:close(Other),
     [tb_hostile:close(S) || S <- Sockets],
     [down("system_limit", 1), down("connection_closed", 5)].
+
+%% Until the daemon counts that much of a peer, or has no such peer.
+until_has(#{node := N, beam := Beam}, I, What, Bytes) ->
+    tb_lib:until(fun() ->
+        #{nodes := Nodes} = rpc:call(Beam, tb_lib, info, [N]),
+        maps:get(What, maps:get(name(I), Nodes, #{What => Bytes})) >= Bytes
+    end).
 
 %% Whoever sends is alive, however slowly; who stops is not.
 slow_frame(Context) ->
@@ -759,7 +767,7 @@ many_never_read(#{daemon := Daemon} = Context) ->
     [down("queue_full", some), down("net_tick_timeout", some), {"node.slow", "node=", some}].
 
 %% The fifth is more than all may have: one goes.
-large_never_read(#{daemon := Daemon, node := N, beam := Beam} = Context) ->
+large_never_read(#{daemon := Daemon} = Context) ->
     Count = 10,
     Calls = [{I, echo(I, 60 * ?MIB)} || I <- lists:seq(1, Count)],
     Sockets = [
@@ -767,10 +775,7 @@ large_never_read(#{daemon := Daemon, node := N, beam := Beam} = Context) ->
             Socket = connect(Context, I),
             ok = tb_hostile:pour(Socket, [Call]),
             %% the answer waits, or was too much for all
-            tb_lib:until(fun() ->
-                #{nodes := Nodes} = rpc:call(Beam, tb_lib, info, [N]),
-                maps:get(queued, maps:get(name(I), Nodes, #{queued => ?MAX_FRAME})) > 50 * ?MIB
-            end),
+            until_has(Context, I, queued, 50 * ?MIB),
             Socket
         end
      || {I, Call} <- Calls
