@@ -140,17 +140,54 @@ spawn_refused(struct tb_peer *p, struct tb_args args)
     tb_wr_free(&w);
 }
 
+/* Takes back the frame that begins at that offset, where the peer would close
+ * the connection over it. */
+static bool
+take_back(struct tb_peer *p, size_t at)
+{
+    struct tb_wr *out = &p->conn->out;
+
+    if (out->bad ||
+        tb_control_readable(p->conn->flags, out->buf + at, out->len - at))
+        return false;
+    out->len = at;
+    tb_log(TB_NOTICE, "peer.unreadable", "node=%s", name_of(p));
+    return true;
+}
+
+static bool
+has_reason(enum tb_dop op)
+{
+    return op == DOP_PAYLOAD_EXIT || op == DOP_PAYLOAD_EXIT2 ||
+           op == DOP_PAYLOAD_MONITOR_P_EXIT;
+}
+
+/* An end is told in any case, if need be with another reason. */
+static int
+put_signal(struct tb_peer *p, enum tb_dop op, struct tb_args args,
+           struct tb_term payload)
+{
+    static const uint8_t notsup[] = { 119, 6, 'n', 'o', 't', 's', 'u', 'p' };
+    struct tb_wr *out = tb_conn_out(p->conn);
+    size_t at = out->len;
+    int rc = tb_control_put(out, p->conn->flags, op, args, payload);
+
+    if (rc < 0 || !take_back(p, at))
+        return rc;
+    if (!has_reason(op))
+        return -TB_ENOTSUP;
+    payload = (struct tb_term){ notsup, sizeof(notsup) };
+    return tb_control_put(out, p->conn->flags, op, args, payload);
+}
+
 void
 tb_peer_signal(struct tb_peer *p, bool connect, enum tb_dop op,
                struct tb_args args, struct tb_term payload)
 {
     if (p->conn) {
-        struct tb_wr *out = tb_conn_out(p->conn);
-
         if (p->conn->doomed)
             return; /* its end is told in this turn */
-        if (tb_control_put(out, p->conn->flags, op, args, payload) !=
-            -TB_ENOTSUP)
+        if (put_signal(p, op, args, payload) != -TB_ENOTSUP)
             tb_conn_sent(p->conn);
         else if (op == DOP_SPAWN_REQUEST)
             spawn_refused(p, args);
@@ -187,7 +224,7 @@ tb_peer_end(struct tb_peer *p, size_t at)
     struct tb_wr *out = &p->conn->out;
     int rc = tb_control_end(out, at);
 
-    if (rc == 0)
+    if (rc == 0 && !take_back(p, at))
         tb_conn_sent(p->conn);
     out->bad = false; /* it is the message that is */
     return rc;

@@ -482,3 +482,53 @@ tb_skip(const uint8_t *p)
         p += tb_skip_tag(p, &owes);
     return (size_t)(p - start);
 }
+
+enum {
+    OLD_REF_WORDS = 3,
+    OLD_REF_FIRST = 0x3ffff, /* the most in its first word */
+    OLD_PORT = 0xfffffff
+};
+
+/* Whether the checked term at p, parts aside, is one that only V4_NC made
+ * possible. */
+static bool
+is_wide(const uint8_t *p)
+{
+    struct tb_rd r = tb_rd_of(p, (size_t)1 << 40);
+    uint8_t tag = tb_rd_u8(&r);
+    size_t words;
+
+    switch (tag) {
+    case ETF_NEW_PID:
+        check_atom(&r);
+        return tb_rd_u32(&r) > TB_MAX_PID_ID ||
+               tb_rd_u32(&r) > TB_MAX_PID_SERIAL;
+    case ETF_NEW_PORT:
+        check_atom(&r);
+        return tb_rd_u32(&r) > OLD_PORT;
+    case ETF_NEWER_REFERENCE:
+        words = tb_rd_u16(&r);
+        check_atom(&r);
+        tb_rd_take(&r, 4);
+        return words > OLD_REF_WORDS || tb_rd_u32(&r) > OLD_REF_FIRST;
+    case ETF_NEW_FUN: /* the pid of who made it */
+        tb_rd_take(&r, 4 + 1 + 16 + 4 + 4);
+        check_atom(&r);
+        check_small_int(&r);
+        check_small_int(&r);
+        return is_wide(r.p);
+    default:
+        return tag == ETF_V4_PORT || tag == ETF_RECORD;
+    }
+}
+
+bool
+tb_check_narrow(const uint8_t *p)
+{
+    for (uint64_t owed = 1, owes; owed > 0; owed += owes - 1) {
+        if (is_wide(p))
+            return false;
+        p += tb_skip_tag(p, &owes);
+    }
+    return true;
+}

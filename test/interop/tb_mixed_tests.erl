@@ -10,7 +10,8 @@
 -include_lib("eunit/include/eunit.hrl").
 
 %% on the other node
--export([begin_other/1, bridge/1, seen/1, carry_all/2, use_pid/1, watch/1, outcome/1, serve/0, start/2]).
+-export([begin_other/1, bridge/1, seen/1, carry_all/3, post_wide/2, stop_wide/1]).
+-export([use_pid/1, watch/1, outcome/1, serve/0, start/2]).
 
 -define(TIMEOUT, 60).
 -define(PATIENCE, 15000).
@@ -23,19 +24,22 @@
     node :: node(),
     %% the bridges of this node and of the other
     here :: pid(),
-    there :: pid()
+    there :: pid(),
+    %% whether the two connect to each other
+    near :: boolean()
 }).
 
 -spec mixed_test_() -> tuple().
 mixed_test_() ->
     {setup, fun setup/0, fun cleanup/1, fun(W) ->
         Otp = run_there(W, tb_lib, otp, []),
-        Always = [{Title, fun() -> clean(Case, W) end} || {Title, Case} <- cases()],
-        Near = [{Title, fun() -> clean(Case, W) end} || connects(Otp), {Title, Case} <- near_cases()],
-        Last = [{"one of them is killed", fun() -> killed(W) end}],
+        Near = W#world.near,
+        Some = near_cases(Near) ++ far_cases(not Near andalso tb_lib:otp() < Otp),
+        Cases = [{Title, fun() -> clean(Case, W) end} || {Title, Case} <- cases() ++ Some],
+        Last = {"one of them is killed", fun() -> killed(W) end},
         [
             {timeout, ?TIMEOUT, {title(Otp, Title), Case}}
-         || {Title, Case} <- tb_lib:chosen([{"all are connected", fun() -> connected(Otp, W) end}] ++ Always ++ Near ++ Last)
+         || {Title, Case} <- tb_lib:chosen(Cases ++ [Last])
         ]
     end}.
 
@@ -48,18 +52,26 @@ connects(Otp) ->
 
 cases() ->
     [
+        {"all are connected", fun connected/1},
         {"calls of both", fun calls/1},
         {"rpc and erpc of both", fun rpcs/1},
         {"terms of either, through the daemon, to the other and back", fun terms/1},
         {"monitors and links of both end alike", fun watchers/1}
     ].
 
-%% Where the two are connected as well.
-near_cases() ->
+near_cases(true) ->
     [
         {"a pid of this node, used by the other", fun our_pid/1},
         {"a pid of the other node, used here", fun their_pid/1}
-    ].
+    ];
+near_cases(false) ->
+    [].
+
+%% This VM is the older one.
+far_cases(true) ->
+    [{"what the older one cannot read is dropped", fun wide_terms/1}];
+far_cases(false) ->
+    [].
 
 setup() ->
     Epmd = tb_lib:join(mixed),
@@ -74,7 +86,8 @@ setup() ->
         end,
     Here = spawn(?MODULE, bridge, [N]),
     _ = net_adm:ping(tb_lib:node_of(Other)),
-    #world{epmd = Epmd, daemon = Daemon, other = Other, node = N, here = Here, there = There}.
+    W = #world{epmd = Epmd, daemon = Daemon, other = Other, node = N, here = Here, there = There, near = true},
+    W#world{near = connects(run_there(W, tb_lib, otp, []))}.
 
 start_other(N) ->
     Begin = base64:encode_to_string(term_to_binary({N, self()})),
@@ -102,16 +115,11 @@ clean(Case, #world{node = N} = W) ->
 
 %% ------------------------------------------------------------------- cases
 
-connected(Otp, #world{node = N, other = Other} = W) ->
+connected(#world{node = N, other = Other, near = Near} = W) ->
     B = tb_lib:node_of(Other),
-    Ping =
-        case connects(Otp) of
-            true -> pong;
-            false -> pang
-        end,
-    ?assertEqual(Ping, net_adm:ping(B)),
-    ?assertEqual([B || Ping =:= pong], nodes()),
-    ?assertEqual([node() || Ping =:= pong], run_there(W, erlang, nodes, [])),
+    ?assertEqual(Near, pong =:= net_adm:ping(B)),
+    ?assertEqual([B || Near], nodes()),
+    ?assertEqual([node() || Near], run_there(W, erlang, nodes, [])),
     ?assertEqual([N], nodes(hidden)),
     ?assertEqual([N], run_there(W, erlang, nodes, [hidden])),
     ?assertEqual(lists:sort([node(), B]), lists:sort(tb_lib:call(N, {nodes, visible}))).
@@ -134,9 +142,9 @@ rpcs(#world{node = N} = W) ->
     ?assertEqual({[N], []}, run_there(W, rpc, multicall, [[N], erlang, node, []])),
     ?assertMatch({badrpc, {'EXIT', {undef, _}}}, run_there(W, rpc, call, [N, lists, seq, [1, 2]])).
 
-terms(#world{node = N, here = Here, there = There} = W) ->
-    ?assertEqual([], carry_all(N, There)),
-    ?assertEqual([], run_there(W, ?MODULE, carry_all, [N, Here])).
+terms(#world{node = N, here = Here, there = There, near = Near} = W) ->
+    ?assertEqual([], carry_all(N, There, Near)),
+    ?assertEqual([], run_there(W, ?MODULE, carry_all, [N, Here, Near])).
 
 watchers(#world{node = N} = W) ->
     Pid = tb_lib:pid_of(N, tiebeam),
@@ -166,7 +174,37 @@ their_pid(#world{node = N} = W) ->
 killed(#world{node = N, other = Other, here = Here}) ->
     tb_lib:signal(Other, "KILL"),
     tb_lib:until_equal([node()], fun() -> tb_lib:call(N, {nodes, connected}) end),
-    ?assertEqual([], carry_all(N, Here)).
+    ?assertEqual([], carry_all(N, Here, true)).
+
+%% Ports and aliases of OTP 26 and later would make OTP 23 close its connection.
+%% A message with one is dropped, an end gets another reason.
+wide_terms(#world{node = N, there = There} = W) ->
+    Before = connection(N),
+    ok = run_there(W, ?MODULE, post_wide, [N, self()]),
+    ?assertEqual([{bridge, that_was_all}], tb_lib:flush()),
+    Ref = monitor(process, {tiebeam, N}),
+    Nobody = spawn(fun() -> ok end),
+    post(N, There, {run, Nobody, none, ?MODULE, stop_wide, [N]}),
+    receive
+        {'DOWN', Ref, process, {tiebeam, N}, Why} -> ?assertEqual(notsup, Why)
+    after ?PATIENCE -> error(no_down)
+    end,
+    tb_lib:until(fun() -> is_pid(tb_lib:pid_of(N, tiebeam)) end),
+    ?assertEqual(Before, connection(N)).
+
+connection(N) ->
+    #{nodes := #{node() := #{connection_id := Id}}} = tb_lib:info(N),
+    Id.
+
+-spec post_wide(node(), pid()) -> ok.
+post_wide(N, To) ->
+    post(N, To, hd(erlang:ports())),
+    post(N, To, [{alias, apply(erlang, alias, [])}]),
+    post(N, To, that_was_all).
+
+-spec stop_wide(node()) -> ok.
+stop_wide(N) ->
+    gen_server:stop({tiebeam, N}, {shutdown, hd(erlang:ports())}, ?PATIENCE).
 
 %% ------------------------------------------------------- through the daemon
 
@@ -205,9 +243,10 @@ begin_other([Begin]) ->
 
 %% What does not come to the other bridge and back as it went, or had another
 %% hash there.
--spec carry_all(node(), pid()) -> [term()].
-carry_all(N, Bridge) ->
-    [Term || Term <- terms_of_this_node(), run_by(N, Bridge, ?MODULE, seen, [Term]) =/= seen(Term)].
+-spec carry_all(node(), pid(), boolean()) -> [term()].
+carry_all(N, Bridge, Near) ->
+    Terms = terms_of_this_node() ++ [hd(erlang:ports()) || Near],
+    [Term || Term <- Terms, run_by(N, Bridge, ?MODULE, seen, [Term]) =/= seen(Term)].
 
 -spec seen(term()) -> {term(), non_neg_integer()}.
 seen(Term) ->
@@ -227,7 +266,6 @@ terms_of_this_node() ->
         maps:from_list([{{I, [I]}, #{I => I}} || I <- lists:seq(1, 100)]),
         self(),
         group_leader(),
-        hd(erlang:ports()),
         [make_ref() || _ <- lists:seq(1, 10)],
         [fun lists:map/2, fun() -> X end, fun(Y) -> {X, Y} end]
     ].
