@@ -279,13 +279,13 @@ tb_calls_free(struct tb_proc *p)
 
 static struct tb_term
 build_request(struct tb_wr *w, struct tb_proc *self, struct tb_ref ref,
-              const char *request, struct tb_args args)
+              const char *protocol, const char *request, struct tb_args args)
 {
     struct tb_wr req = { 0 };
 
     tb_build(&req, request, args);
-    tb_build(w, "{'$gen_call', {From, [alias|Ref]}, Request}",
-             TB_ARGS(tb_v_pid(self->pid), tb_v_ref(ref),
+    tb_build(w, "{Protocol, {From, [alias|Ref]}, Request}",
+             TB_ARGS(tb_v_atom(protocol), tb_v_pid(self->pid), tb_v_ref(ref),
                      tb_v_term(tb_wr_term(&req))));
     tb_wr_free(&req);
     return tb_wr_term(w);
@@ -299,13 +299,25 @@ tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
         tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
     struct tb_wr w = { 0 };
 
-    if (build_request(&w, self, ref, request, args).n == 0) {
+    if (build_request(&w, self, ref, "$gen_call", request, args).n == 0) {
         tb_watch_failed(self, ref, "badarg");
     } else {
         tb_watch_pid(self, ref, to);
         tb_route_send(self, to, tb_wr_term(&w), true);
     }
     tb_wr_free(&w);
+}
+
+static void
+call_name(struct tb_proc *self, const char *name, tb_atom node,
+          struct tb_ref ref, struct tb_term request)
+{
+    if (request.n == 0) {
+        tb_watch_failed(self, ref, "badarg");
+        return;
+    }
+    tb_watch_name(self, ref, tb_text_of(name), node);
+    tb_route_send_name(self, tb_text_of(name), node, request);
 }
 
 void
@@ -317,12 +329,22 @@ tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
         tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
     struct tb_wr w = { 0 };
 
-    if (build_request(&w, self, ref, request, args).n == 0) {
-        tb_watch_failed(self, ref, "badarg");
-    } else {
-        tb_watch_name(self, ref, tb_text_of(name), node);
-        tb_route_send_name(self, tb_text_of(name), node, tb_wr_term(&w));
-    }
+    call_name(self, name, node, ref,
+              build_request(&w, self, ref, "$gen_call", request, args));
+    tb_wr_free(&w);
+}
+
+void
+tb_sys_name(struct tb_proc *self, const char *name, tb_atom node,
+            const char *request, struct tb_args args, uint64_t timeout_ms,
+            tb_done done, void *ctx)
+{
+    struct tb_ref ref =
+        tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
+    struct tb_wr w = { 0 };
+
+    call_name(self, name, node, ref,
+              build_request(&w, self, ref, "system", request, args));
     tb_wr_free(&w);
 }
 
