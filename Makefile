@@ -92,8 +92,12 @@ LIB_SRC := \
     c_src/node/sup.c \
     c_src/node/sys.c \
     c_src/node/watch.c \
+    c_src/services/monitor_nodes_opts.c \
     c_src/services/net_kernel.c \
-    c_src/services/rex.c
+    c_src/services/node_monitor.c \
+    c_src/services/rex.c \
+    c_src/services/subscriber.c \
+    c_src/services/watched.c
 
 DAEMON_SRC := \
     c_src/services/discovery.c \

@@ -81,10 +81,9 @@ tb_help_messages(void)
         const char *name;
         const struct tb_service *service;
     } all[] = {
-        { "net_kernel", &tb_net_kernel },
-        { "rex", &tb_rex },
-        { "tiebeam", &tb_tiebeam },
-        { "discovery", &tb_discovery },
+        { "net_kernel", &tb_net_kernel },     { "rex", &tb_rex },
+        { "tiebeam", &tb_tiebeam },           { "discovery", &tb_discovery },
+        { "node_monitor", &tb_node_monitor },
     };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {

@@ -234,6 +234,8 @@ start_services(struct daemon *d)
 
     if (err >= 0)
         err = tb_start(d->node, &tb_tiebeam, NULL, TB_PERMANENT, &pid);
+    if (err >= 0)
+        err = tb_start(d->node, &tb_node_monitor, NULL, TB_PERMANENT, &pid);
     for (size_t i = 0; err >= 0 && i < d->r->config.n_discovery; i++)
         err = tb_start(d->node, &tb_discovery, &d->r->config.discovery[i],
                        TB_TRANSIENT, &pid);

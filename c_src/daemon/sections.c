@@ -86,7 +86,8 @@ on_discovery_key(struct tb_reader *r, const char *section, struct tb_text key,
 static bool
 name_free(const struct tb_config *c, const char *name)
 {
-    static const char *const ours[] = { "net_kernel", "rex", "tiebeam" };
+    static const char *const ours[] = { "net_kernel", "rex", "tiebeam",
+                                        "node_monitor" };
 
     for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
         if (strcmp(ours[i], name) == 0)

@@ -255,6 +255,8 @@ tb_call_message(struct tb_proc *p, struct tb_term t)
         ended_by_reply(c, v[1].term);
     else if (c->kind == TB_CALL_ERPC)
         ended_by_result(c, v[1].term);
+    else if (c->kind == TB_CALL_PROBE && tb_match("noproc", v[1].term, v) == 1)
+        finish(c, 0, tb_noproc);
     else
         ended_by_exit(c, v[1].term);
     return true;
@@ -399,6 +401,21 @@ tb_erpc(struct tb_proc *self, tb_atom node, const char *module,
         tb_rpc_spawn_here(self, ref, tb_wr_term(&w));
     tb_wr_free(&list);
     tb_wr_free(&w);
+}
+
+/* The end of what watches a name that nobody has is told by the emulator
+ * itself: noproc is the sign of life. */
+void
+tb_probe(struct tb_proc *self, tb_atom node, tb_done done, void *ctx)
+{
+    struct tb_peer *peer = tb_peer_find(self->node, node);
+    struct tb_ref ref =
+        tb_call_expect(self, TB_CALL_PROBE, TB_INFINITY, done, ctx);
+
+    if (peer && peer->conn)
+        tb_watch_name(self, ref, tb_text_of("$tiebeam_probe"), node);
+    else
+        tb_watch_failed(self, ref, "noconnection");
 }
 
 /* -------------------------------------------------------------- timers -- */

@@ -32,6 +32,30 @@ tb_node_loop(struct tb_node *node)
     return node->net.loop;
 }
 
+uint64_t
+tb_now_ms(const struct tb_node *node)
+{
+    return uv_now(node->net.loop);
+}
+
+bool
+tb_peer_info(struct tb_node *node, tb_atom peer, struct tb_peer_info *info)
+{
+    struct tb_peer *p = tb_peer_find(node, peer);
+
+    if (!p || !p->conn)
+        return false;
+    *info = (struct tb_peer_info){
+        .connection_id = p->connection_id,
+        .creation = p->creation,
+        .visible = p->visible,
+        .answers_probes = p->conn->flags & TB_DFLAG(SPAWN),
+        .read_ms = p->conn->read_ms,
+        .queued = tb_conn_queued(p->conn),
+    };
+    return true;
+}
+
 struct peer_list {
     struct tb_wr *w;
     uint32_t n;

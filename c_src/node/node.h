@@ -8,7 +8,6 @@
 
 #include <uv.h>
 
-#include "base/map.h"
 #include "dist/control.h"
 #include "net/conn.h"
 #include "net/epmd_client.h"

@@ -107,10 +107,11 @@ node_up(struct tb_peer *p)
 {
     tb_log(TB_NOTICE, "node.up", "node=%s type=%s", name_of(p),
            p->visible ? "visible" : "hidden");
-    tell_subscribers(p,
-                     "{nodeup, Node, #{connection_id => Id, node_type => T}}",
-                     TB_ARGS(tb_v_node(p->name),
-                             tb_v_int((int64_t)p->connection_id), type_of(p)));
+    tell_subscribers(
+        p,
+        "{nodeup, Node, #{connection_id => Id, node_type => T, creation => C}}",
+        TB_ARGS(tb_v_node(p->name), tb_v_int((int64_t)p->connection_id),
+                type_of(p), tb_v_int(p->creation)));
 }
 
 static void
@@ -119,10 +120,11 @@ node_down(struct tb_peer *p, int why)
     tb_log(TB_NOTICE, "node.down", "node=%s reason=%s", name_of(p),
            tb_error_atom(why));
     tell_subscribers(p,
-                     "{nodedown, Node, #{connection_id => Id, "
-                     "node_type => T, nodedown_reason => Why}}",
+                     "{nodedown, Node, #{connection_id => Id, node_type => T, "
+                     "creation => C, nodedown_reason => Why}}",
                      TB_ARGS(tb_v_node(p->name),
                              tb_v_int((int64_t)p->connection_id), type_of(p),
+                             tb_v_int(p->creation),
                              tb_v_atom(tb_error_atom(why))));
 }
 
@@ -263,14 +265,20 @@ send_pending(struct tb_peer *p)
 }
 
 bool
-tb_disconnect(struct tb_node *node, tb_atom peer)
+tb_disconnect_for(struct tb_node *node, tb_atom peer, int why)
 {
     struct tb_peer *p = tb_peer_find(node, peer);
 
     if (!p || !p->conn)
         return false;
-    tb_conn_fail(p->conn, -TB_EDISCONNECT);
+    tb_conn_fail(p->conn, why);
     return true;
+}
+
+bool
+tb_disconnect(struct tb_node *node, tb_atom peer)
+{
+    return tb_disconnect_for(node, peer, -TB_EDISCONNECT);
 }
 
 /* ------------------------------------------------- what net tells us -- */

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "term/recent.h"
 
