@@ -92,11 +92,20 @@ LIB_SRC := \
     c_src/node/sup.c \
     c_src/node/sys.c \
     c_src/node/watch.c \
+    c_src/services/detector.c \
+    c_src/services/dialler.c \
+    c_src/services/health.c \
+    c_src/services/inquiry.c \
     c_src/services/monitor_nodes_opts.c \
+    c_src/services/monitor_options.c \
+    c_src/services/monitor_source.c \
     c_src/services/net_kernel.c \
     c_src/services/node_monitor.c \
+    c_src/services/notifier.c \
     c_src/services/rex.c \
+    c_src/services/rule.c \
     c_src/services/subscriber.c \
+    c_src/services/suspicion.c \
     c_src/services/watched.c
 
 DAEMON_SRC := \
@@ -110,6 +119,7 @@ DAEMON_SRC := \
     c_src/daemon/help.c \
     c_src/daemon/logger.c \
     c_src/daemon/main.c \
+    c_src/daemon/monitor_section.c \
     c_src/daemon/nodename.c \
     c_src/daemon/notify.c \
     c_src/daemon/options.c \

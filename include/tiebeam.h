@@ -393,6 +393,13 @@ TB_API int tb_register(struct tb_proc *self, const char *name);
  * which answers net_adm:ping/1, and rex, for rpc. 0, or as tb_start(). */
 TB_API int tb_start_kernel(struct tb_node *node);
 
+/* tb_start_node_monitor - the service node_monitor, which C programs use by the
+ * same requests as BEAM nodes. options: NULL, or a list with the keys of that
+ * section of the configuration file, which lives as long as the node. 0,
+ * -TB_EBADARG, or as tb_start(). */
+TB_API int tb_start_node_monitor(struct tb_node *node,
+                                 const struct tb_term *options);
+
 TB_API struct tb_node *tb_self_node(const struct tb_proc *self);
 TB_API struct tb_pid tb_self(const struct tb_proc *self);
 
@@ -463,6 +470,11 @@ TB_API void tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
 TB_API void tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
                          const char *request, struct tb_args args,
                          uint64_t timeout_ms, tb_done done, void *ctx);
+/* tb_sys_name - a request that sys answers, such as get_status, to a process
+ * of any OTP behaviour. */
+TB_API void tb_sys_name(struct tb_proc *self, const char *name, tb_atom node,
+                        const char *request, struct tb_args args,
+                        uint64_t timeout_ms, tb_done done, void *ctx);
 TB_API void tb_erpc(struct tb_proc *self, tb_atom node, const char *module,
                     const char *function, const char *arglist,
                     struct tb_args args, uint64_t timeout_ms, tb_done done,
@@ -575,7 +587,8 @@ struct tb_peer_info {
     bool visible;
     bool answers_probes; /* an emulator, and not a C node of another make */
     uint64_t read_ms; /* when its last byte came, on the clock of tb_now_ms */
-    size_t queued;    /* bytes that wait for it */
+    uint64_t bytes_in, bytes_written;
+    bool blocked; /* some have to wait until it takes them */
 };
 /* tb_peer_info - false where there is no connection.
  * tb_now_ms - the loop's clock: milliseconds, from no particular moment. */

@@ -14,6 +14,7 @@
 
 #include "daemon/cli.h"
 #include "daemon/logger.h"
+#include "daemon/monitor_section.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
 #include "daemon/tls_options.h"
@@ -125,6 +126,7 @@ reload(struct daemon *d)
         if (!tb_config_same(&d->r->config, &config))
             tb_log(TB_NOTICE, "config.changed",
                    "key=discovery needs a restart");
+        tb_monitor_section_reload(d->node, &d->r->config, &config);
         take_log_level(d, &now);
         renew_tls(d, &now, &errors);
         tb_log(TB_NOTICE, "config.reloaded", "file=%s",
@@ -235,7 +237,7 @@ start_services(struct daemon *d)
     if (err >= 0)
         err = tb_start(d->node, &tb_tiebeam, NULL, TB_PERMANENT, &pid);
     if (err >= 0)
-        err = tb_start(d->node, &tb_node_monitor, NULL, TB_PERMANENT, &pid);
+        err = tb_start_node_monitor(d->node, &d->r->config.monitor_options);
     for (size_t i = 0; err >= 0 && i < d->r->config.n_discovery; i++)
         err = tb_start(d->node, &tb_discovery, &d->r->config.discovery[i],
                        TB_TRANSIENT, &pid);

@@ -297,13 +297,13 @@ hindrance(const struct tb_proc *self, const struct tb_wr *request)
 
 static void
 build_request(struct tb_wr *w, struct tb_proc *self, struct tb_ref ref,
-              const char *request, struct tb_args args)
+              const char *protocol, const char *request, struct tb_args args)
 {
     struct tb_wr req = { 0 };
 
     tb_build(&req, request, args);
-    tb_build(w, "{'$gen_call', {From, [alias|Ref]}, Request}",
-             TB_ARGS(tb_v_pid(self->pid), tb_v_ref(ref),
+    tb_build(w, "{Protocol, {From, [alias|Ref]}, Request}",
+             TB_ARGS(tb_v_atom(protocol), tb_v_pid(self->pid), tb_v_ref(ref),
                      tb_v_term(tb_wr_term(&req))));
     w->bad |= req.bad;
     tb_wr_free(&req);
@@ -319,7 +319,7 @@ tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
     const char *hindered;
     struct tb_route r;
 
-    build_request(&w, self, ref, request, args);
+    build_request(&w, self, ref, "$gen_call", request, args);
     hindered = hindrance(self, &w);
     if (hindered) {
         tb_watch_failed(self, ref, hindered);
@@ -332,6 +332,25 @@ tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
     tb_wr_free(&w);
 }
 
+/* The end of build_request() for a name. */
+static void
+call_name(struct tb_proc *self, const char *name, tb_atom node,
+          struct tb_ref ref, struct tb_wr *request)
+{
+    const char *hindered = hindrance(self, request);
+    struct tb_route r;
+
+    if (hindered) {
+        tb_watch_failed(self, ref, hindered);
+    } else {
+        tb_watch_name(self, ref, tb_text_of(name), node);
+        tb_route_to_name(&r, self, tb_text_of(name), node);
+        tb_put_term(r.w, tb_wr_term(request));
+        tb_route_end(&r);
+    }
+    tb_wr_free(request);
+}
+
 void
 tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
              const char *request, struct tb_args args, uint64_t timeout_ms,
@@ -340,20 +359,22 @@ tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
     struct tb_ref ref =
         tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
     struct tb_wr w = { 0 };
-    const char *hindered;
-    struct tb_route r;
 
-    build_request(&w, self, ref, request, args);
-    hindered = hindrance(self, &w);
-    if (hindered) {
-        tb_watch_failed(self, ref, hindered);
-    } else {
-        tb_watch_name(self, ref, tb_text_of(name), node);
-        tb_route_to_name(&r, self, tb_text_of(name), node);
-        tb_put_term(r.w, tb_wr_term(&w));
-        tb_route_end(&r);
-    }
-    tb_wr_free(&w);
+    build_request(&w, self, ref, "$gen_call", request, args);
+    call_name(self, name, node, ref, &w);
+}
+
+void
+tb_sys_name(struct tb_proc *self, const char *name, tb_atom node,
+            const char *request, struct tb_args args, uint64_t timeout_ms,
+            tb_done done, void *ctx)
+{
+    struct tb_ref ref =
+        tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
+    struct tb_wr w = { 0 };
+
+    build_request(&w, self, ref, "system", request, args);
+    call_name(self, name, node, ref, &w);
 }
 
 /* The peer's init process leads the spawned one: what it prints goes to the

@@ -42,16 +42,21 @@ bool
 tb_peer_info(struct tb_node *node, tb_atom peer, struct tb_peer_info *info)
 {
     struct tb_peer *p = tb_peer_find(node, peer);
+    struct tb_conn *c = p ? p->conn : NULL;
+    size_t left;
 
-    if (!p || !p->conn)
+    if (!c)
         return false;
+    left = c->flying ? c->stream->transport->unwritten(c->stream) : 0;
     *info = (struct tb_peer_info){
         .connection_id = p->connection_id,
         .creation = p->creation,
         .visible = p->visible,
-        .answers_probes = p->conn->flags & TB_DFLAG(SPAWN),
-        .read_ms = p->conn->read_ms,
-        .queued = tb_conn_queued(p->conn),
+        .answers_probes = c->flags & TB_DFLAG(SPAWN),
+        .read_ms = c->read_ms,
+        .bytes_in = c->bytes_in,
+        .bytes_written = c->bytes_out + (c->flying ? c->flight.len - left : 0),
+        .blocked = left > 0,
     };
     return true;
 }

@@ -9,6 +9,16 @@
 
 #include "services/monitor.h"
 
+/* A process that watches something, wherever it lives. */
+struct tb_client {
+    struct tb_list link; /* in monitor->state_subs, or .next NULL */
+    struct tb_pid pid;
+    struct tb_ref ref;           /* our monitor on it */
+    struct tb_list subs;         /* owned struct tb_sub */
+    struct tb_list node_watches; /* owned struct tb_node_watch */
+    struct tb_list proc_watches; /* owned struct tb_proc_watch */
+};
+
 /* A subscription of monitor_nodes. */
 struct tb_sub {
     struct tb_list by_client;
@@ -143,12 +153,6 @@ tb_subscribers_free(struct tb_monitor *mon)
     tb_map_free(mon->clients);
     tb_map_free(mon->client_of);
     tb_map_free(mon->watches);
-}
-
-size_t
-tb_subscribers_count(const struct tb_monitor *mon)
-{
-    return tb_map_count(mon->clients);
 }
 
 static int
@@ -333,8 +337,8 @@ tb_subscribers_state(struct tb_proc *self, struct tb_monitor *mon,
     tb_build(&w,
              "{node_state, Node, To, #{from => From, reason => Why, "
              "connection_id => Id, creation => C, time_ms => Time}}",
-             TB_ARGS(tb_v_node(t->node), tb_v_atom(tb_health_name(t->to)),
-                     tb_v_atom(tb_health_name(t->from)), tb_v_atom(t->reason),
+             TB_ARGS(tb_v_node(t->node), tb_v_atom(tb_state_name(t->to)),
+                     tb_v_atom(tb_state_name(t->from)), tb_v_atom(t->reason),
                      tb_v_int((int64_t)t->connection_id), tb_v_int(t->creation),
                      tb_v_int((int64_t)t->time_ms)));
     TB_LIST_EACH (c, &mon->state_subs, struct tb_client, link)

@@ -1276,7 +1276,7 @@ connection_id(N) ->
 tables_back(N, _) ->
     tb_lib:until(fun() ->
         maps:with([processes, names, links, monitors, calls, timers], tb_lib:tables(N)) =:=
-            #{processes => 5, names => 5, links => 8, monitors => 1, calls => 0, timers => 0}
+            #{processes => 5, names => 5, links => 8, monitors => 1, calls => 0, timers => 1}
     end),
     ok.
 
