@@ -172,6 +172,7 @@ TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
 EXAMPLE    := $(BUILD)/examples/echo
 PROBE      := $(BUILD)/test/interop/probe
 RELEASES   ?= bullseye trixie sid
+WIRE       := $(BUILD)/test/interop/wire
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
 FUZZERS    := check config control epmd frame handshake pattern text
 # what reads bytes or text that somebody else wrote
@@ -194,7 +195,7 @@ INSTALL_DOCS = README.md CHANGELOG.md LICENSE priv/tiebeam.config.example priv/e
 
 BUILD_PKGS := gcc make pkg-config libc6-dev erlang-base erlang-dev \
               libuv1-dev libc-ares-dev libssl-dev uthash-dev
-TEST_PKGS  := erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
+TEST_PKGS  := iproute2 util-linux erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
 COVER_PKGS := clang llvm libclang-rt-14-dev
 LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev
 
@@ -213,8 +214,8 @@ test: ## install what is missing, build, and run all tests
 unit: $(TEST_BIN) ## the unit tests alone
 	@sh test/unit.sh $(TEST_BIN)
 
-interop: $(BIN) $(EXAMPLE) $(PROBE) ## the tests against real erl and elixir nodes
-	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) BUILD=$(BUILD)/interop \
+interop: $(BIN) $(EXAMPLE) $(PROBE) $(WIRE) ## the tests against real erl and elixir nodes
+	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) WIRE_BIN=$(WIRE) BUILD=$(BUILD)/interop \
 	    sh test/interop/run.sh $(SUITES)
 
 installed: all $(PROBE) ## install into a scratch directory, and use what is there
@@ -355,6 +356,10 @@ $(EXAMPLE): priv/examples/echo.c $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
 	$(Q)$(CC) -std=c17 $(WARN) $(CFLAGS) -Iinclude $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(WIRE): $(WIRE).o
+	@echo "  LD   $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 $(PROBE) $(BENCH): %: %.o $(LIB)
 	@echo "  LD   $@"
