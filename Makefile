@@ -158,6 +158,7 @@ UNIT_TESTS := \
     test/dist/test_no_memory.c \
     test/net/test_no_memory.c \
     test/node/test_proc.c \
+    test/services/test_suspicion.c \
     test/daemon/test_options.c
 
 LIB        := $(BUILD)/libtiebeam.a
@@ -248,6 +249,11 @@ sanitize: ## unit tests and suites with ASan and UBSan
 long: $(BIN) ## the life and race suites at their full length
 	@TB_RESTARTS=1000 TB_CYCLES=1000 TB_RACES=200000 \
 	    $(MAKE) --no-print-directory interop SUITES="tb_life_tests tb_race_tests"
+
+record-rtt: $(BIN) $(WIRE) ## record test/data/rtt anew, for the tests of the detector
+	@mkdir -p $(BUILD)/interop && erlc -o $(BUILD)/interop test/interop/tb_*.erl
+	@TB_RTT=$(CURDIR)/test/data/rtt WIRE_BIN=$(WIRE) ERL_EPMD_PORT=4399 \
+	    unshare -n erl -noinput -pa $(BUILD)/interop -run tb_rtt_record main
 
 fuzz: ## each fuzzer for T seconds (default 60)
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
@@ -389,6 +395,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE all install uninstall installed run test unit interop bench bench-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE record-rtt all install uninstall installed run test unit interop bench bench-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)

@@ -83,7 +83,8 @@ on_answer(struct tb_proc *self, void *state, void *ctx, int status,
         w->listen.outstanding--;
         w->listen.answers += status == 0;
         if (status == 0 && p->stalls == mon->stalls)
-            tb_suspicion_rtt(&w->listen.s, now_us() - p->sent_us);
+            tb_suspicion_rtt(&w->listen.s, &mon->options.detector.limits,
+                             now_us() - p->sent_us);
         if (status == 0 && w->listen.on)
             heard(self, mon, w, now_ms());
     }
@@ -249,8 +250,7 @@ void
 tb_detector_node_up(struct tb_proc *self, struct tb_monitor *mon,
                     struct tb_watched *w)
 {
-    uint64_t now = now_ms(),
-             first = now + mon->options.detector.limits.probe_ms;
+    uint64_t now = now_ms();
     struct tb_peer_info info;
 
     if (mon->options.detector.off || w->listen.on ||
@@ -259,8 +259,7 @@ tb_detector_node_up(struct tb_proc *self, struct tb_monitor *mon,
         info.connection_id != w->connection_id || !info.answers_probes)
         return;
     begin(self, mon, w, &info);
-    if (!mon->listening || mon->listen_due > first)
-        listen_again(self, mon, now, first);
+    listen_again(self, mon, now, now); /* its first question is due */
 }
 
 static void

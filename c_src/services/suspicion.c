@@ -28,10 +28,26 @@ tb_suspicion_heard(struct tb_suspicion *s, uint64_t then)
     return was;
 }
 
-void
-tb_suspicion_rtt(struct tb_suspicion *s, uint64_t us)
+uint32_t
+tb_suspicion_timeout(const struct tb_suspicion *s,
+                     const struct tb_suspicion_limits *l)
 {
-    uint32_t r = us < UINT32_MAX / 16 ? (uint32_t)us : UINT32_MAX / 16;
+    uint64_t answer_us = s->srtt_us + 4 * (uint64_t)s->rttvar_us;
+    uint64_t ms = l->probe_ms + answer_us / 1000 + 2 * SECOND_LOOK_MS;
+
+    if (ms > l->max_ms)
+        ms = l->max_ms;
+    return ms > l->suspect_ms ? (uint32_t)ms : l->suspect_ms;
+}
+
+/* One answer counts for no more than the silence that was suspicious: a stop of
+ * the peer says little about the link. */
+void
+tb_suspicion_rtt(struct tb_suspicion *s, const struct tb_suspicion_limits *l,
+                 uint64_t us)
+{
+    uint64_t most = UINT64_C(1000) * tb_suspicion_timeout(s, l);
+    uint32_t r = (uint32_t)(us < most ? us : most);
     uint32_t off = r > s->srtt_us ? r - s->srtt_us : s->srtt_us - r;
 
     if (s->srtt_us == 0) {
@@ -57,18 +73,6 @@ tb_suspicion_vouch(struct tb_suspicion *s, const struct tb_suspicion_limits *l,
     s->vouched = now + 3 * (uint64_t)l->suspect_ms;
 }
 
-uint32_t
-tb_suspicion_timeout(const struct tb_suspicion *s,
-                     const struct tb_suspicion_limits *l)
-{
-    uint64_t answer_us = s->srtt_us + 4 * (uint64_t)s->rttvar_us;
-    uint64_t ms = l->probe_ms + answer_us / 1000 + 2 * SECOND_LOOK_MS;
-
-    if (ms > l->max_ms)
-        ms = l->max_ms;
-    return ms > l->suspect_ms ? (uint32_t)ms : l->suspect_ms;
-}
-
 static uint64_t
 sooner(uint64_t a, uint64_t b)
 {
@@ -81,6 +85,8 @@ must_ask(struct tb_suspicion *s, const struct tb_suspicion_limits *l,
 {
     uint64_t due = (s->asked ? s->asked : s->quiet_from) + l->probe_ms;
 
+    if (s->srtt_us == 0 && s->asked == 0)
+        due = now; /* how long do answers take here? */
     if (now < due) {
         *next = sooner(*next, due);
         return false;

@@ -21,7 +21,7 @@ struct tb_suspicion {
     uint64_t warned;     /* when suspicion was announced to ourselves; 0: not */
     uint64_t vouched;    /* until when somebody else's word counts */
     bool suspect;
-    uint32_t srtt_us, rttvar_us; /* as RFC 6298 has them; 0: no sample */
+    uint32_t srtt_us, rttvar_us; /* as RFC 6298 has them; srtt 0: none yet */
 };
 
 /* What follows from a silence: bits. */
@@ -39,7 +39,8 @@ enum {
  * tb_suspicion_vouch - somebody else has just heard it. */
 void tb_suspicion_start(struct tb_suspicion *s, uint64_t now);
 bool tb_suspicion_heard(struct tb_suspicion *s, uint64_t then);
-void tb_suspicion_rtt(struct tb_suspicion *s, uint64_t us);
+void tb_suspicion_rtt(struct tb_suspicion *s,
+                      const struct tb_suspicion_limits *l, uint64_t us);
 void tb_suspicion_void(struct tb_suspicion *s, uint64_t now);
 void tb_suspicion_vouch(struct tb_suspicion *s,
                         const struct tb_suspicion_limits *l, uint64_t now);

@@ -7,7 +7,8 @@
  *
  *   set DIRECTION DELAY_MS JITTER_MS LOSS_PERCENT
  *
- * DIRECTION is ab, ba or both; a loss of 100 is a cut. Packets stay in order. */
+ * DIRECTION is ab, ba or both; a loss of 100 is a cut. Packets stay in order.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
