@@ -332,21 +332,23 @@ tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
     tb_wr_free(&w);
 }
 
+/* The end of build_request() for a name. */
 static void
 call_name(struct tb_proc *self, const char *name, tb_atom node,
-          struct tb_ref ref, const struct tb_wr *request)
+          struct tb_ref ref, struct tb_wr *request)
 {
     const char *hindered = hindrance(self, request);
     struct tb_route r;
 
     if (hindered) {
         tb_watch_failed(self, ref, hindered);
-        return;
+    } else {
+        tb_watch_name(self, ref, tb_text_of(name), node);
+        tb_route_to_name(&r, self, tb_text_of(name), node);
+        tb_put_term(r.w, tb_wr_term(request));
+        tb_route_end(&r);
     }
-    tb_watch_name(self, ref, tb_text_of(name), node);
-    tb_route_to_name(&r, self, tb_text_of(name), node);
-    tb_put_term(r.w, tb_wr_term(request));
-    tb_route_end(&r);
+    tb_wr_free(request);
 }
 
 void
@@ -360,7 +362,6 @@ tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
 
     build_request(&w, self, ref, "$gen_call", request, args);
     call_name(self, name, node, ref, &w);
-    tb_wr_free(&w);
 }
 
 void
@@ -374,7 +375,6 @@ tb_sys_name(struct tb_proc *self, const char *name, tb_atom node,
 
     build_request(&w, self, ref, "system", request, args);
     call_name(self, name, node, ref, &w);
-    tb_wr_free(&w);
 }
 
 /* The peer's init process leads the spawned one: what it prints goes to the
