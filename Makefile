@@ -205,6 +205,12 @@ interop: $(BIN) $(EXAMPLE) $(PROBE) ## the tests against real erl and elixir nod
 installed: all $(PROBE) ## install into a scratch directory, and use what is there
 	@PROBE_BIN=$(PROBE) LDFLAGS='$(LDFLAGS)' CC='$(CC)' sh test/install/run.sh $(MAKE) $(BUILD)
 
+hostile: ## peers that want no good; writes priv/doc/hostile.md
+	@TB_HOSTILE_TABLE=$(CURDIR)/$(BUILD)/hostile.rows \
+	    $(MAKE) --no-print-directory interop SUITES=tb_hostile_tests
+	@mkdir -p priv/doc
+	@cat test/interop/hostile.md $(BUILD)/hostile.rows >priv/doc/hostile.md
+
 live: $(BUILD)/test/term/live_terms ## terms compared with a live erl
 	@LIVE_TERMS=$< escript test/term/live.escript
 
@@ -359,6 +365,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE all install uninstall installed run test unit interop bench bench-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE all install uninstall installed run test unit interop bench bench-doc hostile live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)
