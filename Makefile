@@ -143,6 +143,7 @@ UNIT_TESTS := \
     test/dist/test_handshake.c \
     test/dist/test_no_memory.c \
     test/net/test_no_memory.c \
+    test/node/test_mail.c \
     test/node/test_proc.c \
     test/daemon/test_options.c
 
