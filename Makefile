@@ -157,6 +157,7 @@ UNIT_TESTS := \
     test/dist/test_handshake.c \
     test/dist/test_no_memory.c \
     test/net/test_no_memory.c \
+    test/node/test_mail.c \
     test/node/test_proc.c \
     test/services/test_suspicion.c \
     test/daemon/test_options.c
@@ -224,6 +225,12 @@ installed: all $(PROBE) ## install into a scratch directory, and use what is the
 
 releases: $(BUILD)/releases/tiebeam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
 	@sh test/releases/run.sh $< $(RELEASES)
+
+hostile: ## peers that want no good; writes priv/doc/hostile.md
+	@TB_HOSTILE_TABLE=$(CURDIR)/$(BUILD)/hostile.rows \
+	    $(MAKE) --no-print-directory interop SUITES=tb_hostile_tests
+	@mkdir -p priv/doc
+	@cat test/interop/hostile.md $(BUILD)/hostile.rows >priv/doc/hostile.md
 
 live: $(BUILD)/test/term/live_terms ## terms compared with a live erl
 	@LIVE_TERMS=$< escript test/term/live.escript
@@ -395,6 +402,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE record-rtt all install uninstall installed run test unit interop bench bench-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE record-rtt all install uninstall installed run test unit interop bench bench-doc hostile releases live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)

@@ -77,6 +77,8 @@ tb_conn_to(struct tb_conn *c, enum tb_conn_state state)
 static void
 note_trouble(struct tb_conn *c)
 {
+    if (c->doomed) /* for a reason that was there before */
+        return;
     snprintf(c->trouble, sizeof(c->trouble), "%s",
              c->stream->transport->trouble(c->stream));
 }

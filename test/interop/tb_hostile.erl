@@ -227,7 +227,7 @@ put_row(Title, Before, Peak, After, Slowest, Reasons) ->
     Format = "| ~ts | ~.1f | ~.1f | ~.1f | ~.1f | ~ts |~n",
     write_table(io_lib:format(Format, [Title, Before, Peak, After, Slowest, Logged]), [append]).
 
-words("") -> "";
+words("node=") -> "";
 words("reason=" ++ Reason) -> [" ", Reason];
 words(Words) -> [" ", Words].
 
