@@ -33,7 +33,7 @@ tb_suspicion_timeout(const struct tb_suspicion *s,
                      const struct tb_suspicion_limits *l)
 {
     uint64_t answer_us = s->srtt_us + 4 * (uint64_t)s->rttvar_us;
-    uint64_t ms = l->probe_ms + answer_us / 1000 + 2 * SECOND_LOOK_MS;
+    uint64_t ms = l->probe_ms + answer_us / 1000 + 2ull * SECOND_LOOK_MS;
 
     if (ms > l->max_ms)
         ms = l->max_ms;
@@ -100,7 +100,7 @@ static bool
 becomes_suspect(struct tb_suspicion *s, uint64_t timeout, uint64_t now,
                 uint64_t *next)
 {
-    uint64_t due = s->quiet_from + timeout - 2 * SECOND_LOOK_MS;
+    uint64_t due = s->quiet_from + timeout - 2ull * SECOND_LOOK_MS;
 
     if (s->warned)
         due = s->warned + SECOND_LOOK_MS;
