@@ -225,6 +225,9 @@ installed: all $(PROBE) ## install into a scratch directory, and use what is the
 releases: $(BUILD)/releases/tiebeam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
 	@sh test/releases/run.sh $< $(RELEASES)
 
+interop-doc: $(BIN) $(EXAMPLE) $(PROBE) ## every transport and release, into priv/doc/interop.md
+	@sh test/interop/doc.sh $(MAKE)
+
 live: $(BUILD)/test/term/live_terms ## terms compared with a live erl
 	@LIVE_TERMS=$< escript test/term/live.escript
 
