@@ -232,6 +232,9 @@ hostile: ## peers that want no good; writes priv/doc/hostile.md
 	@mkdir -p priv/doc
 	@cat test/interop/hostile.md $(BUILD)/hostile.rows >priv/doc/hostile.md
 
+interop-doc: $(BIN) $(EXAMPLE) $(PROBE) ## every transport and release, into priv/doc/interop.md
+	@sh test/interop/doc.sh $(MAKE)
+
 live: $(BUILD)/test/term/live_terms ## terms compared with a live erl
 	@LIVE_TERMS=$< escript test/term/live.escript
 

@@ -109,6 +109,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
     if (tb_check_whole(p, n, &t) == 0) {
         assert(t.p == p && t.n == n && tb_skip(p) == n);
         assert(tb_phash2(t, 7) < 7);
+        tb_check_narrow(p);
         if (tb_print(&w, t) == 0)
             read_back(t, &w);
         tb_print_pretty(&w, t);

@@ -42,10 +42,31 @@ write_again(const struct tb_control *c, uint64_t flags)
     assert(rc == 0 || (rc == -TB_ENOTSUP && flags != ALL_FLAGS && w.len == 0));
     if (rc == 0) {
         assert(tb_control_get(w.buf + 4, w.len - 4, &back) == 1);
+        assert(tb_control_readable(ALL_FLAGS, w.buf, w.len));
+        tb_control_readable(0, w.buf, w.len);
         assert(flags != ALL_FLAGS || back.op == c->op);
         assert(back.payload.n == 0 || back.payload.n == c->payload.n);
     }
     tb_wr_free(&w);
+}
+
+/* The payload appended by the caller makes the same frame. */
+static void
+append_payload(const struct tb_control *c)
+{
+    struct tb_args args = { count_holes(c), c->arg };
+    struct tb_wr whole = { 0 }, parts = { 0 };
+    size_t at;
+
+    if (c->payload.n == 0)
+        return;
+    assert(tb_control_put(&whole, ALL_FLAGS, c->op, args, c->payload) == 0);
+    assert(tb_control_begin(&parts, ALL_FLAGS, c->op, args, &at) == 0);
+    tb_wr_bytes(&parts, c->payload.p, c->payload.n);
+    assert(tb_control_end(&parts, at) == 0 && whole.len == parts.len &&
+           memcmp(whole.buf, parts.buf, whole.len) == 0);
+    tb_wr_free(&whole);
+    tb_wr_free(&parts);
 }
 
 int
@@ -67,6 +88,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
             write_again(&c, ALL_FLAGS);
             write_again(&c, TB_DFLAG(DIST_MONITOR));
             write_again(&c, 0);
+            append_payload(&c);
         }
     }
     tb_wr_free(&w);

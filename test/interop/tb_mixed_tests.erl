@@ -52,7 +52,7 @@ connects(Otp) ->
 
 cases() ->
     [
-        {"all are connected", fun connected/1},
+        {"who is connected to whom", fun connected/1},
         {"calls of both", fun calls/1},
         {"rpc and erpc of both", fun rpcs/1},
         {"terms of either, through the daemon, to the other and back", fun terms/1},
@@ -91,13 +91,18 @@ setup() ->
 
 start_other(N) ->
     Begin = base64:encode_to_string(term_to_binary({N, self()})),
+    {Erl, Args} = other_erl(os:getenv("TB_OTHER_ERL", "")),
     Program = tb_lib:start(
-        os:getenv("TB_OTHER_ERL"),
-        ["-sname", tb_lib:name(other), "-setcookie", tb_lib:cookie(), "-noinput", "-start_epmd", "false"] ++
+        Erl,
+        Args ++ ["-sname", tb_lib:name(other), "-setcookie", tb_lib:cookie(), "-noinput", "-start_epmd", "false"] ++
             ["-kernel", "prevent_overlapping_partitions", "false"] ++
             ["-run", ?MODULE_STRING, "begin_other", Begin]
     ),
     Program#{node := list_to_atom(tb_lib:name(other) ++ "@" ++ tb_lib:host())}.
+
+%% Without another release the second VM is of this one.
+other_erl("") -> {filename:join([code:root_dir(), "bin", "erl"]), ["-pa", filename:dirname(code:which(?MODULE))]};
+other_erl(Erl) -> {Erl, []}.
 
 cleanup(#world{epmd = Epmd, daemon = Daemon, other = Other, here = Here}) ->
     exit(Here, kill),

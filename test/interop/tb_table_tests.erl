@@ -1111,7 +1111,7 @@ echo_containers(N, _) ->
 
 echo_identifiers(N, B) ->
     Local = fun(X) -> {X, N} end,
-    echo(N, [fun lists:map/2, fun ?MODULE:nothing/3, Local, fun() -> ok end, fun echo_deep/2]),
+    echo(N, [fun lists:map/2, fun no_module:nothing/3, Local, fun() -> ok end, fun echo_deep/2]),
     Remote = rpc:call(B, ?MODULE, probe, []),
     echo(N, Remote),
     echo(N, [self(), group_leader(), tb_lib:pid_of(N, tiebeam), spawn(fun() -> ok end)]),

@@ -63,5 +63,5 @@ HOME=/tmp LANG=C.UTF-8 TIEBEAM_BIN=$at/tiebeam BUILD=$at/build
 export HOME LANG TIEBEAM_BIN BUILD
 status=0
 chroot "$root/" sh "$at/test/interop/run.sh" "$@" || status=$?
-[ -z "$results" ] || cp "$root$TB_RESULTS" "$results"
+[ -z "$results" ] || cat "$root$TB_RESULTS" >>"$results"
 exit $status

@@ -8,7 +8,7 @@
 #
 #   TB_CHROOTS   where the chroots are kept (build/releases)
 #   TB_MIRROR    a Debian mirror (http://deb.debian.org/debian)
-#   TB_RESULTS_DIR  also write otpNN.txt there, a line for each case
+#   TB_RESULTS_DIR  also write otpNN.txt and withNN.txt there, a line for each case
 #
 # Needs root, and a network for the first time; what cannot be had is skipped,
 # with a line that says why. The last line is "N passed, N failed".
@@ -80,27 +80,34 @@ for suite in "$@"; do
     make_chroot "$suite" && made="$made $suite"
 done
 
+# enter RESULTS ROOT OTHER SUITE...
+enter() {
+    TB_RESULTS=
+    if [ -n "$TB_RESULTS_DIR" ]; then
+        TB_RESULTS=$TB_RESULTS_DIR/$1
+        rm -f "$TB_RESULTS"
+    fi
+    export TB_RESULTS
+    shift
+    report $namespaces sh "$here/enter.sh" "$daemon" "$@"
+}
+
 for suite in $made; do
     otp=$(release_of "$chroots/$suite")
     echo "== OTP $otp (Debian $suite)"
-    results=
-    if [ -n "$TB_RESULTS_DIR" ]; then
-        results=$TB_RESULTS_DIR/otp$otp.txt
-        rm -f "$results"
-    fi
-    TB_RESULTS=$results report $namespaces sh "$here/enter.sh" "$daemon" \
-        "$chroots/$suite" "" tb_table_tests tb_race_tests
+    enter "otp$otp.txt" "$chroots/$suite" "" tb_table_tests tb_race_tests
 done
 
 # Each with the release installed here, and the first with the last.
 for suite in $made; do
-    echo "== this OTP and that of Debian $suite"
-    report $namespaces sh "$here/enter.sh" "$daemon" / "$chroots/$suite" tb_mixed_tests
+    otp=$(release_of "$chroots/$suite")
+    echo "== the OTP here and OTP $otp"
+    enter "with$otp.txt" / "$chroots/$suite" tb_mixed_tests
 done
 first=${made# } last=${made##* }
 first=${first%% *}
 if [ "$first" != "$last" ]; then
-    echo "== that of Debian $first and of $last"
-    report $namespaces sh "$here/enter.sh" "$daemon" "$chroots/$first" "$chroots/$last" tb_mixed_tests
+    echo "== OTP $(release_of "$chroots/$first") and OTP $otp"
+    enter "with_each_other.txt" "$chroots/$first" "$chroots/$last" tb_mixed_tests
 fi
 finish

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Runs the table and race suites over every transport and from every release,
+# and writes priv/doc/interop.md. Usage: doc.sh MAKE.
+make=$1
+results=$PWD/build/results
+base=otp$(erl -noshell -eval 'io:put_chars(erlang:system_info(otp_release)), halt().')
+status=0
+rm -rf "$results"
+mkdir -p "$results"
+for variant in "$base" tls1.2 tls1.3 inet6 noepmd; do
+    echo "== $variant"
+    TB_VARIANT=tcp
+    [ "$variant" = "$base" ] || TB_VARIANT=$variant
+    export TB_VARIANT
+    TB_RESULTS=$results/$variant.txt $make --no-print-directory interop \
+        SUITES="tb_table_tests tb_race_tests" || status=1
+done
+unset TB_VARIANT
+TB_RESULTS_DIR=$results $make --no-print-directory releases || status=1
+mkdir -p priv/doc
+cd "$results" || exit 1
+# shellcheck disable=SC2046
+awk -f ../../test/interop/table.awk "$base.txt" \
+    $(ls otp*.txt with*.txt 2>/dev/null | grep -vx "$base.txt") \
+    tls1.2.txt tls1.3.txt inet6.txt noepmd.txt >../interop.md
+mv ../interop.md ../../priv/doc/interop.md
+exit $status
