@@ -92,8 +92,21 @@ LIB_SRC := \
     c_src/node/sup.c \
     c_src/node/sys.c \
     c_src/node/watch.c \
+    c_src/services/detector.c \
+    c_src/services/dialler.c \
+    c_src/services/health.c \
+    c_src/services/inquiry.c \
+    c_src/services/monitor_nodes_opts.c \
+    c_src/services/monitor_options.c \
+    c_src/services/monitor_source.c \
     c_src/services/net_kernel.c \
-    c_src/services/rex.c
+    c_src/services/node_monitor.c \
+    c_src/services/notifier.c \
+    c_src/services/rex.c \
+    c_src/services/rule.c \
+    c_src/services/subscriber.c \
+    c_src/services/suspicion.c \
+    c_src/services/watched.c
 
 DAEMON_SRC := \
     c_src/services/discovery.c \
@@ -106,6 +119,7 @@ DAEMON_SRC := \
     c_src/daemon/help.c \
     c_src/daemon/logger.c \
     c_src/daemon/main.c \
+    c_src/daemon/monitor_section.c \
     c_src/daemon/nodename.c \
     c_src/daemon/notify.c \
     c_src/daemon/options.c \
@@ -145,6 +159,7 @@ UNIT_TESTS := \
     test/net/test_no_memory.c \
     test/node/test_mail.c \
     test/node/test_proc.c \
+    test/services/test_suspicion.c \
     test/daemon/test_options.c
 
 LIB        := $(BUILD)/libtiebeam.a
@@ -158,6 +173,8 @@ TEST_OBJ   := $(BUILD)/test/tb_test.o
 TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
 EXAMPLE    := $(BUILD)/examples/echo
 PROBE      := $(BUILD)/test/interop/probe
+RELEASES   ?= bullseye trixie sid
+WIRE       := $(BUILD)/test/interop/wire
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
 FUZZERS    := check config control epmd frame handshake pattern text
 # what reads bytes or text that somebody else wrote
@@ -180,7 +197,7 @@ INSTALL_DOCS = README.md CHANGELOG.md LICENSE priv/tiebeam.config.example priv/e
 
 BUILD_PKGS := gcc make pkg-config libc6-dev erlang-base erlang-dev \
               libuv1-dev libc-ares-dev libssl-dev uthash-dev
-TEST_PKGS  := erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
+TEST_PKGS  := iproute2 util-linux erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
 COVER_PKGS := clang llvm libclang-rt-14-dev
 LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev
 
@@ -199,12 +216,15 @@ test: ## install what is missing, build, and run all tests
 unit: $(TEST_BIN) ## the unit tests alone
 	@sh test/unit.sh $(TEST_BIN)
 
-interop: $(BIN) $(EXAMPLE) $(PROBE) ## the tests against real erl and elixir nodes
-	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) BUILD=$(BUILD)/interop \
+interop: $(BIN) $(EXAMPLE) $(PROBE) $(WIRE) ## the tests against real erl and elixir nodes
+	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) WIRE_BIN=$(WIRE) BUILD=$(BUILD)/interop \
 	    sh test/interop/run.sh $(SUITES)
 
 installed: all $(PROBE) ## install into a scratch directory, and use what is there
 	@PROBE_BIN=$(PROBE) LDFLAGS='$(LDFLAGS)' CC='$(CC)' sh test/install/run.sh $(MAKE) $(BUILD)
+
+releases: $(BUILD)/releases/tiebeam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
+	@sh test/releases/run.sh $< $(RELEASES)
 
 hostile: ## peers that want no good; writes priv/doc/hostile.md
 	@TB_HOSTILE_TABLE=$(CURDIR)/$(BUILD)/hostile.rows \
@@ -236,6 +256,11 @@ sanitize: ## unit tests and suites with ASan and UBSan
 long: $(BIN) ## the life and race suites at their full length
 	@TB_RESTARTS=1000 TB_CYCLES=1000 TB_RACES=200000 \
 	    $(MAKE) --no-print-directory interop SUITES="tb_life_tests tb_race_tests"
+
+record-rtt: $(BIN) $(WIRE) ## record test/data/rtt anew, for the tests of the detector
+	@mkdir -p $(BUILD)/interop && erlc -o $(BUILD)/interop test/interop/tb_*.erl
+	@TB_RTT=$(CURDIR)/test/data/rtt WIRE_BIN=$(WIRE) ERL_EPMD_PORT=4399 \
+	    unshare -n erl -noinput -pa $(BUILD)/interop -run tb_rtt_record main
 
 fuzz: ## each fuzzer for T seconds (default 60)
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
@@ -332,11 +357,22 @@ $(BIN): $(DAEMON_OBJ) $(LIB)
 	@echo "  LD   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
+# With its loader and libraries beside it, for systems that have older ones.
+$(BUILD)/releases/tiebeam: $(DAEMON_OBJ) $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD   $@"
+	$(Q)$(CC) $(LDFLAGS) -Wl,--dynamic-linker=/mnt/tiebeam/ld.so -Wl,--disable-new-dtags \
+	    -Wl,-rpath,/mnt/tiebeam -o $@ $^ $(LIBS)
+
 # The example sees what a user's program has: the header and the library.
 $(EXAMPLE): priv/examples/echo.c $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
 	$(Q)$(CC) -std=c17 $(WARN) $(CFLAGS) -Iinclude $(LDFLAGS) -o $@ $^ $(LIBS)
+
+$(WIRE): $(WIRE).o
+	@echo "  LD   $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
 $(PROBE) $(BENCH): %: %.o $(LIB)
 	@echo "  LD   $@"
@@ -366,6 +402,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE all install uninstall installed run test unit interop bench bench-doc hostile live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE record-rtt all install uninstall installed run test unit interop bench bench-doc hostile releases live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
--include $(shell find build -name '*.d' 2>/dev/null)
+-include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)

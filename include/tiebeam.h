@@ -49,6 +49,7 @@ extern "C" {
     X(TIMEOUT,      "timeout",        "no answer in time")                    \
     X(CLOSED,       "connection_closed", "the peer closed the connection")    \
     X(TICK,         "net_tick_timeout",  "nothing came within net_ticktime")  \
+    X(PROBE,        "probe_timeout",  "probes were not answered")             \
     X(QUEUE_FULL,   "queue_full",     "the peer does not read")               \
     X(DISCONNECT,   "disconnect",     "disconnected on request")              \
     X(REPLACED,     "wait_pending",   "replaced by a new connection")         \
@@ -190,6 +191,8 @@ TB_API int tb_build(struct tb_wr *w, const char *pattern, struct tb_args args);
  * elements. */
 TB_API int tb_build_list(struct tb_wr *w, size_t n,
                          const struct tb_wr *elements);
+/* tb_build_map - append the map of n pairs, whose keys differ. */
+TB_API int tb_build_map(struct tb_wr *w, size_t n, const struct tb_wr *pairs);
 
 /* tb_wr_term - what w holds, as a term; of no length where w is bad. Borrowed
  * from w until it changes. */
@@ -234,9 +237,11 @@ struct tb_elems {
     uint32_t left;
     const uint8_t *chars; /* inside a STRING_EXT */
 };
-/* tb_elems_open - false where term is not a list.
+/* tb_elems_open - false where term is not a list. tb_elems_open_map - of a
+ * map: key, value, key, value ...; false where it is none.
  * tb_elems_next - 1 and the next element, or 0 at the end. */
 TB_API bool tb_elems_open(struct tb_elems *e, struct tb_term list);
+TB_API bool tb_elems_open_map(struct tb_elems *e, struct tb_term map);
 TB_API int tb_elems_next(struct tb_elems *e, struct tb_term *out);
 
 /* tb_get_chars - append a charlist, iodata, a binary or an atom as
@@ -274,6 +279,23 @@ TB_API bool tb_list_empty(const struct tb_list *l);
 #define tb_new(type) ((type *)tb_alloc(sizeof(type)))
 TB_API void *tb_alloc(size_t bytes);
 TB_API void tb_free(void *p);
+
+/* A hash map from bytes to pointers; the hash is keyed.
+ * tb_map_new - an empty map, or NULL. tb_map_free - frees the map, not what
+ * the values point to; NULL is harmless.
+ * tb_map_put - 0, -EEXIST (nothing changed) or -ENOMEM. The key is copied.
+ * tb_map_get, tb_map_take - the value or NULL; take also removes it.
+ * tb_map_each - calls fn with every value, in the order of insertion; fn may
+ * remove the value that it is given, and no other. */
+struct tb_map;
+TB_API struct tb_map *tb_map_new(void);
+TB_API void tb_map_free(struct tb_map *m);
+TB_API int tb_map_put(struct tb_map *m, const void *key, size_t n, void *value);
+TB_API void *tb_map_get(const struct tb_map *m, const void *key, size_t n);
+TB_API void *tb_map_take(struct tb_map *m, const void *key, size_t n);
+TB_API size_t tb_map_count(const struct tb_map *m);
+TB_API void tb_map_each(struct tb_map *m, void (*fn)(void *ctx, void *value),
+                        void *ctx);
 
 enum tb_level {
     TB_EMERGENCY,
@@ -371,6 +393,13 @@ TB_API int tb_register(struct tb_proc *self, const char *name);
  * which answers net_adm:ping/1, and rex, for rpc. 0, or as tb_start(). */
 TB_API int tb_start_kernel(struct tb_node *node);
 
+/* tb_start_node_monitor - the service node_monitor, which C programs use by the
+ * same requests as BEAM nodes. options: NULL, or a list with the keys of that
+ * section of the configuration file, which lives as long as the node. 0,
+ * -TB_EBADARG, or as tb_start(). */
+TB_API int tb_start_node_monitor(struct tb_node *node,
+                                 const struct tb_term *options);
+
 TB_API struct tb_node *tb_self_node(const struct tb_proc *self);
 TB_API struct tb_pid tb_self(const struct tb_proc *self);
 
@@ -410,8 +439,9 @@ TB_API void tb_link(struct tb_proc *self, struct tb_pid pid);
 TB_API void tb_unlink(struct tb_proc *self, struct tb_pid pid);
 
 /* tb_monitor_nodes - {nodeup, Node, Info} and {nodedown, Node, Info} to self;
- * Info is the map of net_kernel:monitor_nodes/2: connection_id, node_type and
- * nodedown_reason. */
+ * Info is the map of net_kernel:monitor_nodes/2, connection_id, node_type and
+ * nodedown_reason, and creation. Of the node's own messages to self, nodeup
+ * comes before the first of that connection and nodedown after the last. */
 TB_API void tb_monitor_nodes(struct tb_proc *self, bool on);
 
 /* tb_send_after - the message comes to self after ms milliseconds.
@@ -440,10 +470,20 @@ TB_API void tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
 TB_API void tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
                          const char *request, struct tb_args args,
                          uint64_t timeout_ms, tb_done done, void *ctx);
+/* tb_sys_name - a request that sys answers, such as get_status, to a process
+ * of any OTP behaviour. */
+TB_API void tb_sys_name(struct tb_proc *self, const char *name, tb_atom node,
+                        const char *request, struct tb_args args,
+                        uint64_t timeout_ms, tb_done done, void *ctx);
 TB_API void tb_erpc(struct tb_proc *self, tb_atom node, const char *module,
                     const char *function, const char *arglist,
                     struct tb_args args, uint64_t timeout_ms, tb_done done,
                     void *ctx);
+
+/* tb_probe - ask the emulator of a connected node for a sign of life, which
+ * takes no Erlang process there: done(…, 0, …), or -TB_ENOCONNECTION. */
+TB_API void tb_probe(struct tb_proc *self, tb_atom node, tb_done done,
+                     void *ctx);
 
 /* -------------------------------------------------------------- node -- */
 
@@ -541,6 +581,24 @@ TB_API tb_atom tb_intern(struct tb_text name);
 TB_API void tb_connect(struct tb_proc *self, tb_atom node, tb_done done,
                        void *ctx);
 TB_API bool tb_disconnect(struct tb_node *node, tb_atom peer);
+/* tb_disconnect_for - the same with another nodedown_reason, a -TB_E*. */
+TB_API bool tb_disconnect_for(struct tb_node *node, tb_atom peer, int why);
+
+/* What is known of a connection. */
+struct tb_peer_info {
+    uint64_t connection_id;
+    uint32_t creation; /* its incarnation, as in its pids */
+    bool visible;
+    bool answers_probes; /* an emulator, and not a C node of another make */
+    uint64_t read_ms; /* when its last byte came, on the clock of tb_now_ms */
+    uint64_t bytes_in, bytes_written;
+    bool blocked; /* some have to wait until it takes them */
+};
+/* tb_peer_info - false where there is no connection.
+ * tb_now_ms - the loop's clock: milliseconds, from no particular moment. */
+TB_API bool tb_peer_info(struct tb_node *node, tb_atom peer,
+                         struct tb_peer_info *info);
+TB_API uint64_t tb_now_ms(const struct tb_node *node);
 
 /* tb_put_nodes - append the list of connected nodes. which: "visible",
  * "hidden", "connected" (both), "this" or "known". */

@@ -1,7 +1,5 @@
 /* map.c - hash map over uthash, keyed with SipHash-1-3.
  * Owns: entries and copies of keys. Borrows: values. Thread: one at a time. */
-#include "base/map.h"
-
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>

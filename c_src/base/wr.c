@@ -9,6 +9,10 @@
 #include "base/limits.h"
 #include "base/mem.h"
 
+/* From here on capacity does not double: the C library maps, and so clears,
+ * what is larger than 32 MiB each time anew. */
+#define LARGE ((size_t)4 << 20)
+
 static bool
 grow(struct tb_wr *w, size_t need)
 {
@@ -20,6 +24,8 @@ grow(struct tb_wr *w, size_t need)
         return false;
     while (cap < need)
         cap *= 2;
+    if (cap > LARGE)
+        cap = need + need / 4;
     if (cap > max)
         cap = max;
     buf = tb_try_realloc(w->buf, cap);

@@ -11,6 +11,7 @@
 #include "daemon/logger.h"
 #include "daemon/nodename.h"
 #include "daemon/tls_options.h"
+#include "daemon/transport.h"
 #include "daemon/verbs.h"
 
 void
@@ -89,7 +90,8 @@ verb_check_config(struct tb_cli *cli)
         fputs("tiebeam: check-config: give a FILE, or -config FILE\n", stderr);
         return TB_EXIT_USAGE;
     }
-    if (tb_config_read(&config, cli->settings, &errors) == 0)
+    if (tb_config_read(&config, cli->settings, &errors) == 0 &&
+        tb_transport_check(cli->settings, &errors) == 0)
         tb_tls_read(cli->settings, &tls, &errors);
     tb_tls_free(tls);
     print_check(cli, config.path, &errors);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "daemon/nodename.h"
+#include "daemon/tls_options.h"
 #include "daemon/transport.h"
 
 #define SLOTS 64
@@ -256,6 +257,16 @@ explain_names(const struct tb_client *c, struct tb_wr *w)
 }
 
 static void
+explain_tls(const struct tb_client *c, struct tb_wr *w)
+{
+    struct tb_val h[TB_MAX_HOLES];
+
+    tb_wr_str(w, tb_strerror(c->status));
+    if (tb_match("{tls_error, Text:bin}", tb_wr_term(&c->result), h) == 1)
+        tb_wr_printf(w, ": %.*s", (int)h[0].text.n, h[0].text.p);
+}
+
+static void
 explain_call(const struct tb_client *c, struct tb_wr *w)
 {
     if (c->status == -TB_ETIMEOUT || c->status == -TB_ENOPROC) {
@@ -288,7 +299,9 @@ tb_client_explain(const struct tb_client *c, struct tb_wr *w)
         explain_names(c, w);
     else if (c->status == -TB_ENXDOMAIN)
         tb_wr_printf(w, "the host name %s does not resolve", host);
-    else if (c->status == -TB_ECLOSED)
+    else if (c->status == -TB_ETLS)
+        explain_tls(c, w);
+    else if (c->status == -TB_ECLOSED && !tb_tls_wanted(c->settings))
         tb_wr_str(w, "it closed the connection at once: "
                      "does it speak TLS (-proto_dist inet_tls)?");
     else if (c->status == -TB_ETIMEOUT)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/monitor_section.h"
 #include "daemon/options.h"
 #include "daemon/sections.h"
 
@@ -85,6 +86,7 @@ tb_config_read(struct tb_config *c, struct tb_settings *s, struct tb_wr *errors)
 void
 tb_config_default(struct tb_config *c, const char *host)
 {
+    tb_monitor_section_default(c);
     if (c->has_discovery)
         return;
     tb_wr_free(&c->body);
@@ -116,4 +118,5 @@ tb_config_fini(struct tb_config *c)
     tb_free(c->discovery);
     tb_free(c->path);
     tb_wr_free(&c->body);
+    tb_wr_free(&c->monitor);
 }

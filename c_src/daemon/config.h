@@ -11,6 +11,8 @@ struct tb_config {
     bool has_discovery;
     struct tb_discovery_config *discovery; /* owned, and the names */
     size_t n_discovery;
+    struct tb_wr monitor;           /* owned: the section node_monitor */
+    struct tb_term monitor_options; /* it, as the service is started with it */
 };
 
 /* tb_config_read - read and check the file that settings name, if any; its

@@ -51,8 +51,9 @@ tb_help_print(void)
     }
     puts("\nA flag wins over the environment [in brackets] over the "
          "configuration file\nover the default (in parentheses). ERL_AFLAGS, "
-         "ERL_FLAGS and ERL_ZFLAGS may\nhold -name, -sname, -setcookie and "
-         "-kernel.");
+         "ERL_FLAGS and ERL_ZFLAGS may\nhold -name, -sname, -setcookie, "
+         "-kernel, -proto_dist, -ssl_dist_optfile,\n-ssl_dist_opt, "
+         "-erl_epmd_port and -start_epmd.");
 }
 
 static const char *
@@ -80,10 +81,9 @@ tb_help_messages(void)
         const char *name;
         const struct tb_service *service;
     } all[] = {
-        { "net_kernel", &tb_net_kernel },
-        { "rex", &tb_rex },
-        { "tiebeam", &tb_tiebeam },
-        { "discovery", &tb_discovery },
+        { "net_kernel", &tb_net_kernel },     { "rex", &tb_rex },
+        { "tiebeam", &tb_tiebeam },           { "discovery", &tb_discovery },
+        { "node_monitor", &tb_node_monitor },
     };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {

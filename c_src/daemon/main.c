@@ -8,12 +8,7 @@
 #include "daemon/help.h"
 #include "daemon/run.h"
 #include "daemon/tls_options.h"
-
-static int64_t
-number(const struct tb_run *d, enum tb_set id)
-{
-    return tb_settings_number(&d->settings, id);
-}
+#include "daemon/transport.h"
 
 static bool
 given(const struct tb_run *d, enum tb_set id)
@@ -28,12 +23,7 @@ check_all(struct tb_run *d, struct tb_wr *errors)
     bool ok = tb_config_read(&d->config, &d->settings, errors) == 0;
 
     ok = tb_nodename_find(&d->settings, &d->name, errors) == 0 && ok;
-    if (given(d, TB_SET_LISTEN_MAX) && given(d, TB_SET_LISTEN_MIN) &&
-        number(d, TB_SET_LISTEN_MIN) > number(d, TB_SET_LISTEN_MAX)) {
-        tb_wr_str(errors, "tiebeam: inet_dist_listen_min is above "
-                          "inet_dist_listen_max\n");
-        ok = false;
-    }
+    ok = tb_transport_check(&d->settings, errors) == 0 && ok;
     if (!ok)
         return TB_EXIT_USAGE;
     if (tb_cookie_find(&d->settings, &d->cookie, errors) < 0)

@@ -284,10 +284,11 @@ on_setting(struct parser *p, const char *word)
 static bool
 honoured(const char *word)
 {
-    static const char *const flags[] = { "-name",        "-sname",
-                                         "-setcookie",   "-kernel",
-                                         "-proto_dist",  "-ssl_dist_optfile",
-                                         "-ssl_dist_opt" };
+    static const char *const flags[] = { "-name",         "-sname",
+                                         "-setcookie",    "-kernel",
+                                         "-proto_dist",   "-ssl_dist_optfile",
+                                         "-ssl_dist_opt", "-erl_epmd_port",
+                                         "-start_epmd" };
 
     for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++)
         if (strcmp(flags[i], word) == 0)

@@ -14,6 +14,7 @@
 
 #include "daemon/cli.h"
 #include "daemon/logger.h"
+#include "daemon/monitor_section.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
 #include "daemon/tls_options.h"
@@ -60,6 +61,13 @@ log_lines(enum tb_level level, const char *event, const struct tb_wr *text)
 
 /* ------------------------------------------------------------ reload -- */
 
+/* See take_log_level() and renew_tls(). */
+static bool
+is_taken(enum tb_set id)
+{
+    return id == TB_SET_LOG_LEVEL || id == TB_SET_SSL_OPTFILE;
+}
+
 static void
 compare_settings(struct daemon *d, const struct tb_settings *now)
 {
@@ -72,7 +80,7 @@ compare_settings(struct daemon *d, const struct tb_settings *now)
                tb_settings_table[i].key,
                tb_settings_shown(&d->r->settings, (enum tb_set)i),
                tb_settings_shown(now, (enum tb_set)i),
-               i == TB_SET_LOG_LEVEL ? "" : " needs a restart");
+               is_taken((enum tb_set)i) ? "" : " needs a restart");
     }
 }
 
@@ -118,6 +126,7 @@ reload(struct daemon *d)
         if (!tb_config_same(&d->r->config, &config))
             tb_log(TB_NOTICE, "config.changed",
                    "key=discovery needs a restart");
+        tb_monitor_section_reload(d->node, &d->r->config, &config);
         take_log_level(d, &now);
         renew_tls(d, &now, &errors);
         tb_log(TB_NOTICE, "config.reloaded", "file=%s",
@@ -227,6 +236,8 @@ start_services(struct daemon *d)
 
     if (err >= 0)
         err = tb_start(d->node, &tb_tiebeam, NULL, TB_PERMANENT, &pid);
+    if (err >= 0)
+        err = tb_start_node_monitor(d->node, &d->r->config.monitor_options);
     for (size_t i = 0; err >= 0 && i < d->r->config.n_discovery; i++)
         err = tb_start(d->node, &tb_discovery, &d->r->config.discovery[i],
                        TB_TRANSIENT, &pid);

@@ -39,35 +39,19 @@ host_ok(struct tb_term t)
 static bool
 node_ok(struct tb_term t)
 {
-    struct tb_val h[TB_MAX_HOLES];
-
-    return tb_match("N:atom", t, h) == 1 && tb_intern(h[0].text) != 0;
-}
-
-static bool
-all(const struct tb_val *list, bool (*ok)(struct tb_term))
-{
-    struct tb_elems e;
-    struct tb_term t;
-
-    if (!tb_elems_open(&e, list->term))
-        return false;
-    while (tb_elems_next(&e, &t))
-        if (!ok(t))
-            return false;
-    return true;
+    return tb_rule_node(t) != 0;
 }
 
 static bool
 hosts_ok(const struct tb_val *h)
 {
-    return all(&h[0], host_ok);
+    return tb_rule_all(h[0].term, host_ok);
 }
 
 static bool
 nodes_ok(const struct tb_val *h)
 {
-    return all(&h[0], node_ok);
+    return tb_rule_all(h[0].term, node_ok);
 }
 
 /* clang-format off */
@@ -90,25 +74,3 @@ const struct tb_rule tb_discovery_rules[] = {
     { NULL,          NULL, NULL, NULL },
 };
 /* clang-format on */
-
-int
-tb_rule_check(const struct tb_rule *rules, struct tb_text key,
-              struct tb_term value, const char **expected)
-{
-    struct tb_val h[TB_MAX_HOLES];
-    bool found = false;
-
-    for (; rules->key; rules++) {
-        if (!tb_text_is(key, rules->key))
-            continue;
-        if (!rules->pattern)
-            return -TB_ENOTSUP;
-        found = true;
-        if (rules->expected)
-            *expected = rules->expected;
-        if (tb_match(rules->pattern, value, h) == 1 &&
-            (!rules->also || rules->also(h)))
-            return 1;
-    }
-    return found ? 0 : -TB_EBADARG;
-}

@@ -2,23 +2,8 @@
 #ifndef TB_DAEMON_SCHEMA_H
 #define TB_DAEMON_SCHEMA_H
 
-#include "tiebeam.h"
-
-/* A form that a key's value may have. A key with several forms has several
- * rows; expected, on its first, tells people all of them. */
-struct tb_rule {
-    const char *key;
-    const char *pattern; /* NULL: a key of a later version */
-    /* NULL, or a further check of the holes. */
-    bool (*also)(const struct tb_val *holes);
-    const char *expected;
-};
+#include "services/rule.h"
 
 extern const struct tb_rule tb_discovery_rules[];
-
-/* tb_rule_check - 1: the value is fine; 0: it is not, and *expected tells what
- * would be; -TB_ENOTSUP: of a later version; -TB_EBADARG: no such key. */
-int tb_rule_check(const struct tb_rule *rules, struct tb_text key,
-                  struct tb_term value, const char **expected);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/monitor_section.h"
 #include "daemon/schema.h"
 #include "daemon/value.h"
 
@@ -86,7 +87,8 @@ on_discovery_key(struct tb_reader *r, const char *section, struct tb_text key,
 static bool
 name_free(const struct tb_config *c, const char *name)
 {
-    static const char *const ours[] = { "net_kernel", "rex", "tiebeam" };
+    static const char *const ours[] = { "net_kernel", "rex", "tiebeam",
+                                        "node_monitor" };
 
     for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
         if (strcmp(ours[i], name) == 0)
@@ -128,6 +130,12 @@ on_discoveries(struct tb_reader *r, const char *place, struct tb_term value)
 }
 
 static void
+on_node_monitor(struct tb_reader *r, const char *place, struct tb_term value)
+{
+    tb_monitor_section(r, to(r)->c, place, value);
+}
+
+static void
 on_later(struct tb_reader *r, const char *place, struct tb_term value)
 {
     tb_problem(r, value.p, "%s: not supported in this version", place);
@@ -141,7 +149,7 @@ static const struct {
 } keys[] = {
     { "tiebeam.log",              on_log         },
     { "tiebeam.discovery",        on_discoveries },
-    { "tiebeam.node_monitor",     on_later       },
+    { "tiebeam.node_monitor",     on_node_monitor },
     { "tiebeam.supervisors",      on_later       },
     { "tiebeam.process_clusters", on_later       },
     { "tiebeam.http",             on_later       },

@@ -21,11 +21,14 @@ struct tls_read {
 
 /* --------------------------------------------------------- one option -- */
 
-static const char *
-keep_text(struct tls_read *t, const char *value)
+static int
+keep_text(struct tls_read *t, const char **to, const char *value)
 {
+    if (!value[0])
+        return -TB_EBADARG;
     tb_words_add(&t->texts, value, strlen(value));
-    return t->texts.v[t->texts.n - 1];
+    *to = t->texts.v[t->texts.n - 1];
+    return 0;
 }
 
 static int
@@ -84,8 +87,10 @@ set_server_name(struct tls_read *t, struct tb_tls_role *r, const char *value)
 {
     if (r == &t->o.server)
         return -TB_ENOTSUP;
-    r->server_name = strcmp(value, "disable") == 0 ? "" : keep_text(t, value);
-    return value[0] ? 0 : -TB_EBADARG;
+    if (strcmp(value, "disable") != 0)
+        return keep_text(t, &r->server_name, value);
+    r->server_name = "";
+    return 0;
 }
 
 /* Nothing else is ever done here. */
@@ -98,20 +103,19 @@ set_secure_renegotiate(struct tls_read *t, struct tb_tls_role *r,
     return strcmp(value, "true") == 0 ? 0 : -TB_EBADARG;
 }
 
-/* clang-format off */
-/* With set, that takes the value; without, it is a text of that place. */
-#define ROLE(member) offsetof(struct tb_tls_role, member)
+#define TEXT(field) NULL, offsetof(struct tb_tls_role, field)
 
+/* clang-format off */
 static const struct tls_option {
     const char *name, *expected;
     int (*set)(struct tls_read *t, struct tb_tls_role *r, const char *value);
-    size_t text;
+    size_t text; /* where there is no set: offset of a text of the role */
 } options[] = {
-    { "certfile",   "a file name", NULL, ROLE(certfile) },
-    { "keyfile",    "a file name", NULL, ROLE(keyfile) },
-    { "cacertfile", "a file name", NULL, ROLE(cacertfile) },
-    { "password",   "a string", NULL, ROLE(password) },
-    { "ciphers",    "a list of names of cipher suites", NULL, ROLE(ciphers) },
+    { "certfile",   "a file name", TEXT(certfile) },
+    { "keyfile",    "a file name", TEXT(keyfile) },
+    { "cacertfile", "a file name", TEXT(cacertfile) },
+    { "password",   "a string",    TEXT(password) },
+    { "ciphers",    "a list of names of cipher suites", TEXT(ciphers) },
     { "verify",     "verify_peer or verify_none", set_verify, 0 },
     { "fail_if_no_peer_cert", "true or false", set_fail_if_none, 0 },
     { "depth",      "an integer in 0..255", set_depth, 0 },
@@ -124,15 +128,12 @@ static const struct tls_option {
 #define OPTIONS (sizeof(options) / sizeof(options[0]))
 
 static int
-take_value(struct tls_read *t, struct tb_tls_role *role,
-           const struct tls_option *o, const char *value)
+apply(const struct tls_option *o, struct tls_read *t, struct tb_tls_role *role,
+      const char *value)
 {
-    const char **text = (const char **)(void *)((char *)role + o->text);
-
     if (o->set)
         return o->set(t, role, value);
-    *text = keep_text(t, value);
-    return value[0] ? 0 : -TB_EBADARG;
+    return keep_text(t, (const char **)((char *)role + o->text), value);
 }
 
 /* Sets one option. Returns 0, or -TB_EBADARG with why not. */
@@ -147,7 +148,7 @@ set_option(struct tls_read *t, struct tb_tls_role *role, const char *name,
         tb_nearest_try(&near, options[i].name);
         if (strcmp(options[i].name, name) != 0)
             continue;
-        rc = take_value(t, role, &options[i], value);
+        rc = apply(&options[i], t, role, value);
         if (rc == -TB_EBADARG)
             tb_wr_printf(why, "expected %s", options[i].expected);
         else if (rc == -TB_ENOTSUP)

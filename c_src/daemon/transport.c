@@ -5,21 +5,48 @@
 
 #include <string.h>
 
-/* As release scripts do, a port from the environment means no epmd, too. */
+/* As release scripts do, $ERL_DIST_PORT means no epmd, too. */
 bool
 tb_transport_epmd(const struct tb_settings *s)
 {
-    return tb_settings_number(s, TB_SET_START_EPMD) != 0 &&
-           (tb_settings_given(s, TB_SET_START_EPMD) ||
-            s->v[TB_SET_DIST_PORT].rank != TB_RANK_ENV);
+    const char *from = s->v[TB_SET_DIST_PORT].origin;
+
+    if (tb_settings_given(s, TB_SET_START_EPMD))
+        return tb_settings_number(s, TB_SET_START_EPMD) != 0;
+    return !from || strcmp(from, "environment ERL_DIST_PORT") != 0;
+}
+
+static bool
+is_inet6(const struct tb_settings *s)
+{
+    const char *proto = tb_settings_text(s, TB_SET_PROTO_DIST);
+
+    return strncmp(proto, "inet6", strlen("inet6")) == 0;
+}
+
+int
+tb_transport_check(const struct tb_settings *s, struct tb_wr *errors)
+{
+    const char *address = tb_settings_text(s, TB_SET_LISTEN_ADDRESS);
+    size_t before = errors->len;
+
+    if (tb_settings_text(s, TB_SET_LISTEN_MAX) &&
+        tb_settings_number(s, TB_SET_LISTEN_MIN) >
+            tb_settings_number(s, TB_SET_LISTEN_MAX))
+        tb_wr_str(errors, "tiebeam: inet_dist_listen_min is above "
+                          "inet_dist_listen_max\n");
+    if (address && (strchr(address, ':') != NULL) != is_inet6(s))
+        tb_wr_printf(errors,
+                     "tiebeam: inet_dist_use_interface %s is no address for "
+                     "-proto_dist %s\n",
+                     address, tb_settings_text(s, TB_SET_PROTO_DIST));
+    return errors->len == before ? 0 : -TB_EBADARG;
 }
 
 void
 tb_transport_options(const struct tb_settings *s, struct tb_options *o)
 {
-    const char *proto = tb_settings_text(s, TB_SET_PROTO_DIST);
-
-    o->inet6 = strncmp(proto, "inet6", strlen("inet6")) == 0;
+    o->inet6 = is_inet6(s);
     o->epmd_port = (int)tb_settings_number(s, TB_SET_EPMD_PORT);
     o->dial_port = (int)tb_settings_number(s, TB_SET_DIST_PORT);
 }

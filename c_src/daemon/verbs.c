@@ -10,8 +10,8 @@
 #include "daemon/cookie.h"
 #include "daemon/logger.h"
 #include "daemon/nodename.h"
-#include "daemon/tls_options.h"
 #include "daemon/status.h"
+#include "daemon/tls_options.h"
 
 /* ------------------------------------------------------ asking a node -- */
 

@@ -248,3 +248,20 @@ tb_control_put(struct tb_wr *w, uint64_t flags, enum tb_dop op,
     }
     return tb_control_end(w, at);
 }
+
+bool
+tb_control_readable(uint64_t flags, const uint8_t *p, size_t n)
+{
+    struct tb_rd r = tb_rd_of(p, n);
+    bool good = true;
+
+    if (flags & TB_DFLAG(V4_NC))
+        return true;
+    tb_rd_take(&r, 4 + 1); /* length, pass-through */
+    while (good && tb_rd_left(&r) > 1) {
+        tb_rd_u8(&r); /* ETF_VERSION */
+        good = tb_check_narrow(r.p);
+        tb_rd_take(&r, tb_skip(r.p));
+    }
+    return good;
+}

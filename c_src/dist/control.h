@@ -40,6 +40,11 @@ int tb_control_begin(struct tb_wr *w, uint64_t flags, enum tb_dop op,
                      struct tb_args args, size_t *at);
 int tb_control_end(struct tb_wr *w, size_t at);
 
+/* tb_control_readable - whether a peer with these flags can read all terms of
+ * the complete frame that begins at p: identifiers of OTP 26 and later make
+ * OTP 23 close the connection. */
+bool tb_control_readable(uint64_t flags, const uint8_t *p, size_t n);
+
 /* tb_control_name - "SEND_SENDER", or "?". */
 const char *tb_control_name(unsigned op);
 

@@ -45,6 +45,9 @@ tb_conn_fail(struct tb_conn *c, int why)
 /* Much may be freed when a connection ends, and some only after it. */
 #define GIVE_BACK_SWEEPS 3
 
+/* What has gathered within a turn is written from here on. */
+#define WRITE_BYTES ((size_t)256 << 10)
+
 /* How long a peer has to close after we have. */
 #define LEAVE_MS 500
 
@@ -259,6 +262,7 @@ take_frame(struct tb_conn *c, const uint8_t *p, size_t n)
         return;
     }
     c->frames_in++;
+    c->net->turn_frames++;
     if (n > 0) /* of no length: a tick */
         c->net->cb->frame(c->net->ctx, c, p, n);
 }
@@ -326,6 +330,7 @@ on_read(void *owner, const uint8_t *p, size_t n)
     }
     c->read_ms = uv_now(c->net->loop);
     c->bytes_in += n;
+    c->net->turn_bytes += n;
     if (!c->leaving && !c->doomed)
         take_bytes(c, p, n);
     share_turn(c, n);
@@ -348,7 +353,7 @@ on_ended(void *owner, int status)
     struct tb_conn *c = owner;
 
     note_trouble(c);
-    if (c->initiator && c->bytes_in == 0 && !c->trouble[0])
+    if (c->initiator && c->bytes_in == 0 && !c->trouble[0] && !c->net->tls)
         snprintf(c->trouble, sizeof(c->trouble),
                  "closed before a word: does it speak TLS?");
     c->stream->transport->read_stop(c->stream);
@@ -368,17 +373,6 @@ tb_conn_out(struct tb_conn *c)
 {
     c->before = tb_conn_queued(c);
     return &c->out;
-}
-
-void
-tb_conn_sent(struct tb_conn *c)
-{
-    c->frames_out++;
-    mark_dirty(c);
-    /* into an empty queue any one message is taken */
-    if (c->out.bad || c->before > c->net->max_queue)
-        tb_conn_fail(c, -TB_EQUEUE_FULL);
-    tb_share_queue(c);
 }
 
 static void
@@ -422,6 +416,19 @@ can_fly(const struct tb_conn *c)
 {
     return c->stream && !c->flying && c->out.len > 0 && !c->out.bad &&
            (c->state == TB_CONN_UP || c->state == TB_CONN_HANDSHAKE);
+}
+
+void
+tb_conn_sent(struct tb_conn *c)
+{
+    c->frames_out++;
+    mark_dirty(c);
+    /* into an empty queue any one message is taken */
+    if (c->out.bad || c->before > c->net->max_queue)
+        tb_conn_fail(c, -TB_EQUEUE_FULL);
+    else if (c->out.len >= WRITE_BYTES && can_fly(c))
+        fly(c); /* the peer has work while we go on */
+    tb_share_queue(c);
 }
 
 /* A peer that does not read is not read from, until half of what waits for

@@ -26,6 +26,7 @@ struct tb_epmd_query {
     struct tb_wr request, reply;
     tb_epmd_answer done; /* NULL once it has been called */
     void *ctx;
+    int late; /* what it means that the timer runs out */
     int open_handles;
     char chunk[2048];
 };
@@ -114,7 +115,9 @@ on_query_connect(uv_connect_t *req, int status)
 static void
 on_query_timeout(uv_timer_t *t)
 {
-    answer(t->data, -TB_ETIMEOUT);
+    struct tb_epmd_query *q = t->data;
+
+    answer(q, q->late);
 }
 
 struct tb_epmd_query *
@@ -122,6 +125,7 @@ tb_epmd_ask(uv_loop_t *loop, const struct sockaddr *to,
             const struct tb_wr *request, tb_epmd_answer done, void *ctx)
 {
     struct tb_epmd_query *q = tb_try_alloc(sizeof(*q));
+    int rc;
 
     if (!q)
         return NULL;
@@ -134,12 +138,14 @@ tb_epmd_ask(uv_loop_t *loop, const struct sockaddr *to,
     uv_timer_init(loop, &q->timer);
     q->open_handles = 2;
     q->tcp.data = q->timer.data = q;
-    uv_timer_start(&q->timer, on_query_timeout, QUERY_TIMEOUT_MS, 0);
-    if (q->request.bad ||
-        uv_tcp_connect(&q->connect, &q->tcp, to, on_query_connect) < 0) {
+    if (q->request.bad) {
         tb_epmd_cancel(q);
         return NULL;
     }
+    rc = uv_tcp_connect(&q->connect, &q->tcp, to, on_query_connect);
+    q->late = rc < 0 ? no_epmd(rc) : -TB_ETIMEOUT; /* never from in here */
+    uv_timer_start(&q->timer, on_query_timeout, rc < 0 ? 0 : QUERY_TIMEOUT_MS,
+                   0);
     return q;
 }
 
@@ -229,8 +235,10 @@ is_final(const struct tb_epmd_reg *reg, int why)
 {
     uint64_t waited = uv_now(reg->loop) - reg->started_ms;
 
-    return !reg->known && (reg->config.optional || !may_pass(reg, why) ||
-                           waited >= reg->config.taken_ms);
+    if (reg->known)
+        return false;
+    return !may_pass(reg, why) || waited >= reg->config.taken_ms ||
+           (reg->config.optional && why != -TB_ENO_EPMD);
 }
 
 static void
@@ -248,8 +256,10 @@ lost(struct tb_epmd_reg *reg, int why)
     }
     if (is_final(reg, why)) {
         tell_first(reg, why);
-        if (reg->closing || (reg->config.optional && why != -TB_EIN_USE))
+        if (reg->closing || (why == -TB_ENO_EPMD && !may_pass(reg, why))) {
+            uv_timer_stop(&reg->timer);
             return;
+        }
     }
     uv_timer_start(&reg->timer, on_pause_over, reg->pause_ms, 0);
     reg->pause_ms =

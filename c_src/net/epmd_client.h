@@ -30,8 +30,8 @@ struct tb_epmd_config {
     uint16_t dist_port;  /* where we listen */
     const char *command; /* starts epmd; NULL: "epmd"; "": never */
     uint32_t taken_ms;   /* how long "name in use" is retried */
-    bool optional; /* a first failure is told at once; no epmd: that is it,
-                    * the name is in use: tried again */
+    bool optional; /* a first failure is told at once, unless we start epmd;
+                    * then it is tried again, unless nobody starts one */
 };
 
 /* first: 0, -TB_EIN_USE, or -TB_ENO_EPMD. The creation that epmd gives is not

@@ -51,6 +51,7 @@ struct tb_net {
     struct tb_list dirty;         /* of those: with something to do */
     struct tb_list pending;       /* of those: accepted, in the handshake */
     unsigned n_conns, max_conns, n_pending, max_pending;
+    size_t turn_frames, turn_bytes; /* read since the node looked */
     size_t parts;              /* bytes of unfinished frames, all connections */
     size_t queued, max_queued; /* that wait to be written, likewise */
     bool held;                 /* nothing is read: see tb_net_hold() */

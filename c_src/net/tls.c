@@ -349,12 +349,14 @@ tls_shutdown(struct tb_stream *s)
 
 /* ------------------------------------------------------------ reading -- */
 
+/* OpenSSL looks at the certificate with verify_none too; then it is not why. */
 static void
 note_trouble(struct tls_stream *t)
 {
     long verified = SSL_get_verify_result(t->ssl);
 
-    if (verified == X509_V_OK) {
+    if (verified == X509_V_OK ||
+        SSL_get_verify_mode(t->ssl) == SSL_VERIFY_NONE) {
         tb_tls_reason(t->trouble, sizeof(t->trouble));
         return;
     }

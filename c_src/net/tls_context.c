@@ -85,6 +85,11 @@ set_verification(SSL_CTX *ctx, const char *name, const struct tb_tls_role *r,
         tb_wr_printf(why, "%s verify verify_peer needs a cacertfile", name);
         return -TB_EBADARG;
     }
+    if (r->fail_if_no_peer_cert && !r->verify_peer) {
+        tb_wr_printf(why, "%s fail_if_no_peer_cert needs verify verify_peer",
+                     name);
+        return -TB_EBADARG;
+    }
     if (r->verify_peer)
         mode = SSL_VERIFY_PEER;
     if (r->verify_peer && r->fail_if_no_peer_cert)
@@ -95,7 +100,7 @@ set_verification(SSL_CTX *ctx, const char *name, const struct tb_tls_role *r,
 }
 
 struct suites {
-    char old[2048], new[512]; /* joined by ':' */
+    struct tb_wr old, new; /* joined by ':' */
 };
 
 static int
@@ -103,30 +108,48 @@ add_suite(SSL_CTX *ctx, const char *name, const char *suite, struct suites *s,
           struct tb_wr *why)
 {
     const char *known = OPENSSL_cipher_name(suite);
+    struct tb_wr *list;
     bool is_new;
-    char *list;
-    size_t size, used;
 
     known = strcmp(known, "(NONE)") == 0 ? suite : known;
     is_new = strncmp(known, "TLS_", 4) == 0;
     if ((is_new ? SSL_CTX_set_ciphersuites(ctx, known)
                 : SSL_CTX_set_cipher_list(ctx, known)) != 1)
         return refuse(why, name, "ciphers", suite);
-    list = is_new ? s->new : s->old;
-    size = is_new ? sizeof(s->new) : sizeof(s->old);
-    used = strlen(list);
-    snprintf(list + used, size - used, "%s%s", used ? ":" : "", known);
+    list = is_new ? &s->new : &s->old;
+    tb_wr_printf(list, "%s%s", list->len ? ":" : "", known);
+    return 0;
+}
+
+/* Without a suite of a version that version is not spoken. */
+static int
+use_suites(SSL_CTX *ctx, const char *name, struct suites *s, struct tb_wr *why)
+{
+    if (s->new.len == 0)
+        SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+    if (s->old.len == 0)
+        SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
+    if (SSL_CTX_get_min_proto_version(ctx) >
+        SSL_CTX_get_max_proto_version(ctx)) {
+        tb_wr_printf(why, "%s ciphers: none is of the versions", name);
+        return -TB_EBADARG;
+    }
+    tb_wr_bytes(&s->new, "", 1);
+    tb_wr_bytes(&s->old, "", 1);
+    if (s->new.len > 1)
+        SSL_CTX_set_ciphersuites(ctx, (const char *)s->new.buf);
+    if (s->old.len > 1)
+        SSL_CTX_set_cipher_list(ctx, (const char *)s->old.buf);
     return 0;
 }
 
 /* Suites of TLS 1.3 and those before it are two lists to OpenSSL; ssl has one,
- * and knows a suite by either of its names. Without a suite of a version that
- * version is not spoken. */
+ * and knows a suite by either of its names. */
 static int
 set_ciphers(SSL_CTX *ctx, const char *name, const char *ciphers,
             struct tb_wr *why)
 {
-    struct suites s = { "", "" };
+    struct suites s = { 0 };
     char one[128];
     size_t n;
     int rc = 0;
@@ -136,17 +159,11 @@ set_ciphers(SSL_CTX *ctx, const char *name, const char *ciphers,
         snprintf(one, sizeof(one), "%.*s", (int)n, p);
         rc = add_suite(ctx, name, one, &s, why);
     }
-    if (rc < 0)
-        return rc;
-    if (s.new[0])
-        SSL_CTX_set_ciphersuites(ctx, s.new);
-    else
-        SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
-    if (s.old[0])
-        SSL_CTX_set_cipher_list(ctx, s.old);
-    else
-        SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
-    return 0;
+    if (rc == 0)
+        rc = use_suites(ctx, name, &s, why);
+    tb_wr_free(&s.old);
+    tb_wr_free(&s.new);
+    return rc;
 }
 
 static void

@@ -255,6 +255,8 @@ tb_call_message(struct tb_proc *p, struct tb_term t)
         ended_by_reply(c, v[1].term);
     else if (c->kind == TB_CALL_ERPC)
         ended_by_result(c, v[1].term);
+    else if (c->kind == TB_CALL_PROBE && tb_match("noproc", v[1].term, v) == 1)
+        finish(c, 0, tb_noproc);
     else
         ended_by_exit(c, v[1].term);
     return true;
@@ -295,13 +297,13 @@ hindrance(const struct tb_proc *self, const struct tb_wr *request)
 
 static void
 build_request(struct tb_wr *w, struct tb_proc *self, struct tb_ref ref,
-              const char *request, struct tb_args args)
+              const char *protocol, const char *request, struct tb_args args)
 {
     struct tb_wr req = { 0 };
 
     tb_build(&req, request, args);
-    tb_build(w, "{'$gen_call', {From, [alias|Ref]}, Request}",
-             TB_ARGS(tb_v_pid(self->pid), tb_v_ref(ref),
+    tb_build(w, "{Protocol, {From, [alias|Ref]}, Request}",
+             TB_ARGS(tb_v_atom(protocol), tb_v_pid(self->pid), tb_v_ref(ref),
                      tb_v_term(tb_wr_term(&req))));
     w->bad |= req.bad;
     tb_wr_free(&req);
@@ -317,7 +319,7 @@ tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
     const char *hindered;
     struct tb_route r;
 
-    build_request(&w, self, ref, request, args);
+    build_request(&w, self, ref, "$gen_call", request, args);
     hindered = hindrance(self, &w);
     if (hindered) {
         tb_watch_failed(self, ref, hindered);
@@ -330,6 +332,25 @@ tb_call(struct tb_proc *self, struct tb_pid to, const char *request,
     tb_wr_free(&w);
 }
 
+/* The end of build_request() for a name. */
+static void
+call_name(struct tb_proc *self, const char *name, tb_atom node,
+          struct tb_ref ref, struct tb_wr *request)
+{
+    const char *hindered = hindrance(self, request);
+    struct tb_route r;
+
+    if (hindered) {
+        tb_watch_failed(self, ref, hindered);
+    } else {
+        tb_watch_name(self, ref, tb_text_of(name), node);
+        tb_route_to_name(&r, self, tb_text_of(name), node);
+        tb_put_term(r.w, tb_wr_term(request));
+        tb_route_end(&r);
+    }
+    tb_wr_free(request);
+}
+
 void
 tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
              const char *request, struct tb_args args, uint64_t timeout_ms,
@@ -338,20 +359,22 @@ tb_call_name(struct tb_proc *self, const char *name, tb_atom node,
     struct tb_ref ref =
         tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
     struct tb_wr w = { 0 };
-    const char *hindered;
-    struct tb_route r;
 
-    build_request(&w, self, ref, request, args);
-    hindered = hindrance(self, &w);
-    if (hindered) {
-        tb_watch_failed(self, ref, hindered);
-    } else {
-        tb_watch_name(self, ref, tb_text_of(name), node);
-        tb_route_to_name(&r, self, tb_text_of(name), node);
-        tb_put_term(r.w, tb_wr_term(&w));
-        tb_route_end(&r);
-    }
-    tb_wr_free(&w);
+    build_request(&w, self, ref, "$gen_call", request, args);
+    call_name(self, name, node, ref, &w);
+}
+
+void
+tb_sys_name(struct tb_proc *self, const char *name, tb_atom node,
+            const char *request, struct tb_args args, uint64_t timeout_ms,
+            tb_done done, void *ctx)
+{
+    struct tb_ref ref =
+        tb_call_expect(self, TB_CALL_GEN, timeout_ms, done, ctx);
+    struct tb_wr w = { 0 };
+
+    build_request(&w, self, ref, "system", request, args);
+    call_name(self, name, node, ref, &w);
 }
 
 /* The peer's init process leads the spawned one: what it prints goes to the
@@ -399,6 +422,21 @@ tb_erpc(struct tb_proc *self, tb_atom node, const char *module,
         tb_rpc_spawn_here(self, ref, tb_wr_term(&w));
     tb_wr_free(&list);
     tb_wr_free(&w);
+}
+
+/* The end of what watches a name that nobody has is told by the emulator
+ * itself: noproc is the sign of life. */
+void
+tb_probe(struct tb_proc *self, tb_atom node, tb_done done, void *ctx)
+{
+    struct tb_peer *peer = tb_peer_find(self->node, node);
+    struct tb_ref ref =
+        tb_call_expect(self, TB_CALL_PROBE, TB_INFINITY, done, ctx);
+
+    if (peer && peer->conn)
+        tb_watch_name(self, ref, tb_text_of("$tiebeam_probe"), node);
+    else
+        tb_watch_failed(self, ref, "noconnection");
 }
 
 /* -------------------------------------------------------------- timers -- */

@@ -5,9 +5,10 @@
 #include "node/proc.h"
 
 enum tb_call_kind {
-    TB_CALL_GEN,  /* ends with {Ref, Reply}, or the DOWN of Ref */
-    TB_CALL_ERPC, /* ends with the DOWN of Ref, whose reason tells all */
-    TB_CALL_OWN   /* ends with tb_call_settle() */
+    TB_CALL_GEN,   /* ends with {Ref, Reply}, or the DOWN of Ref */
+    TB_CALL_ERPC,  /* ends with the DOWN of Ref, whose reason tells all */
+    TB_CALL_PROBE, /* the DOWN of Ref is its answer */
+    TB_CALL_OWN    /* ends with tb_call_settle() */
 };
 
 /* tb_call_expect - a call of p that ends in done(); its reference. */

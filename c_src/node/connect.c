@@ -65,6 +65,9 @@ give_up(struct tb_peer *p, int why, const char *seen_name, const char *trouble)
     if (why == -TB_ENAME && seen_name[0])
         tb_connect_settle(p, why, "{wrong_name, Seen}",
                           TB_ARGS(tb_v_bin(seen_name, strlen(seen_name))));
+    else if (why == -TB_ETLS && trouble[0])
+        tb_connect_settle(p, why, "{tls_error, Text}",
+                          TB_ARGS(tb_v_bin(trouble, strlen(trouble))));
     else
         tb_connect_settle(p, why, "Why",
                           TB_ARGS(tb_v_atom(tb_error_atom(why))));

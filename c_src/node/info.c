@@ -32,6 +32,35 @@ tb_node_loop(struct tb_node *node)
     return node->net.loop;
 }
 
+uint64_t
+tb_now_ms(const struct tb_node *node)
+{
+    return uv_now(node->net.loop);
+}
+
+bool
+tb_peer_info(struct tb_node *node, tb_atom peer, struct tb_peer_info *info)
+{
+    struct tb_peer *p = tb_peer_find(node, peer);
+    struct tb_conn *c = p ? p->conn : NULL;
+    size_t left;
+
+    if (!c)
+        return false;
+    left = c->flying ? c->stream->transport->unwritten(c->stream) : 0;
+    *info = (struct tb_peer_info){
+        .connection_id = p->connection_id,
+        .creation = p->creation,
+        .visible = p->visible,
+        .answers_probes = c->flags & TB_DFLAG(SPAWN),
+        .read_ms = c->read_ms,
+        .bytes_in = c->bytes_in,
+        .bytes_written = c->bytes_out + (c->flying ? c->flight.len - left : 0),
+        .blocked = left > 0,
+    };
+    return true;
+}
+
 struct peer_list {
     struct tb_wr *w;
     uint32_t n;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -21,6 +22,11 @@
 
 /* How long a name is fought for that our own predecessor still holds. */
 #define NAME_TAKEN_MS 5000
+
+/* Messages in a turn from which on, and as long as, they are let gather. */
+#define GATHER_BEGIN 16
+#define GATHER_STAY  8
+#define GATHER_NS    50000
 
 #define DEFAULT_TICKTIME_MS 60000
 #define DEFAULT_SETUP_MS    7000
@@ -85,10 +91,30 @@ turn(struct tb_node *node)
         uv_idle_stop(&node->idle);
 }
 
+/* Where many messages come at once, those who send them are left alone for a
+ * moment, and what has come by then is read at once: to wake us for each one
+ * costs a BEAM more than to write it. One caller, or a few, never get here;
+ * nor does a stream of long messages, which must not stand still. */
+static void
+let_gather(struct tb_node *node)
+{
+    const struct timespec moment = { .tv_nsec = GATHER_NS };
+    struct tb_net *net = &node->net;
+
+    node->gathering =
+        net->turn_frames >= (node->gathering ? GATHER_STAY : GATHER_BEGIN) &&
+        net->turn_bytes < TB_READ_CHUNK;
+    net->turn_frames = 0;
+    net->turn_bytes = 0;
+    if (node->gathering && !uv_is_active((uv_handle_t *)&node->idle))
+        nanosleep(&moment, NULL);
+}
+
 static void
 on_prepare(uv_prepare_t *h)
 {
     turn(h->data);
+    let_gather(h->data);
 }
 
 static void

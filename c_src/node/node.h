@@ -8,7 +8,6 @@
 
 #include <uv.h>
 
-#include "base/map.h"
 #include "dist/control.h"
 #include "net/conn.h"
 #include "net/epmd_client.h"
@@ -47,6 +46,7 @@ struct tb_node {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t idle; /* runs while processes have messages left */
+    bool gathering; /* see let_gather() */
 
     struct tb_map *peers;     /* tb_atom -> owned struct tb_peer */
     struct tb_map *procs;     /* id, serial -> owned struct tb_proc */

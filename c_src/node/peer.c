@@ -118,10 +118,11 @@ node_up(struct tb_peer *p)
 {
     tb_log(level_of(p, 0), "node.up", "node=%s type=%s", name_of(p),
            p->visible ? "visible" : "hidden");
-    tell_subscribers(p,
-                     "{nodeup, Node, #{connection_id => Id, node_type => T}}",
-                     TB_ARGS(tb_v_node(p->name),
-                             tb_v_int((int64_t)p->connection_id), type_of(p)));
+    tell_subscribers(
+        p,
+        "{nodeup, Node, #{connection_id => Id, node_type => T, creation => C}}",
+        TB_ARGS(tb_v_node(p->name), tb_v_int((int64_t)p->connection_id),
+                type_of(p), tb_v_int(p->creation)));
 }
 
 static void
@@ -130,10 +131,11 @@ node_down(struct tb_peer *p, int why)
     tb_log(level_of(p, why), "node.down", "node=%s reason=%s", name_of(p),
            tb_error_atom(why));
     tell_subscribers(p,
-                     "{nodedown, Node, #{connection_id => Id, "
-                     "node_type => T, nodedown_reason => Why}}",
+                     "{nodedown, Node, #{connection_id => Id, node_type => T, "
+                     "creation => C, nodedown_reason => Why}}",
                      TB_ARGS(tb_v_node(p->name),
                              tb_v_int((int64_t)p->connection_id), type_of(p),
+                             tb_v_int(p->creation),
                              tb_v_atom(tb_error_atom(why))));
 }
 
@@ -151,17 +153,54 @@ spawn_refused(struct tb_peer *p, struct tb_args args)
     tb_wr_free(&w);
 }
 
+/* Takes back the frame that begins at that offset, where the peer would close
+ * the connection over it. */
+static bool
+take_back(struct tb_peer *p, size_t at)
+{
+    struct tb_wr *out = &p->conn->out;
+
+    if (out->bad ||
+        tb_control_readable(p->conn->flags, out->buf + at, out->len - at))
+        return false;
+    out->len = at;
+    tb_log(TB_NOTICE, "peer.unreadable", "node=%s", name_of(p));
+    return true;
+}
+
+static bool
+has_reason(enum tb_dop op)
+{
+    return op == DOP_PAYLOAD_EXIT || op == DOP_PAYLOAD_EXIT2 ||
+           op == DOP_PAYLOAD_MONITOR_P_EXIT;
+}
+
+/* An end is told in any case, if need be with another reason. */
+static int
+put_signal(struct tb_peer *p, enum tb_dop op, struct tb_args args,
+           struct tb_term payload)
+{
+    static const uint8_t notsup[] = { 119, 6, 'n', 'o', 't', 's', 'u', 'p' };
+    struct tb_wr *out = tb_conn_out(p->conn);
+    size_t at = out->len;
+    int rc = tb_control_put(out, p->conn->flags, op, args, payload);
+
+    if (rc < 0 || !take_back(p, at))
+        return rc;
+    if (!has_reason(op))
+        return -TB_ENOTSUP;
+    payload = (struct tb_term){ notsup, sizeof(notsup) };
+    return tb_control_put(out, p->conn->flags, op, args, payload);
+}
+
 void
 tb_peer_signal(struct tb_peer *p, bool connect, enum tb_dop op,
                struct tb_args args, struct tb_term payload)
 {
     if (p->conn) {
-        struct tb_wr *out = tb_conn_out(p->conn);
-
         if (p->conn->doomed)
             return; /* its end is told in this turn */
-        if (tb_control_put(out, p->conn->flags, op, args, payload) !=
-            -TB_ENOTSUP)
+        if (put_signal(p, op, args, payload) != -TB_ENOTSUP)
             tb_conn_sent(p->conn);
         else if (op == DOP_SPAWN_REQUEST)
             spawn_refused(p, args);
@@ -198,7 +237,7 @@ tb_peer_end(struct tb_peer *p, size_t at)
     struct tb_wr *out = &p->conn->out;
     int rc = tb_control_end(out, at);
 
-    if (rc == 0)
+    if (rc == 0 && !take_back(p, at))
         tb_conn_sent(p->conn);
     out->bad = false; /* it is the message that is */
     return rc;
@@ -237,14 +276,20 @@ send_pending(struct tb_peer *p)
 }
 
 bool
-tb_disconnect(struct tb_node *node, tb_atom peer)
+tb_disconnect_for(struct tb_node *node, tb_atom peer, int why)
 {
     struct tb_peer *p = tb_peer_find(node, peer);
 
     if (!p || !p->conn)
         return false;
-    tb_conn_fail(p->conn, -TB_EDISCONNECT);
+    tb_conn_fail(p->conn, why);
     return true;
+}
+
+bool
+tb_disconnect(struct tb_node *node, tb_atom peer)
+{
+    return tb_disconnect_for(node, peer, -TB_EDISCONNECT);
 }
 
 /* ------------------------------------------------- what net tells us -- */

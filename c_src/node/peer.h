@@ -50,7 +50,8 @@ void tb_peer_signal(struct tb_peer *p, bool connect, enum tb_dop op,
  * appends, as a term, to what is returned; NULL where the peer is not
  * connected, or has no form for it.
  * tb_peer_end - the message is complete: 0 and it is sent, or -TB_ELIMIT: it
- * is too long, or something in it is no term, and none is sent. */
+ * is too long, or something in it is no term, and none is sent. What the peer
+ * cannot read is dropped, with 0. */
 struct tb_wr *tb_peer_begin(struct tb_peer *p, enum tb_dop op,
                             struct tb_args args, size_t *at);
 int tb_peer_end(struct tb_peer *p, size_t at);

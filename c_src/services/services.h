@@ -8,6 +8,7 @@ extern const struct tb_service tb_net_kernel;
 extern const struct tb_service tb_rex;
 extern const struct tb_service tb_tiebeam;
 extern const struct tb_service tb_discovery;
+extern const struct tb_service tb_node_monitor;
 
 /* What an instance of tb_discovery is started with. */
 struct tb_discovery_config {

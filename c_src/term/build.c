@@ -121,6 +121,15 @@ tb_build_list(struct tb_wr *w, size_t n, const struct tb_wr *elements)
     return tb_wr_status(w);
 }
 
+int
+tb_build_map(struct tb_wr *w, size_t n, const struct tb_wr *pairs)
+{
+    tb_put_map(w, (uint32_t)n);
+    tb_wr_bytes(w, pairs->buf, pairs->len);
+    w->bad |= pairs->bad;
+    return tb_wr_status(w);
+}
+
 struct tb_term
 tb_wr_term(const struct tb_wr *w)
 {

@@ -18,21 +18,8 @@
 #include "term/keys.h"
 #include "term/number.h"
 
-/* SMALL_ATOM_UTF8_EXT in ASCII, which is what most atoms are. */
-static bool
-check_plain_atom(struct tb_rd *r)
-{
-    const uint8_t *p = r->p;
-
-    if (tb_rd_left(r) < 2 || p[0] != ETF_SMALL_ATOM_UTF8 ||
-        tb_rd_left(r) - 2 < p[1] || !tb_is_ascii(p + 2, p[1]))
-        return false;
-    r->p += 2 + p[1];
-    return true;
-}
-
 static void
-check_any_atom(struct tb_rd *r)
+check_atom(struct tb_rd *r)
 {
     uint8_t tag = tb_rd_u8(r);
     bool utf8 = tag == ETF_SMALL_ATOM_UTF8 || tag == ETF_ATOM_UTF8;
@@ -48,13 +35,6 @@ check_any_atom(struct tb_rd *r)
     p = tb_rd_take(r, n);
     if (p && (utf8 ? !tb_is_atom_text(p, n) : n > TB_MAX_ATOM_CHARS))
         r->bad = true;
-}
-
-static void
-check_atom(struct tb_rd *r)
-{
-    if (!check_plain_atom(r))
-        check_any_atom(r);
 }
 
 static void
@@ -331,15 +311,81 @@ check_container(struct tb_rd *r, uint8_t tag, uint64_t *owes)
     }
 }
 
+static uint32_t
+u32_at(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
+           p[3];
+}
+
+/* What messages are mostly made of, by its first bytes: how long a tag is with
+ * its fields, else 0; the terms it owes; where the length of a name in it
+ * stands, or 0. */
+#define USUAL_BYTES 5
+
+static size_t
+usual(const uint8_t *p, uint64_t *owes, unsigned *name)
+{
+    *owes = 0;
+    *name = 0;
+    switch (p[0]) {
+    case ETF_SMALL_INTEGER:
+        return 2;
+    case ETF_INTEGER:
+        return 5;
+    case ETF_NIL:
+        return 1;
+    case ETF_SMALL_ATOM_UTF8:
+        *name = 1;
+        return 2u + p[1];
+    case ETF_BINARY:
+        return 5 + (size_t)u32_at(p + 1);
+    case ETF_SMALL_TUPLE:
+        *owes = p[1];
+        return 2;
+    case ETF_LIST:
+        *owes = (uint64_t)u32_at(p + 1) + 1;
+        return 5;
+    case ETF_NEW_PID:
+        *name = 2;
+        return p[1] == ETF_SMALL_ATOM_UTF8 ? 3u + p[2] + 12u : 0;
+    case ETF_NEWER_REFERENCE:
+        *name = 4;
+        if (p[1] != 0 || p[2] < 1 || p[2] > TB_REF_WORDS ||
+            p[3] != ETF_SMALL_ATOM_UTF8)
+            return 0;
+        return 5u + p[4] + 4u + 4u * p[2];
+    default:
+        return 0;
+    }
+}
+
+static bool
+check_usual(struct tb_rd *r, uint64_t *owes)
+{
+    const uint8_t *p = r->p;
+    unsigned name;
+    size_t n;
+
+    if (tb_rd_left(r) < USUAL_BYTES)
+        return false;
+    n = usual(p, owes, &name);
+    if (n == 0 || n > tb_rd_left(r) ||
+        (name && !tb_is_ascii(p + name + 1, p[name])))
+        return false;
+    r->p += n;
+    return true;
+}
+
 /* One tag and its fields; the terms it owes are left to the caller. */
 static int
 check_one(struct tb_rd *r, uint64_t *owes)
 {
     uint8_t tag;
 
-    *owes = 0;
-    if (check_plain_atom(r))
+    if (check_usual(r, owes))
         return 0;
+    *owes = 0;
     tag = tb_rd_u8(r);
     if (check_leaf(r, tag) || check_identifier(r, tag) ||
         check_container(r, tag, owes) || r->bad)
@@ -412,51 +458,13 @@ tb_check_whole(const void *p, size_t n, struct tb_term *out)
     return rc;
 }
 
-static uint32_t
-u32_at(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
-           p[3];
-}
-
-/* In checked bytes: how long a tag is with its fields, and the terms it owes,
- * if it is one that messages are made of; else 0. */
-static size_t
-skip_one(const uint8_t *p, uint64_t *owes)
-{
-    *owes = 0;
-    switch (p[0]) {
-    case ETF_SMALL_INTEGER:
-        return 2;
-    case ETF_INTEGER:
-        return 5;
-    case ETF_NIL:
-        return 1;
-    case ETF_SMALL_ATOM_UTF8:
-        return 2u + p[1];
-    case ETF_BINARY:
-        return 5 + (size_t)u32_at(p + 1);
-    case ETF_SMALL_TUPLE:
-        *owes = p[1];
-        return 2;
-    case ETF_LIST:
-        *owes = (uint64_t)u32_at(p + 1) + 1;
-        return 5;
-    case ETF_NEW_PID:
-        return p[1] == ETF_SMALL_ATOM_UTF8 ? 3u + p[2] + 12u : 0;
-    case ETF_NEWER_REFERENCE:
-        return p[3] == ETF_SMALL_ATOM_UTF8 ? 5u + p[4] + 4u + 4u * p[2] : 0;
-    default:
-        return 0;
-    }
-}
-
 size_t
 tb_skip_tag(const uint8_t *p, uint64_t *owes)
 {
-    size_t n = skip_one(p, owes);
     /* Checked bytes end their term before any bound could matter. */
     struct tb_rd r = tb_rd_of(p, (size_t)1 << 40);
+    unsigned name;
+    size_t n = usual(p, owes, &name);
 
     if (n > 0)
         return n;
@@ -473,4 +481,54 @@ tb_skip(const uint8_t *p)
     for (uint64_t owed = 1; owed > 0; owed += owes - 1)
         p += tb_skip_tag(p, &owes);
     return (size_t)(p - start);
+}
+
+enum {
+    OLD_REF_WORDS = 3,
+    OLD_REF_FIRST = 0x3ffff, /* the most in its first word */
+    OLD_PORT = 0xfffffff
+};
+
+/* Whether the checked term at p, parts aside, is one that only V4_NC made
+ * possible. */
+static bool
+is_wide(const uint8_t *p)
+{
+    struct tb_rd r = tb_rd_of(p, (size_t)1 << 40);
+    uint8_t tag = tb_rd_u8(&r);
+    size_t words;
+
+    switch (tag) {
+    case ETF_NEW_PID:
+        check_atom(&r);
+        return tb_rd_u32(&r) > TB_MAX_PID_ID ||
+               tb_rd_u32(&r) > TB_MAX_PID_SERIAL;
+    case ETF_NEW_PORT:
+        check_atom(&r);
+        return tb_rd_u32(&r) > OLD_PORT;
+    case ETF_NEWER_REFERENCE:
+        words = tb_rd_u16(&r);
+        check_atom(&r);
+        tb_rd_take(&r, 4);
+        return words > OLD_REF_WORDS || tb_rd_u32(&r) > OLD_REF_FIRST;
+    case ETF_NEW_FUN: /* the pid of who made it */
+        tb_rd_take(&r, 4 + 1 + 16 + 4 + 4);
+        check_atom(&r);
+        check_small_int(&r);
+        check_small_int(&r);
+        return is_wide(r.p);
+    default:
+        return tag == ETF_V4_PORT || tag == ETF_RECORD;
+    }
+}
+
+bool
+tb_check_narrow(const uint8_t *p)
+{
+    for (uint64_t owed = 1, owes; owed > 0; owed += owes - 1) {
+        if (is_wide(p))
+            return false;
+        p += tb_skip_tag(p, &owes);
+    }
+    return true;
 }

@@ -20,6 +20,11 @@ int tb_check_whole(const void *p, size_t n, struct tb_term *out);
  * takes them for corrupt. */
 bool tb_float_text(const uint8_t *p, double *out);
 
+/* tb_check_narrow - whether a peer without V4_NC (OTP 23) can read the checked
+ * term that begins at p: it has no references of more than three words, no V4
+ * ports, no pids beyond 28 bits, no records. */
+bool tb_check_narrow(const uint8_t *p);
+
 /* tb_skip_tag - in checked bytes, the length of the tag at p with its own
  * fields, and how many terms follow that belong to it.
  * tb_skip - length of the checked term that begins at p. */

@@ -277,13 +277,26 @@ tb_elems_open(struct tb_elems *e, struct tb_term list)
     }
 }
 
+bool
+tb_elems_open_map(struct tb_elems *e, struct tb_term map)
+{
+    struct tb_rd r = tb_rd_of(map.p, map.n);
+
+    *e = (struct tb_elems){ .rest = { nil, 1 } };
+    if (tb_rd_u8(&r) != ETF_MAP)
+        return false;
+    e->left = 2 * tb_rd_u32(&r);
+    e->rest = (struct tb_term){ r.p, tb_rd_left(&r) };
+    return true;
+}
+
 /* A tail may be a list again: [a | [b]] is [a, b], however it was written. */
 static bool
 enter_tail(struct tb_elems *e)
 {
     struct tb_term tail = e->rest;
 
-    return (tail.p[0] == ETF_LIST || tail.p[0] == ETF_STRING) &&
+    return tail.n > 0 && (tail.p[0] == ETF_LIST || tail.p[0] == ETF_STRING) &&
            tb_elems_open(e, tail);
 }
 

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "term/recent.h"
 
@@ -51,11 +50,12 @@ static tb_atom *
 slot_of(struct tb_text name)
 {
     uint64_t first = 0, last = 0;
-    size_t n = name.n < sizeof(first) ? name.n : sizeof(first);
 
-    if (n > 0) {
-        memcpy(&first, name.p, n);
-        memcpy(&last, name.p + name.n - n, n);
+    if (name.n >= sizeof(first)) {
+        memcpy(&first, name.p, sizeof(first));
+        memcpy(&last, name.p + name.n - sizeof(last), sizeof(last));
+    } else if (name.n > 0) {
+        memcpy(&first, name.p, name.n);
     }
     return &atoms.recent[(first * 31 + last) * 0x9e3779b97f4a7c15u >> 58];
 }

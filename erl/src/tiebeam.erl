@@ -58,7 +58,7 @@ echo(Node, Term) ->
 
 %% @doc Let it connect to another node.
 -spec connect(node(), node()) -> ok | {error, Reason} when
-    Reason :: atom() | {wrong_name, SeenName :: binary()}.
+    Reason :: atom() | {wrong_name, SeenName :: binary()} | {tls_error, Text :: binary()}.
 connect(Node, Other) ->
     gen_server:call({tiebeam, Node}, {connect, Other}, ?CONNECT_TIMEOUT).
 

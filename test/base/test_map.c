@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/map.h"
 #include "tb_test.h"
 
 static int values[10000];

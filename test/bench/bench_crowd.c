@@ -147,26 +147,44 @@ connect_peers(size_t n)
 
 /* ---------------------------------------------------------- broadcast -- */
 
+/* Until a message comes; frames of no length are ticks. */
 static void
 read_message(const struct peer *p)
 {
-    uint8_t body[1024];
-    uint32_t n;
+    uint8_t bytes[4096];
+    bool found = false;
 
-    do { /* of no length: a tick */
-        read_all(p->fd, &n, 4);
-        n = ntohl(n);
-        if (n > sizeof(body))
-            die("message");
-        read_all(p->fd, body, n);
-    } while (n == 0);
+    while (!found) {
+        ssize_t n = recv(p->fd, bytes, sizeof(bytes), 0), at = 0;
+        uint32_t length;
+
+        for (; n - at >= 4; at += 4 + (ssize_t)length) {
+            memcpy(&length, bytes + at, 4);
+            length = ntohl(length);
+            found |= length > 0;
+        }
+        if (n <= 0 || at != n) /* nothing that small comes in parts */
+            die("recv");
+    }
+}
+
+static void
+drop_ticks(const struct peer *p)
+{
+    uint8_t bytes[4096];
+
+    while (recv(p->fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        continue;
 }
 
 static int64_t
 broadcast(size_t n)
 {
-    int64_t start = now_us();
+    int64_t start;
 
+    for (size_t i = 0; i < n_peers; i++)
+        drop_ticks(&peers[i]);
+    start = now_us();
     cast(&peers[0], "{broadcast, N}", TB_ARGS(tb_v_int((int64_t)n)));
     for (size_t i = 0; i < n && i < n_peers; i++)
         read_message(&peers[i]);

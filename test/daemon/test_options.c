@@ -19,6 +19,8 @@
 #include "daemon/logger.h"
 #include "daemon/nodename.h"
 #include "daemon/options.h"
+#include "daemon/transport.h"
+#include "tb_test.h"
 
 #define ARGC_MAX 32
 
@@ -389,6 +391,16 @@ test_environment_is_honoured(void **state)
                            "environment ERL_ZFLAGS: -heart ignored\n"));
     assert_non_null(strstr((const char *)w->s.notes.buf, "-pa ignored\n"));
     assert_int_equal(w->rest.n, 0);
+    assert_false(tb_transport_epmd(&w->s));
+
+    setenv("ERL_ZFLAGS", "-erl_epmd_port 5002", 1);
+    assert_int_equal(flags(w, ""), 0);
+    assert_set(w, TB_SET_DIST_PORT, "5002",
+               "environment ERL_ZFLAGS -erl_epmd_port");
+    assert_true(tb_transport_epmd(&w->s));
+    setenv("ERL_ZFLAGS", "-start_epmd false", 1);
+    assert_int_equal(flags(w, ""), 0);
+    assert_false(tb_transport_epmd(&w->s));
 
     setenv("ERL_EPMD_PORT", "x", 1);
     assert_error(w, "", "environment: ERL_EPMD_PORT: expected an integer");
@@ -593,6 +605,61 @@ test_config_checks_discovery(void **state)
     assert_config_error(w, D("{a, []}, {a, []}"), 2,
                         "tiebeam.discovery: a is given twice");
 #undef D
+}
+
+static void
+test_config_checks_the_node_monitor(void **state)
+{
+    struct world *w = *state;
+    char path[128];
+
+#define M(options) "[{tiebeam, [{node_monitor,\n" options "}]}]."
+    assert_int_equal(
+        config(w,
+               M("[{nodes_mfa, {m, f, [1]}}, {refresh_ms, 200},\n"
+                 " {on_error, keep}, {notify, [{cast, {a, 'b@c'}},\n"
+                 "  {send, {a, 'b@c'}}, {call, m}]},\n"
+                 " {detector, [{suspect_ms, 500}, {down_ms, none}]},\n"
+                 " {health, [{probe, {call, a, {b, 1}}}]}]"),
+               path),
+        0);
+    assert_term(w->config.monitor_options,
+                "[{nodes_mfa, {m, f, [1]}}, {refresh_ms, 200}, {on_error, "
+                "keep}, {notify, [{cast, {a, 'b@c'}}, {send, {a, 'b@c'}}, "
+                "{call, m}]}, {detector, [{suspect_ms, 500}, {down_ms, "
+                "none}]}, {health, [{probe, {call, a, {b, 1}}}]}]");
+    assert_config_error(w, M("[{node, []}]"), 2,
+                        "tiebeam.node_monitor.node: unknown key, did you mean "
+                        "nodes?");
+    assert_config_error(w, M("[{nodes, [x]}]"), 2,
+                        "tiebeam.node_monitor.nodes: expected a list of nodes");
+    assert_config_error(w, M("[{nodes_mfa, {m, f}}]"), 2,
+                        "tiebeam.node_monitor.nodes_mfa: expected {Module");
+    assert_config_error(w, M("[{nodes, []},\n{nodes_mfa, {m, f, []}}]"), 3,
+                        "tiebeam.node_monitor: expected either nodes or nodes_"
+                        "mfa, found {nodes_mfa,{m,f,[]}}");
+    assert_config_error(w, M("[{refresh_ms, 0}]"), 2,
+                        "tiebeam.node_monitor.refresh_ms: expected milli");
+    assert_config_error(w, M("[{on_error, crash}]"), 2,
+                        "tiebeam.node_monitor.on_error: expected empty or");
+    assert_config_error(w, M("[{notify, [{cast, a}]}]"), 2,
+                        "tiebeam.node_monitor.notify: expected a list of {ca");
+    assert_config_error(w, M("[{detector, on}]"), 2,
+                        "tiebeam.node_monitor.detector: expected off or a l");
+    assert_config_error(w, M("[{detector,\n[{suspect, 1}]}]"), 3,
+                        "tiebeam.node_monitor.detector.suspect: unknown key");
+    assert_config_error(w, M("[{detector, [{down_ms, 5}]}]"), 2,
+                        "tiebeam.node_monitor.detector.down_ms: expected mil");
+    assert_config_error(w, M("[{detector, [{down_ms, 500}]}]"), 2,
+                        "tiebeam.node_monitor: expected a down_ms of at least "
+                        "suspect_ms");
+    assert_config_error(w, M("[{health,\n\n[{probe, x}]}]"), 4,
+                        "tiebeam.node_monitor.health.probe: expected emulator");
+    assert_config_error(w, M("[{nodes, []}, {nodes, []}]"), 2,
+                        "tiebeam.node_monitor: nodes is given twice");
+    assert_config_error(w, M("[{nodes, []}|x]"), 2, "tiebeam.node_monitor");
+    assert_config_error(w, M("x"), 2, "tiebeam.node_monitor: expected a list");
+#undef M
 }
 
 static void
@@ -804,6 +871,7 @@ main(void)
         T(test_config_errors_tell_file_and_line),
         T(test_config_reports_all_errors_and_no_cookie),
         T(test_config_checks_discovery),
+        T(test_config_checks_the_node_monitor),
         T(test_config_expands_variables),
         T(test_config_file_may_lack_its_extension),
         T(test_config_default_finds_this_hosts_nodes),

@@ -644,6 +644,36 @@ test_dflags_are_those_of_the_kernel(void **state)
     assert_true(compared >= 28); /* OTP 25 has that many of them */
 }
 
+/* A port of OTP 26 in the payload, or in the control tuple. */
+static void
+test_control_tells_what_an_old_peer_cannot_read(void **state)
+{
+    static const uint8_t port[] = "xw\3a@b\0\0\0\0\0\0\0\1\0\0\0\1";
+    const struct tb_term wide = { port, sizeof(port) - 1 };
+    const struct tb_term narrow = { port + 1, 5 };
+    const uint64_t old = TB_DFLAGS_OURS & ~TB_DFLAG(V4_NC);
+    struct tb_val v[3] = { tb_v_pid(pid_cn), tb_v_pid(pid_b) };
+    struct tb_wr w = { 0 };
+
+    (void)state;
+    tb_wr_str(&w, "before");
+    assert_int_equal(tb_control_put(&w, old, DOP_SEND_SENDER,
+                                    (struct tb_args){ 2, v }, wide),
+                     0);
+    assert_false(tb_control_readable(old, w.buf + 6, w.len - 6));
+    assert_true(tb_control_readable(TB_DFLAGS_OURS, w.buf + 6, w.len - 6));
+    w.len = 6;
+    tb_control_put(&w, old, DOP_SEND_SENDER, (struct tb_args){ 2, v }, narrow);
+    assert_true(tb_control_readable(old, w.buf + 6, w.len - 6));
+    w.len = 6;
+    v[1] = tb_v_term(wide);
+    v[2] = tb_v_ref(ref_b);
+    tb_control_put(&w, old, DOP_MONITOR_P, (struct tb_args){ 3, v },
+                   (struct tb_term){ 0 });
+    assert_false(tb_control_readable(old, w.buf + 6, w.len - 6));
+    tb_wr_free(&w);
+}
+
 int
 main(void)
 {
@@ -667,6 +697,7 @@ main(void)
         cmocka_unit_test(test_control_get_ignores_what_follows),
         cmocka_unit_test(test_control_get_refuses_every_beginning),
         cmocka_unit_test(test_control_altact_sig_may_have_a_token),
+        cmocka_unit_test(test_control_tells_what_an_old_peer_cannot_read),
         cmocka_unit_test(test_dflags_are_those_of_the_kernel),
     };
 

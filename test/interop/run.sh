@@ -18,7 +18,7 @@ BUILD=${BUILD:-build/interop}
 ERL=${ERL:-erl}
 ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
 export TIEBEAM_BIN
-all="tb_table_tests tb_outgoing_tests tb_client_tests tb_life_tests tb_race_tests tb_net_tests tb_tls_tests tb_cli_tests tb_hostile_tests tb_genserver_test"
+all="tb_table_tests tb_outgoing_tests tb_client_tests tb_life_tests tb_race_tests tb_net_tests tb_tls_tests tb_monitor_tests tb_detect_tests tb_cli_tests tb_hostile_tests tb_genserver_test"
 
 [ -x "$TIEBEAM_BIN" ] || {
     echo "no daemon at $TIEBEAM_BIN: run make first"
@@ -45,7 +45,7 @@ passed=0 failed=0
 end_leftovers() {
     for dir in /proc/[0-9]*; do
         read -r command 2>/dev/null <"$dir/comm" || continue
-        case $command in epmd | tiebeam | beam.smp) ;; *) continue ;; esac
+        case $command in epmd | tiebeam | beam.smp | wire) ;; *) continue ;; esac
         tr '\0' '\n' 2>/dev/null <"$dir/environ" |
             grep -qx "TB_TMP=$TB_TMP" && kill -KILL "${dir#/proc/}"
     done
@@ -53,6 +53,8 @@ end_leftovers() {
 
 finish() {
     end_leftovers
+    ip netns list 2>/dev/null | sed -n "s/^\($TB_NETNS[^ ]*\).*/\1/p" |
+        while read -r ns; do ip netns del "$ns"; done
     rm -rf "$TB_TMP"
 }
 trap finish EXIT
@@ -93,9 +95,17 @@ count() {
     failed=$((failed + ${figure##* }))
 }
 
+# In a network namespace of its own, where a suite makes more of them; they are
+# named after the process that makes them, and go with this script at the latest.
+own_net() {
+    case $1 in
+    tb_detect_tests) unshare -n true 2>/dev/null && echo unshare -n ;;
+    esac
+}
+
 run_erlang() {
     # shellcheck disable=SC2046
-    "$ERL" -noshell -noinput -pa "$BUILD" +pc unicode $(own_flags) \
+    $(own_net "$1") "$ERL" -noshell -noinput -pa "$BUILD" +pc unicode $(own_flags) \
         -kernel prevent_overlapping_partitions false logger_level critical \
         -run tb_report main "$1" 2>&1 | tee "$TB_TMP/log"
     count "$1"
@@ -111,6 +121,8 @@ run_elixir() {
     count "$1"
 }
 
+TB_NETNS=tb$$n
+export TB_NETNS
 TB_CERTS=$TB_TMP/certs
 TB_DIST_PORT=$((30000 + $$ * 8 % 2000))
 export TB_CERTS TB_DIST_PORT

@@ -192,7 +192,7 @@ daemon(Name) ->
 
 %% Starts a daemon that has no discovery, unless there is a configuration.
 %%   cookie, config (a term), args, env; host: with a long name; flags: other
-%%   ones than the variant's;
+%%   ones than the variant's; netns: the network namespace it lives in;
 %%   ready => false: do not wait until it is a member.
 -spec daemon(atom(), map()) -> program().
 daemon(Name, Options) ->
@@ -204,12 +204,18 @@ daemon(Name, Options) ->
             maps:get(flags, Options, tb_variant:flags(Name)) ++
             ["-setcookie", maps:get(cookie, Options, cookie()), "-config", File] ++
             maps:get(args, Options, []),
-    Program = (start(binary(), Args, maps:get(env, Options, [])))#{node := full_name(Name, Options)},
+    Program = (start_in(Options, binary(), Args))#{node := full_name(Name, Options)},
     case maps:get(ready, Options, true) of
         true -> until_ready(Program);
         false -> ok
     end,
     Program.
+
+start_in(#{netns := Ns} = Options, Executable, Args) ->
+    Ip = os:find_executable("ip"),
+    start(Ip, ["netns", "exec", Ns, Executable | Args], maps:get(env, Options, []));
+start_in(Options, Executable, Args) ->
+    start(Executable, Args, maps:get(env, Options, [])).
 
 name_flags(Name, #{host := Host}) ->
     ["-name", atom_to_list(Name) ++ "@" ++ Host];
@@ -273,7 +279,7 @@ kill(Program) ->
 beam(Name) ->
     beam(Name, #{}).
 
-%% A second BEAM of this release: args, cookie, env, host, flags, as above.
+%% A second BEAM of this release: args, cookie, env, host, flags, netns, as above.
 -spec beam(atom(), map()) -> program().
 beam(Name, Options) ->
     Cookie = maps:get(cookie, Options, cookie()),
@@ -284,7 +290,7 @@ beam(Name, Options) ->
             ["-setcookie", Cookie, "-noinput", "-noshell", "-start_epmd", "false", "-pa", filename:dirname(code:which(?MODULE))] ++
             ["-kernel", "prevent_overlapping_partitions", "false"] ++
             ["-eval", "io:put_chars(\"ready\\n\")" | maps:get(args, Options, [])],
-    Program = (start(Erl, Args, maps:get(env, Options, [])))#{node := full_name(Name, Options)},
+    Program = (start_in(Options, Erl, Args))#{node := full_name(Name, Options)},
     until(fun() ->
         binary:match(output(Program), <<"ready\n">>) =/= nomatch orelse not is_running(Program)
     end),

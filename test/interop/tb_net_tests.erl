@@ -23,7 +23,9 @@ cases() ->
         {"inet6_tcp, both sides dial", fun inet6/0},
         {"inet6_tcp on one interface", fun inet6_interface/0},
         {"inet6_tcp: a host with no such address", fun inet6_no_address/0},
+        {"an address that cannot be reached", fun unreachable/0},
         {"erl_epmd_port: listed in epmd all the same", fun dist_port_listed/0},
+        {"erl_epmd_port: an epmd is started, and waited for", fun dist_port_starts_epmd/0},
         {"erl_epmd_port: a name taken in epmd does not matter", fun dist_port_taken/0},
         {"ERL_DIST_PORT: no epmd is needed, none is started", fun dist_port_variable/0},
         {"peer_ports: a node, a host", fun peer_ports/0},
@@ -86,7 +88,15 @@ use_interface() ->
     end),
     tb_lib:with_daemon(every, #{}, fun(_, N) ->
         ?assert(can_connect({127, 0, 0, 9}, port_of(N)))
-    end).
+    end),
+    %% one of the other family
+    [
+        ?assertMatch(
+            {?USAGE, "", "tiebeam: inet_dist_use_interface " ++ _},
+            tb_lib:run(tb_lib:binary(), ["-proto_dist", Proto | kernel("inet_dist_use_interface", Address)], [])
+        )
+     || {Proto, Address} <- [{"inet_tcp", "::1"}, {"inet6_tcp", "{127,0,0,1}"}]
+    ].
 
 %% --------------------------------------------------------------------- IPv6
 
@@ -127,6 +137,11 @@ inet6_no_address() ->
         tb_lib:wait_output(Daemon, "a@127.0.0.1: the host name does not resolve")
     end).
 
+%% The kernel refuses it at once.
+unreachable() ->
+    {1, "pang" ++ _, Err} = tb_lib:run(tb_lib:binary(), ["-setcookie", "x", "ping", "a@255.255.255.255"], []),
+    ?assertMatch({match, _}, re:run(Err, "a@255.255.255.255: Network is unreachable")).
+
 %% ------------------------------------------------------------- without epmd
 
 dist_port_listed() ->
@@ -134,6 +149,14 @@ dist_port_listed() ->
     tb_lib:with_daemon(fixed, #{args => ["-erl_epmd_port", text(Port)]}, fun(_, N) ->
         ?assertEqual(pong, net_adm:ping(N)),
         ?assertMatch(#{port := Port, registered := true}, tb_lib:info(N))
+    end).
+
+dist_port_starts_epmd() ->
+    Nowhere = tb_lib:free_port(),
+    Options = #{args => ["-erl_epmd_port", text(tb_lib:free_port())], env => [{"ERL_EPMD_PORT", text(Nowhere)}]},
+    tb_lib:with_daemon(starting, Options, fun(Daemon, _) ->
+        ?assertMatch({ok, [{"starting", _}]}, tb_raw:names(Nowhere)),
+        ?assertEqual(nomatch, re:run(tb_lib:output(Daemon), "not.registered"))
     end).
 
 dist_port_taken() ->

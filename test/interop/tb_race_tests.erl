@@ -257,13 +257,22 @@ settle(#worker{downs = Downs, exits = Exits} = W) when
     after 20000 -> exit({still_owed, Downs, Exits})
     end;
 settle(W) ->
-    _ = [true = unlink(Pid) || Pid <- W#worker.links],
+    _ = [link_known(W#worker.node, Pid) || Pid <- W#worker.services],
+    _ = [true = unlink(Pid) || Pid <- W#worker.services],
     _ = [true = demonitor(Ref, [flush]) || Ref <- W#worker.monitors],
     _ = [tb_lib:call(W#worker.node, {echo, I}) || I <- [1, 2, 3]],
     case tb_lib:flush() of
         [] -> ok;
         Messages -> exit({wrong_signals, Messages})
     end.
+
+%% A link that this VM knows of. OTP 24 and later now and then forget one that
+%% is made again while its unlink is not acknowledged yet, and tell neither of
+%% its end nor of its unlink (the same between two BEAMs).
+link_known(N, Pid) ->
+    _ = tb_lib:call(N, {echo, acknowledged}),
+    true = link(Pid),
+    _ = tb_lib:call(N, {echo, linked}).
 
 %% ------------------------------------------------------------ other races
 
@@ -276,7 +285,8 @@ many_links(_, N) ->
         spawn_monitor(fun() ->
             process_flag(trap_exit, true),
             _ = [link(Pid) andalso unlink(Pid) || _ <- lists:seq(1, 200)],
-            I rem 2 =:= 0 andalso link(Pid),
+            link_known(N, Pid),
+            I rem 2 =:= 0 orelse unlink(Pid),
             _ = tb_lib:call(N, {echo, I}),
             [] = tb_lib:flush(),
             exit({ended, I})

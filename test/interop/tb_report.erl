@@ -1,5 +1,7 @@
 %% tb_report - runs one suite and prints what failed, readably. run.sh reads
-%% the last line, "MODULE: N passed, N failed, N skipped, N ms".
+%% the last line, "MODULE: N passed, N failed, N skipped, N ms". With
+%% $TB_RESULTS a line for each case is appended to that file: suite, title, and
+%% passed, failed or skipped, with tabs between.
 -module(tb_report).
 -behaviour(eunit_listener).
 
@@ -54,11 +56,14 @@ handle_end(test, Data, Report) ->
         io:format("  ~6B ms  ~ts~n", [proplists:get_value(time, Data, 0), title(Data)]),
     case proplists:get_value(status, Data) of
         ok ->
+            note(Report, Data, "passed"),
             Report#report{passed = Report#report.passed + 1};
         {skipped, Why} ->
+            note(Report, Data, "skipped"),
             io:format("SKIPPED ~s: ~ts: ~p~n", [Report#report.module, title(Data), Why]),
             Report#report{skipped = Report#report.skipped + 1};
         {error, Exception} ->
+            note(Report, Data, "failed"),
             failure(Report, title(Data), exception(Exception), Data)
     end.
 
@@ -68,6 +73,7 @@ handle_cancel(_, Data, Report) ->
         undefined ->
             Report;
         Reason ->
+            note(Report, Data, "failed"),
             failure(Report, title(Data), cancelled(Reason), Data)
     end.
 
@@ -82,6 +88,15 @@ terminate(Result, Report) ->
     io:format("~s: ~B passed, ~B failed, ~B skipped, ~B ms~n", [
         Report#report.module, Report#report.passed, Failed, Report#report.skipped, Ms
     ]).
+
+note(#report{module = Module}, Data, Result) ->
+    case os:getenv("TB_RESULTS", "") of
+        "" ->
+            ok;
+        File ->
+            Line = io_lib:format("~s\t~ts\t~s\n", [Module, title(Data), Result]),
+            ok = file:write_file(File, unicode:characters_to_binary(Line), [append])
+    end.
 
 %% ------------------------------------------------------------------- text
 

@@ -1015,14 +1015,14 @@ stop_noproc(N, B) ->
 
 supervisor_requests(N, _) ->
     Children = supervisor:which_children({tiebeam_sup, N}),
-    Names = [net_kernel, rex, tiebeam],
+    Names = [net_kernel, node_monitor, rex, tiebeam],
     ?assertEqual(
         lists:sort([{Name, tb_lib:pid_of(N, Name), worker, [Name]} || Name <- Names]),
         lists:sort(Children)
     ),
     Count = supervisor:count_children({tiebeam_sup, N}),
     ?assertEqual(
-        [{active, 3}, {specs, 3}, {supervisors, 0}, {workers, 3}], lists:sort(Count)
+        [{active, 4}, {specs, 4}, {supervisors, 0}, {workers, 4}], lists:sort(Count)
     ).
 
 %% A discovery is transient: it comes back after a crash, not after a stop.
@@ -1038,7 +1038,7 @@ transient_service(_, _) ->
         ?assertEqual(ok, gen_server:stop({found, N})),
         ?assertEqual(undefined, tb_lib:pid_of(N, found)),
         ?assertEqual(
-            [{active, 3}, {specs, 3}, {supervisors, 0}, {workers, 3}],
+            [{active, 4}, {specs, 4}, {supervisors, 0}, {workers, 4}],
             lists:sort(supervisor:count_children({tiebeam_sup, N}))
         )
     after
@@ -1307,7 +1307,7 @@ connection_id(N) ->
 tables_back(N, _) ->
     tb_lib:until(fun() ->
         maps:with([processes, names, links, monitors, calls, timers], tb_lib:tables(N)) =:=
-            #{processes => 4, names => 4, links => 6, monitors => 1, calls => 0, timers => 0}
+            #{processes => 5, names => 5, links => 8, monitors => 1, calls => 0, timers => 1}
     end),
     ok.
 

@@ -76,7 +76,10 @@ certificate(Name) ->
 
 %% What the daemon says of an attempt to connect to a BEAM node.
 connect(N, B) ->
-    tb_lib:call(N, {connect, B}).
+    case tb_lib:call(N, {connect, B}) of
+        {error, {tls_error, Why}} when is_binary(Why) -> {error, tls_error};
+        Result -> Result
+    end.
 
 %% ------------------------------------------------------------------- cases
 
@@ -209,6 +212,14 @@ bad_clients() ->
             ?assertEqual({error, tls_error}, connect(N, B)),
             tb_lib:wait_output(Daemon, "node=demanding@.* reason=tls_error: .*certificate required")
         end)
+    end),
+    %% the same is said where ours would not have verified its own
+    Careless = [{server, role([], [])}, {client, [{verify, verify_none}]}],
+    tb_lib:with_daemon(careless, #{flags => flags(Careless)}, fun(Daemon, N) ->
+        tb_lib:with_beam(demanding, #{}, fun(_, B) ->
+            ?assertEqual({error, tls_error}, connect(N, B)),
+            tb_lib:wait_output(Daemon, "node=demanding@.* reason=tls_error: .*certificate required")
+        end)
     end).
 
 %% With TLS 1.3 a client learns of its refusal when it reads.
@@ -279,7 +290,8 @@ ciphers() ->
         ?assertMatch({error, _}, tls_connect(N, [{versions, ['tlsv1.2']}])),
         ?assertEqual(pong, net_adm:ping(N))
     end),
-    Old = [{ciphers, ["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]}],
+    %% and the last of a long list counts
+    Old = [{ciphers, lists:duplicate(90, "ECDHE-ECDSA-AES128-GCM-SHA256") ++ ["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]}],
     tb_lib:with_daemon(oldest, #{flags => flags(roles(Old, Old))}, fun(_, N) ->
         ?assertMatch({error, _}, tls_connect(N, [{versions, ['tlsv1.3']}])),
         {ok, Socket} = tls_connect(N, [{versions, ['tlsv1.2']}]),
@@ -327,6 +339,10 @@ wrong_options() ->
     ],
     refused_at_start(flags([{sever, []}]), "conf:1: .*expected server or client, found sever"),
     refused_at_start(flags(roles([{ciphers, ["NO-SUCH-SUITE"]}], [])), "server ciphers NO-SUCH-SUITE: "),
+    Apart = [{versions, ['tlsv1.3']}, {ciphers, ["ECDHE-RSA-AES128-GCM-SHA256"]}],
+    refused_at_start(flags(roles(Apart, [])), "server ciphers: none is of the versions"),
+    %% as ssl has it: who asks for certificates has to look at them
+    refused_at_start(flags(roles([{verify, verify_none}], [])), "server fail_if_no_peer_cert needs verify verify_peer"),
     Broken = tb_lib:tmp("broken.conf"),
     ok = file:write_file(Broken, "[{server,\n [{certfile \"x\"}]}].\n"),
     Tls = ["-proto_dist", "inet_tls"],
@@ -498,5 +514,8 @@ ping_verb() ->
         Args = ["-setcookie", tb_lib:cookie(), "ping", atom_to_list(N)],
         {0, "pong" ++ _, ""} = tb_lib:run(tb_lib:binary(), tb_variant:flags(x) ++ Args, []),
         {1, "pang" ++ _, Err} = tb_lib:run(tb_lib:binary(), Args, []),
-        ?assertMatch({match, _}, re:run(Err, "TLS"))
+        ?assertMatch({match, _}, re:run(Err, "TLS")),
+        Other = flags(roles([], [{server_name_indication, "nowhere.example"}])),
+        {1, "pang" ++ _, Why} = tb_lib:run(tb_lib:binary(), Other ++ Args, []),
+        ?assertMatch({match, _}, re:run(Why, "the certificate: hostname mismatch"))
     end).

@@ -101,6 +101,26 @@ test_build_list_closes_elements(void **state)
     tb_wr_free(&elements);
 }
 
+static void
+test_build_map_closes_pairs(void **state)
+{
+    struct tb_wr pairs = { 0 }, w = { 0 };
+
+    (void)state;
+    assert_int_equal(tb_build_map(&w, 0, &pairs), 0);
+    assert_term(tb_wr_term(&w), "#{}");
+    tb_wr_free(&w);
+    tb_build(&pairs, "a", TB_NONE);
+    tb_build(&pairs, "{b, 2}", TB_NONE);
+    assert_int_equal(tb_build_map(&w, 1, &pairs), 0);
+    assert_term(tb_wr_term(&w), "#{a => {b, 2}}");
+    tb_wr_free(&w);
+    pairs.bad = true;
+    assert_true(tb_build_map(&w, 1, &pairs) < 0);
+    tb_wr_free(&w);
+    tb_wr_free(&pairs);
+}
+
 /* What a template builds from values, the same text matches, and gives the
  * values back. */
 static void
@@ -153,6 +173,7 @@ main(void)
         cmocka_unit_test(test_build_fills_holes_with_any_value),
         cmocka_unit_test(test_build_fails_where_a_value_has_no_term),
         cmocka_unit_test(test_build_list_closes_elements),
+        cmocka_unit_test(test_build_map_closes_pairs),
         cmocka_unit_test(test_build_is_matched_by_its_template),
     };
 

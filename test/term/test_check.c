@@ -442,6 +442,49 @@ test_check_stands_changed_bytes(void **state)
     tb_wr_free(&file);
 }
 
+/* The largest identifiers that OTP 23 has, and a fun of it. */
+#define PID_23      "X" NODE "\0\0\x7f\xff\0\0\x1f\xff\0\0\0\1"
+#define REF_23      "Z\0\3" NODE "\0\0\0\1\0\3\xff\xff\1\2\3\4\1\2\3\4"
+#define PORT_23     "Y" NODE "\x0f\xff\xff\xff\0\0\0\1"
+#define FUN_OF(pid) "p\0\0\0\0\0" ZERO16 "\0\0\0\0\0\0\0\1w\1ma\1a\1" pid "a\5"
+
+static void
+test_check_knows_what_otp_23_can_read(void **state)
+{
+    static const struct {
+        const char *p;
+        size_t n;
+        bool narrow;
+    } terms[] = {
+#define T(bytes, narrow) { bytes, sizeof(bytes) - 1, narrow }
+        T(PID_23, true),
+        T("X" NODE "\0\0\x80\0\0\0\0\0\0\0\0\1", false),
+        T("X" NODE "\0\0\0\0\0\0\x20\0\0\0\0\1", false),
+        T(REF_23, true),
+        T("Z\0\1" NODE "\0\0\0\1\0\4\0\0", false),
+        T("Z\0\5" NODE "\0\0\0\1\0\0\0\1" ZERO16, false),
+        T(PORT_23, true),
+        T("Y" NODE "\x10\0\0\0\0\0\0\1", false),
+        T("x" NODE "\0\0\0\0\0\0\0\1\0\0\0\1", false),
+        T(FUN_OF(PID_23), true),
+        T(FUN_OF("X" NODE "\0\1\0\0\0\0\0\0\0\0\0\1"), false),
+        T("h\4" PID_23 REF_23 "w\2okm\0\0\0\1x", true),
+        T("h\2w\2okl\0\0\0\1" PORT_23 "j", true),
+        T("t\0\0\0\1a\1x" NODE "\0\0\0\0\0\0\0\1\0\0\0\1", false),
+#undef T
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LENGTH(terms); i++) {
+        struct tb_term t;
+
+        if (tb_check_whole(terms[i].p, terms[i].n, &t) < 0)
+            fail_msg("term %zu is none", i);
+        if (tb_check_narrow(t.p) != terms[i].narrow)
+            fail_msg("term %zu is %s", i, terms[i].narrow ? "narrow" : "wide");
+    }
+}
+
 int
 main(void)
 {
@@ -457,6 +500,7 @@ main(void)
         cmocka_unit_test(test_check_needs_no_stack_for_deep_terms),
         cmocka_unit_test(test_check_takes_what_a_node_wrote),
         cmocka_unit_test(test_check_stands_changed_bytes),
+        cmocka_unit_test(test_check_knows_what_otp_23_can_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

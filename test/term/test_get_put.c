@@ -413,6 +413,28 @@ test_elems_goes_on_in_the_tail(void **state)
     assert_elems(TERM("\x6c\0\0\0\x01\x61\x01\x6b\0\0"), "{1}", "[]");
 }
 
+static void
+test_elems_walks_maps(void **state)
+{
+    struct tb_term item;
+    struct tb_elems e;
+
+    (void)state;
+    assert_true(tb_elems_open_map(&e, tb_test_term("#{a => [1], {} => b}")));
+    for (const char *const *want =
+             (const char *const[]){ "a", "[1]", "{}", "b", NULL };
+         *want; want++) {
+        assert_int_equal(tb_elems_next(&e, &item), 1);
+        assert_term(item, *want);
+    }
+    assert_int_equal(tb_elems_next(&e, &item), 0);
+    assert_int_equal(tb_elems_next(&e, &item), 0);
+    assert_true(tb_elems_open_map(&e, tb_test_term("#{}")));
+    assert_int_equal(tb_elems_next(&e, &item), 0);
+    assert_false(tb_elems_open_map(&e, tb_test_term("[{a, b}]")));
+    assert_int_equal(tb_elems_next(&e, &item), 0);
+}
+
 /* ------------------------------------------------------------- chars -- */
 
 static void
@@ -596,6 +618,7 @@ main(void)
         cmocka_unit_test(test_map_gives_its_pairs),
         cmocka_unit_test(test_elems_walks_every_kind_of_list),
         cmocka_unit_test(test_elems_goes_on_in_the_tail),
+        cmocka_unit_test(test_elems_walks_maps),
         cmocka_unit_test(test_chars_are_got_of_all_that_is_text),
         cmocka_unit_test(test_chars_are_not_got_of_anything_else),
         cmocka_unit_test(test_chars_in_lists_too_deep_are_not_got),

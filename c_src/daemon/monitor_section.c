@@ -1,0 +1,154 @@
+/* monitor_section.c - the section node_monitor of the configuration file:
+ * checked, and told to the running service when it changes.
+ * Owns: nothing. Thread: any; the reload: loop. */
+#include "daemon/monitor_section.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "services/monitor_options.h"
+
+/* ------------------------------------------------------------- checks -- */
+
+static void
+check_key(struct tb_reader *r, const struct tb_rule *rules, const char *section,
+          struct tb_text key, struct tb_term value)
+{
+    const char *expected = NULL;
+    struct tb_nearest near = { 0 };
+    char name[64], what[128];
+    int result = tb_rule_check(rules, key, value, &expected);
+
+    snprintf(name, sizeof(name), "%.*s", (int)key.n, key.p);
+    snprintf(what, sizeof(what), "%s.%s", section, name);
+    if (result == 0)
+        tb_unexpected(r, value, what, expected);
+    if (result >= 0)
+        return;
+    near.word = name;
+    for (const struct tb_rule *u = rules; u->key; u++)
+        tb_nearest_try(&near, u->key);
+    tb_problem(r, key.p, "%s: unknown key%s%s%s", what,
+               near.best ? ", did you mean " : "", near.best ? near.best : "",
+               near.best ? "?" : "");
+}
+
+static void
+on_detector_key(struct tb_reader *r, const char *section, struct tb_text key,
+                struct tb_term value)
+{
+    check_key(r, tb_detector_rules, section, key, value);
+}
+
+static void
+on_health_key(struct tb_reader *r, const char *section, struct tb_text key,
+              struct tb_term value)
+{
+    check_key(r, tb_health_rules, section, key, value);
+}
+
+static void
+on_key(struct tb_reader *r, const char *section, struct tb_text key,
+       struct tb_term value)
+{
+    struct tb_val h[TB_MAX_HOLES];
+    bool is_list = tb_match("L:list", value, h) == 1;
+    char place[128];
+
+    check_key(r, tb_monitor_rules, section, key, value);
+    snprintf(place, sizeof(place), "%s.%.*s", section, (int)key.n, key.p);
+    if (is_list && tb_text_is(key, "detector"))
+        tb_each_pair(r, place, value, on_detector_key);
+    else if (is_list && tb_text_is(key, "health"))
+        tb_each_pair(r, place, value, on_health_key);
+}
+
+/* What the single keys do not show: values that do not go together. */
+static void
+check_whole(struct tb_reader *r, const char *place, struct tb_term value)
+{
+    struct tb_monitor_options o;
+    const char *expected = "";
+    struct tb_term bad;
+
+    tb_monitor_options_init(&o);
+    if (tb_monitor_options_read(&o, value, &bad, &expected) < 0)
+        tb_unexpected(r, bad, place, expected);
+    tb_monitor_options_fini(&o);
+}
+
+static void
+keep(struct tb_config *c, struct tb_term value)
+{
+    c->monitor.len = 0;
+    tb_wr_bytes(&c->monitor, value.p, value.n);
+    c->monitor_options = tb_wr_term(&c->monitor);
+}
+
+void
+tb_monitor_section(struct tb_reader *r, struct tb_config *c, const char *place,
+                   struct tb_term value)
+{
+    size_t before = r->errors->len;
+
+    tb_each_pair(r, place, value, on_key);
+    if (r->errors->len == before)
+        check_whole(r, place, value);
+    keep(c, value);
+}
+
+void
+tb_monitor_section_default(struct tb_config *c)
+{
+    if (c->monitor.len == 0)
+        tb_build(&c->monitor, "[]", TB_NONE);
+    c->monitor_options = tb_wr_term(&c->monitor);
+}
+
+/* ------------------------------------------------------------- reload -- */
+
+/* A process that lives for one call. */
+static int
+on_reloaded(struct tb_proc *self, void *state, void *ctx, int status,
+            struct tb_term result)
+{
+    struct tb_val h[TB_MAX_HOLES];
+
+    (void)state;
+    (void)ctx;
+    if (status == 0 && tb_match("ok", result, h) == 1)
+        tb_log(TB_NOTICE, "config.changed", "key=node_monitor");
+    else
+        tb_log(TB_ERROR, "config.refused", "key=node_monitor: %s",
+               tb_strerror(status));
+    return tb_stop(self, "normal", TB_NONE);
+}
+
+static int
+init(struct tb_proc *self, void *state, const void *arg)
+{
+    const struct tb_term *options = arg;
+
+    (void)state;
+    tb_call_name(self, "node_monitor", tb_node_name(tb_self_node(self)),
+                 "{reload, Options}", TB_ARGS(tb_v_term(*options)), 30000,
+                 on_reloaded, NULL);
+    return 0;
+}
+
+static const struct tb_service teller = { .init = init };
+
+void
+tb_monitor_section_reload(struct tb_node *node, struct tb_config *c,
+                          struct tb_config *now)
+{
+    struct tb_wr old = c->monitor;
+
+    if (old.len == now->monitor.len &&
+        memcmp(old.buf, now->monitor.buf, old.len) == 0)
+        return;
+    c->monitor = now->monitor; /* a restart of the service finds it, too */
+    now->monitor = old;
+    c->monitor_options = tb_wr_term(&c->monitor);
+    tb_start(node, &teller, &c->monitor_options, TB_TEMPORARY, NULL);
+}

@@ -1,0 +1,47 @@
+/* rule.c - options checked against their table.
+ * Owns, borrows: nothing. Thread: any. */
+#include "services/rule.h"
+
+bool
+tb_rule_all(struct tb_term list, bool (*ok)(struct tb_term))
+{
+    struct tb_elems e;
+    struct tb_term t;
+
+    if (!tb_elems_open(&e, list))
+        return false;
+    while (tb_elems_next(&e, &t))
+        if (!ok(t))
+            return false;
+    return true;
+}
+
+tb_atom
+tb_rule_node(struct tb_term t)
+{
+    struct tb_val h[TB_MAX_HOLES];
+
+    return tb_match("N:atom", t, h) == 1 ? tb_intern(h[0].text) : 0;
+}
+
+int
+tb_rule_check(const struct tb_rule *rules, struct tb_text key,
+              struct tb_term value, const char **expected)
+{
+    struct tb_val h[TB_MAX_HOLES];
+    bool found = false;
+
+    for (; rules->key; rules++) {
+        if (!tb_text_is(key, rules->key))
+            continue;
+        if (!rules->pattern)
+            return -TB_ENOTSUP;
+        found = true;
+        if (rules->expected)
+            *expected = rules->expected;
+        if (tb_match(rules->pattern, value, h) == 1 &&
+            (!rules->also || rules->also(h)))
+            return 1;
+    }
+    return found ? 0 : -TB_EBADARG;
+}

@@ -1,0 +1,213 @@
+%% tb_detect_tests - how soon a node that has gone silent is suspect and down,
+%% whichever way it went; and that no healthy node ever is.
+-module(tb_detect_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(TIMEOUT, 120).
+-define(MON, tiebeam_node_monitor).
+
+-spec detect_test_() -> tuple() | [tuple()].
+detect_test_() ->
+    case tb_netns:available() of
+        true ->
+            {setup, fun setup/0, fun cleanup/1, fun(_) ->
+                [
+                    {timeout, ?TIMEOUT, {Title, fun() -> clean(Case) end}}
+                 || {Title, Case} <- tb_lib:chosen(cases())
+                ]
+            end};
+        {false, Why} ->
+            io:format(user, "SKIPPED tb_detect_tests: ~s~n", [Why]),
+            []
+    end.
+
+setup() ->
+    tb_netns:join(2).
+
+cleanup(World) ->
+    tb_netns:leave(World).
+
+clean(Case) ->
+    _ = tb_lib:flush(),
+    Case(),
+    ?assertEqual([], tb_lib:flush()).
+
+cases() ->
+    [
+        {"SIGKILL: down at once", fun sigkill/0},
+        {"SIGSTOP: suspect within a second, down as configured", fun sigstop/0},
+        {"a link cut towards it", fun() -> cut(ab) end},
+        {"a link cut towards us", fun() -> cut(ba) end},
+        {"a link cut in both directions", fun() -> cut(both) end},
+        {"a host that is gone", fun black_hole/0},
+        {"suspect, and back", fun and_back/0},
+        {"others hear it: not down", fun indirect/0},
+        {"off, on, and other parameters at run time", fun reconfigured/0},
+        {"nobody is suspect for nothing", fun idle/0}
+    ].
+
+%% ------------------------------------------------------------------ helper
+
+config(Monitor) ->
+    #{config => [{tiebeam, [{discovery, []}, {node_monitor, Monitor}]}]}.
+
+%% A daemon on the first host and a BEAM on the second one, with a wire between
+%% them; this VM gets the states that the daemon sees.
+with_pair(Detector, Fun) ->
+    Wire = tb_netns:wire(1, 2),
+    Daemon = tb_lib:daemon(tb, tb_netns:options(1, config([{detector, Detector}]))),
+    Beam = tb_lib:beam(b, tb_netns:options(2, #{})),
+    N = tb_lib:node_of(Daemon),
+    B = tb_lib:node_of(Beam),
+    try
+        pong = net_adm:ping(N),
+        ok = tb_lib:call(N, {connect, B}),
+        ok = ?MON:monitor_states(N, true),
+        Fun(#{wire => Wire, daemon => Daemon, beam => Beam, n => N, b => B})
+    after
+        ok = ?MON:monitor_states(N, false),
+        _ = tb_lib:flush(),
+        tb_lib:signal(Beam, "CONT"),
+        tb_lib:end_beam(Beam),
+        tb_lib:stop(Daemon),
+        tb_netns:unwire(Wire)
+    end.
+
+now_ms() ->
+    erlang:monotonic_time(millisecond).
+
+%% Milliseconds from Since until that node is in that state.
+state_after(Since, Node, State) ->
+    receive
+        {node_state, Node, State, Info} -> {now_ms() - Since, Info};
+        {node_state, Node, Other, Info} -> error({expected, State, got, Other, Info})
+    after 90000 -> error({never, State})
+    end.
+
+%% Suspect in time, down in time; then the connection is gone.
+silent(#{n := N, b := B}, Since, DownMs) ->
+    {Suspect, _} = state_after(Since, B, suspect),
+    {Down, Info} = state_after(Since, B, down),
+    report(Suspect, Down),
+    ?assert(Suspect =< 1000 + slack()),
+    ?assert(Suspect >= 100),
+    ?assert(Down >= DownMs - 600),
+    ?assert(Down =< DownMs + slack()),
+    ?assertMatch(#{from := suspect, reason := probe_timeout}, Info),
+    ?assertNot(lists:member(B, ?MON:nodes(N))).
+
+%% How long the news of it, and a busy machine, may take.
+slack() ->
+    tb_lib:int_env("TB_SLACK_MS", 150).
+
+report(Suspect, Down) ->
+    os:getenv("TB_VERBOSE", "") =/= "" andalso
+        io:format(user, "    suspect after ~b ms, down after ~b ms~n", [Suspect, Down]).
+
+%% ------------------------------------------------------------------- ends
+
+sigkill() ->
+    with_pair([], fun(#{beam := Beam, b := B}) ->
+        Since = now_ms(),
+        tb_lib:signal(Beam, "KILL"),
+        {Ms, Info} = state_after(Since, B, down),
+        ?assertMatch(#{from := up, reason := connection_closed}, Info),
+        ?assert(Ms =< 100 + slack())
+    end).
+
+sigstop() ->
+    with_pair([{down_ms, 2000}, {indirect, 0}], fun(#{beam := Beam} = P) ->
+        Since = now_ms(),
+        tb_lib:signal(Beam, "STOP"),
+        silent(P, Since, 2000)
+    end).
+
+cut(Way) ->
+    with_pair([{down_ms, 2000}, {indirect, 0}], fun(#{wire := Wire} = P) ->
+        ok = tb_netns:set(Wire, Way, 0, 0, 100),
+        silent(P, now_ms(), 2000)
+    end).
+
+%% The wire itself goes: no address answers any more, nobody says so.
+black_hole() ->
+    with_pair([{down_ms, 2000}, {indirect, 0}], fun(#{b := B, n := N} = P) ->
+        Ns = os:getenv("TB_NETNS", "tbn") ++ "1",
+        "" = os:cmd("ip -n " ++ Ns ++ " route replace blackhole 10.77.0.2"),
+        Since = now_ms(),
+        silent(P, Since, 2000),
+        "" = os:cmd("ip -n " ++ Ns ++ " route replace 10.77.0.2 dev tb0 src 10.77.0.1"),
+        %% it is looked for, and found again
+        {_, Info} = state_after(now_ms(), B, up),
+        ?assertMatch(#{from := down, reason := connected}, Info),
+        ?assert(lists:member(B, ?MON:nodes(N)))
+    end).
+
+and_back() ->
+    with_pair([], fun(#{beam := Beam, b := B, n := N}) ->
+        Since = now_ms(),
+        tb_lib:signal(Beam, "STOP"),
+        {Suspect, _} = state_after(Since, B, suspect),
+        ?assert(Suspect =< 1000 + slack()),
+        ?assert(lists:member(B, ?MON:nodes(N))),
+        Again = now_ms(),
+        tb_lib:signal(Beam, "CONT"),
+        {Up, Info} = state_after(Again, B, up),
+        ?assert(Up =< slack()),
+        ?assertMatch(#{from := suspect, reason := heard}, Info),
+        #{nodes := #{B := #{detector := Detector}}} = ?MON:info(N),
+        ?assertMatch(#{suspicions := 1, answers := A} when A > 0, Detector)
+    end).
+
+%% This VM is connected to both, over links that are whole.
+indirect() ->
+    with_pair([{down_ms, 2000}], fun(#{wire := Wire, b := B, n := N}) ->
+        pong = net_adm:ping(B),
+        Since = now_ms(),
+        ok = tb_netns:set(Wire, both, 0, 0, 100),
+        {_, _} = state_after(Since, B, suspect),
+        receive
+            {node_state, B, Other, Info} -> error({Other, Info})
+        after 5000 -> ok
+        end,
+        ?assertMatch(#{nodes := #{B := #{state := suspect}}}, ?MON:info(N)),
+        %% and when we do not hear it either
+        true = erlang:disconnect_node(B),
+        {_, #{reason := probe_timeout}} = state_after(now_ms(), B, down)
+    end).
+
+reconfigured() ->
+    with_pair(off, fun(#{beam := Beam, b := B, n := N}) ->
+        tb_lib:signal(Beam, "STOP"),
+        receive
+            {node_state, B, _, _} = Event -> error(Event)
+        after 2500 -> ok
+        end,
+        #{nodes := #{B := #{detector := off}}} = ?MON:info(N),
+        Since = now_ms(),
+        ok = gen_server:call({node_monitor, N}, {reconfigure, [{detector, [{suspect_ms, 500}]}]}),
+        {Suspect, _} = state_after(Since, B, suspect),
+        ?assert(Suspect >= 400),
+        ?assert(Suspect =< 600 + slack()),
+        ok = gen_server:call({node_monitor, N}, {reconfigure, [{detector, off}]}),
+        {_, #{reason := detector_off}} = state_after(now_ms(), B, up),
+        ok = gen_server:call(
+            {node_monitor, N},
+            {reconfigure, [{detector, [{suspect_ms, 200}, {down_ms, 500}, {indirect, 0}]}]}
+        ),
+        {_, _} = state_after(now_ms(), B, suspect),
+        {_, #{reason := probe_timeout}} = state_after(now_ms(), B, down)
+    end).
+
+idle() ->
+    with_pair([{suspect_ms, 300}, {down_ms, 600}], fun(#{b := B, n := N}) ->
+        receive
+            {node_state, B, _, _} = Event -> error(Event)
+        after 3000 -> ok
+        end,
+        #{nodes := #{B := #{detector := Detector}}, stalls := Stalls} = ?MON:info(N),
+        #{suspicions := 0, probes := Probes, answers := Answers, rtt_us := Rtt} = Detector,
+        ?assert(Probes >= 10),
+        ?assert(Answers >= Probes - 1),
+        ?assert(Rtt > 0),
+        ?assert(is_integer(Stalls))
+    end).
