@@ -540,6 +540,10 @@ TB_API struct tb_tls *tb_tls_new(const struct tb_tls_options *o,
 TB_API void tb_tls_free(struct tb_tls *tls);
 TB_API int tb_node_set_tls(struct tb_node *node, struct tb_tls *tls);
 
+/* Hidden nodes whose names begin so come with one question: that they come and
+ * go is logged at level info. */
+#define TB_CLIENT_PREFIX "tiebeam_cli_"
+
 /* tb_node_new - a node that does nothing yet. *error is set where it is NULL.
  * tb_node_start - listen and register; ready(ctx, 0) once it is a member, or
  *   ready(ctx, error) where it cannot become one. Ignores SIGPIPE from now on,

@@ -26,7 +26,7 @@ take_slot(int *slot)
 
     for (*slot = 0; fd >= 0 && *slot < SLOTS; ++*slot) {
         int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1,
-                         "tiebeam_cli_%d", *slot);
+                         TB_CLIENT_PREFIX "%d", *slot);
         socklen_t len =
             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
 
@@ -55,7 +55,7 @@ own_name(struct tb_client *c, int slot)
     char host[TB_NODENAME_MAX];
 
     tb_short_host(host);
-    snprintf(c->name, sizeof(c->name), "tiebeam_cli_%d@%.200s", slot,
+    snprintf(c->name, sizeof(c->name), TB_CLIENT_PREFIX "%d@%.200s", slot,
              strpbrk(theirs, ".:") ? theirs : host);
 }
 

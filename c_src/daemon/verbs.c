@@ -67,6 +67,11 @@ ask(struct tb_cli *cli, struct tb_client *c)
     struct tb_config config;
     int code = TB_EXIT_OK;
 
+    if (!tb_client_peer(c)) {
+        fprintf(stderr, "tiebeam: %s: not a node name, which is Name@Host\n",
+                c->target);
+        return TB_EXIT_USAGE;
+    }
     if (!read_config(cli, &config))
         code = TB_EXIT_USAGE;
     else if (!own && !find_cookie(cli, &cookie))

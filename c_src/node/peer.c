@@ -102,10 +102,21 @@ type_of(const struct tb_peer *p)
     return tb_v_atom(p->visible ? "visible" : "hidden");
 }
 
+/* Who comes with one question and goes again is no news. */
+static enum tb_level
+level_of(const struct tb_peer *p, int why)
+{
+    size_t n = strlen(TB_CLIENT_PREFIX);
+    bool client = !p->visible && strncmp(name_of(p), TB_CLIENT_PREFIX, n) == 0;
+
+    return client && (why == 0 || why == -TB_ECLOSED) ? TB_INFO_LEVEL
+                                                      : TB_NOTICE;
+}
+
 static void
 node_up(struct tb_peer *p)
 {
-    tb_log(TB_NOTICE, "node.up", "node=%s type=%s", name_of(p),
+    tb_log(level_of(p, 0), "node.up", "node=%s type=%s", name_of(p),
            p->visible ? "visible" : "hidden");
     tell_subscribers(
         p,
@@ -117,7 +128,7 @@ node_up(struct tb_peer *p)
 static void
 node_down(struct tb_peer *p, int why)
 {
-    tb_log(TB_NOTICE, "node.down", "node=%s reason=%s", name_of(p),
+    tb_log(level_of(p, why), "node.down", "node=%s reason=%s", name_of(p),
            tb_error_atom(why));
     tell_subscribers(p,
                      "{nodedown, Node, #{connection_id => Id, node_type => T, "

@@ -5,6 +5,7 @@
 
 #include "term/etf.h"
 #include "term/ident.h"
+#include "term/keys.h"
 #include "term/pattern.h"
 #include "term/put.h"
 #include "term/recent.h"
@@ -13,6 +14,7 @@ struct builder {
     const struct tb_pattern_op *op;
     const struct tb_val *arg;
     struct tb_wr *w;
+    bool has_keys; /* of a map: two or more, which must differ */
 };
 
 static void build_term(struct builder *b);
@@ -75,6 +77,7 @@ build_term(struct builder *b)
         build_list(b, op);
         break;
     case TB_OP_MAP:
+        b->has_keys |= op->n > 1;
         tb_put_map(b->w, op->n);
         build_children(b, 2u * op->n);
         break;
@@ -85,14 +88,21 @@ int
 tb_pattern_build(const struct tb_pattern *p, struct tb_wr *w,
                  struct tb_args args)
 {
-    struct builder b = { p->op, args.v, w };
+    struct builder b = { .op = p->op, .arg = args.v, .w = w };
     size_t before = w->len;
+    int rc;
 
     assert(args.n == p->holes);
     build_term(&b);
-    if (w->bad)
+    rc = tb_wr_status(w);
+    if (rc == 0 && b.has_keys) /* a BEAM would close the connection for one */
+        rc =
+            tb_keys_check((struct tb_term){ w->buf + before, w->len - before });
+    if (rc < 0) {
         w->len = before;
-    return tb_wr_status(w);
+        w->bad = true;
+    }
+    return rc;
 }
 
 int

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/wr.h"
 #include "term/etf.h"
+#include "term/keys.h"
 #include "term/leaf.h"
 #include "term/put.h"
 
@@ -24,7 +25,8 @@ struct text {
     struct tb_wr keys;   /* struct key, of the maps that are open */
     const char *counted; /* up to there the lines are */
     uint32_t line;
-    unsigned depth;
+    unsigned depth, key_depth;
+    bool has_map_keys; /* some key has a map in it */
 };
 
 struct key {
@@ -248,7 +250,9 @@ parse_pair(struct text *t)
 
     tb_scan_blanks(&t->s);
     key.where = t->s.p;
+    t->key_depth++;
     rc = parse_term(t);
+    t->key_depth--;
     if (rc < 0)
         return rc;
     key.n = t->w->len - key.at;
@@ -264,6 +268,7 @@ parse_map(struct text *t)
     uint32_t n = 0;
     int rc;
 
+    t->has_map_keys |= t->key_depth > 0;
     t->s.p++;
     tb_put_map(t->w, 0);
     rc = close_with(t, "{", "'{' after '#'");
@@ -362,6 +367,19 @@ parse_all(struct text *t)
     return rc;
 }
 
+/* The same map as a key twice, which need not be the same bytes. */
+static int
+check_map_keys(struct text *t, size_t from)
+{
+    struct tb_term all = { t->w->buf + from, t->w->len - from };
+
+    if (tb_keys_check(all) == 0)
+        return 0;
+    return tb_scan_fail(&t->s, t->s.start,
+                        "the same map is there twice, "
+                        "as a key of another");
+}
+
 static int
 parse_text(struct text *t, const char *text, size_t n,
            int (*parse)(struct text *t))
@@ -373,6 +391,8 @@ parse_text(struct text *t, const char *text, size_t n,
     t->s.end = t->s.p + n;
     t->line = 1;
     rc = parse(t);
+    if (rc == 0 && t->has_map_keys && !out_of_room(t))
+        rc = check_map_keys(t, len);
     if (out_of_room(t)) {
         tb_scan_fail(&t->s, t->s.p, "%s", tb_strerror(-TB_ELIMIT));
         rc = -TB_ELIMIT;

@@ -41,6 +41,7 @@ cases() ->
         {"call: bad terms", fun bad_terms/1},
         {"call: a server that does not answer", fun call_timeout/1},
         {"many at once", fun many_at_once/1},
+        {"a command is no news", fun no_news/1},
         {"a command leaves nothing behind", fun nothing_left/1},
         {"show-config", fun show_config/1},
         {"check-config: a good file", fun check_good/1},
@@ -157,8 +158,13 @@ pang(N) ->
     contains(hd(string:split(text(N), "@")), Why),
     {?FAILED, "pang\n", NoHost} = cli(["ping", "a@no.such.host.invalid"]),
     contains("does not resolve", NoHost),
-    {?FAILED, "pang\n", NoName} = cli(["ping", "noname"]),
-    contains("Name@Host", NoName),
+    [
+        begin
+            {?USAGE, "", NoName} = cli(["ping", Name]),
+            contains("Name@Host", NoName)
+        end
+     || Name <- ["noname", "@host", "name@", "a@b@c"]
+    ],
     Port = integer_to_list(tb_lib:free_port()),
     {?FAILED, "pang\n", NoEpmd} = cli(["--epmd-port", Port, "ping", text(N)]),
     contains("no epmd", NoEpmd),
@@ -318,6 +324,24 @@ nothing_left(N) ->
     ?assert(length(New) =< 1),
     {ok, Names} = net_adm:names(),
     ?assertEqual([], [Name || {Name, _} <- Names, string:find(Name, "cli_") =/= nomatch, Name =/= own()]).
+
+%% Nobody's log shall be full of them; level info has them still.
+no_news(_) ->
+    Config = [{tiebeam, [{discovery, []}, {log, [{level, info}]}]}],
+    [
+        begin
+            Daemon = tb_lib:daemon(quiet, Options),
+            N = tb_lib:node_of(Daemon),
+            [{?OK, _, _} = cli(["ping", text(N)]) || _ <- [1, 2]],
+            pong = net_adm:ping(N),
+            Output = tb_lib:output(Daemon),
+            ?assertMatch({match, [_]}, re:run(Output, "notice: .node.up. node=", [global])),
+            Told = re:run(Output, "info: .node.(up|down). node=tiebeam_cli_", [global]),
+            ?assertEqual(Level =:= info, Told =/= nomatch),
+            tb_lib:stop(Daemon)
+        end
+     || {Level, Options} <- [{notice, #{}}, {info, #{config => Config}}]
+    ].
 
 own() ->
     hd(string:split(text(node()), "@")).

@@ -93,6 +93,8 @@ cases() ->
         {"functions of erlang", fun erlang_functions/2},
         {"functions of tiebeam", fun tiebeam_functions/2},
         {"sys:get_state, get_status", fun sys_states/2},
+        {"sys:get_state of one who does not say how old he is", fun sys_unanswered/2},
+        {"sys:get_state of one who cannot spawn", fun sys_without_spawn/2},
         {"sys:suspend: a call waits for resume", fun sys_suspend/2},
         {"sys:suspend: 100,000 messages wait", fun sys_suspend_long/2},
         {"sys:statistics", fun sys_statistics/2},
@@ -843,6 +845,35 @@ sys_states(N, _) ->
      || Name <- [tiebeam, rex, net_kernel, tiebeam_sup]
     ],
     ?assertExit({noproc, {sys, get_state, [{nobody, N}]}}, sys:get_state({nobody, N})).
+
+%% What sys expects depends on the release of the caller, who is asked for it:
+%% for as long as sys:get_state/1 waits, then once for all.
+sys_unanswered(N, _) ->
+    Raw = tb_raw:connect(N, list_to_atom(tb_lib:name(raw) ++ "@" ++ tb_lib:host())),
+    Start = erlang:monotonic_time(millisecond),
+    First = ask_state(Raw, 1),
+    {{29, _, _, _, {erpc, execute_call, 4}, [monitor]}, Asked} = tb_raw:recv(Raw),
+    ?assertMatch([_, application, get_key, [stdlib, vsn]], Asked),
+    {_, {First, {ok, State}}} = tb_raw:recv(Raw),
+    Took = erlang:monotonic_time(millisecond) - Start,
+    ?assert(Took >= 4900 andalso Took < 9000),
+    Second = ask_state(Raw, 2),
+    ?assertMatch({_, {Second, {ok, State}}}, tb_raw:recv(Raw)),
+    tb_raw:close(Raw).
+
+%% Who cannot be asked is no BEAM; he is answered as the newest are.
+sys_without_spawn(N, _) ->
+    Name = list_to_atom(tb_lib:name(raw) ++ "@" ++ tb_lib:host()),
+    Raw = tb_raw:connect(N, Name, #{flags => tb_raw:flags() band bnot (1 bsl 32)}),
+    Ref = ask_state(Raw, 1),
+    ?assertMatch({_, {Ref, {ok, _}}}, tb_raw:recv(Raw)),
+    tb_raw:close(Raw).
+
+ask_state(Raw, Id) ->
+    Us = tb_raw:pid(Raw, 1),
+    Ref = tb_raw:ref(Raw, Id),
+    tb_raw:send(Raw, {6, Us, '', tiebeam}, {system, {Us, Ref}, get_state}),
+    Ref.
 
 sys_suspend(N, _) ->
     To = {tiebeam, N},

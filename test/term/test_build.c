@@ -81,6 +81,24 @@ test_build_fails_where_a_value_has_no_term(void **state)
     tb_wr_free(&w);
 }
 
+/* A BEAM would close the connection over which such a map comes. */
+static void
+test_build_gives_no_map_a_key_twice(void **state)
+{
+    struct tb_wr w = { 0 };
+
+    (void)state;
+    assert_true(tb_build(&w, "#{a => 1, a => 2}", TB_NONE) < 0);
+    assert_true(w.bad && w.len == 0);
+    tb_wr_free(&w);
+    assert_true(
+        tb_build(&w, "{x, #{a => 1, K => 2}}", TB_ARGS(tb_v_atom("a"))) < 0);
+    assert_true(w.bad && w.len == 0);
+    tb_wr_free(&w);
+    assert_builds("#{a => 1, K => 2}", TB_ARGS(tb_v_atom("b")),
+                  "#{a => 1, b => 2}");
+}
+
 static void
 test_build_list_closes_elements(void **state)
 {
@@ -172,6 +190,7 @@ main(void)
         cmocka_unit_test(test_build_makes_every_kind_of_term),
         cmocka_unit_test(test_build_fills_holes_with_any_value),
         cmocka_unit_test(test_build_fails_where_a_value_has_no_term),
+        cmocka_unit_test(test_build_gives_no_map_a_key_twice),
         cmocka_unit_test(test_build_list_closes_elements),
         cmocka_unit_test(test_build_map_closes_pairs),
         cmocka_unit_test(test_build_is_matched_by_its_template),

@@ -200,6 +200,10 @@ test_error_tells_what_and_where(void **state)
                 "the key a is there twice");
     check_error("#{[97] => 1, \"a\" => 2}", 1, 14,
                 "the key \"a\" is there twice");
+    check_error(" #{#{a => 1, b => 2} => 1, #{b => 2, a => 1} => 2}", 1, 1,
+                "the same map is there twice, as a key of another");
+    check_error("{1, #{[#{a => 1, b => 2}] => 1, [#{b => 2, a => 1}] => 2}}", 1,
+                1, "the same map is there twice, as a key of another");
 }
 
 static void
