@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/map.h"
 #include "base/wr.h"
 #include "tb_test.h"
 #include "term/check.h"
