@@ -433,7 +433,9 @@ tb_probe(struct tb_proc *self, tb_atom node, tb_done done, void *ctx)
     struct tb_ref ref =
         tb_call_expect(self, TB_CALL_PROBE, TB_INFINITY, done, ctx);
 
-    if (peer && peer->conn)
+    if (tb_call_is_one_too_many(self))
+        tb_watch_failed(self, ref, "system_limit");
+    else if (peer && peer->conn)
         tb_watch_name(self, ref, tb_text_of("$tiebeam_probe"), node);
     else
         tb_watch_failed(self, ref, "noconnection");

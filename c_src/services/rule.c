@@ -5,6 +5,7 @@
 bool
 tb_rule_all(struct tb_term list, bool (*ok)(struct tb_term))
 {
+    struct tb_val h[TB_MAX_HOLES];
     struct tb_elems e;
     struct tb_term t;
 
@@ -13,7 +14,7 @@ tb_rule_all(struct tb_term list, bool (*ok)(struct tb_term))
     while (tb_elems_next(&e, &t))
         if (!ok(t))
             return false;
-    return true;
+    return tb_match("[]", e.rest, h) == 1;
 }
 
 tb_atom

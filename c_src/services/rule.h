@@ -19,7 +19,7 @@ struct tb_rule {
 int tb_rule_check(const struct tb_rule *rules, struct tb_text key,
                   struct tb_term value, const char **expected);
 
-/* tb_rule_all - whether it is a list, and each element passes.
+/* tb_rule_all - whether it is a proper list, and each element passes.
  * tb_rule_node - a node name as an atom; its value, or 0. */
 bool tb_rule_all(struct tb_term list, bool (*ok)(struct tb_term));
 tb_atom tb_rule_node(struct tb_term t);
