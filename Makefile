@@ -65,6 +65,7 @@ LIB_SRC := \
     c_src/term/text.c \
     c_src/term/value_hash.c \
     c_src/dist/control.c \
+    c_src/dist/dns.c \
     c_src/dist/epmd.c \
     c_src/dist/frame.c \
     c_src/dist/handshake.c \
@@ -79,6 +80,7 @@ LIB_SRC := \
     c_src/net/tls_context.c \
     c_src/node/call.c \
     c_src/node/connect.c \
+    c_src/node/dns.c \
     c_src/node/gen.c \
     c_src/node/info.c \
     c_src/node/link.c \
