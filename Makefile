@@ -111,7 +111,14 @@ LIB_SRC := \
     c_src/services/watched.c
 
 DAEMON_SRC := \
+    c_src/services/candidates.c \
     c_src/services/discovery.c \
+    c_src/services/discovery_options.c \
+    c_src/services/mesh.c \
+    c_src/services/pairs.c \
+    c_src/services/questions.c \
+    c_src/services/rounds.c \
+    c_src/services/sources.c \
     c_src/services/tiebeam.c \
     c_src/daemon/cli.c \
     c_src/daemon/client.c \
@@ -127,7 +134,6 @@ DAEMON_SRC := \
     c_src/daemon/options.c \
     c_src/daemon/reader.c \
     c_src/daemon/run.c \
-    c_src/daemon/schema.c \
     c_src/daemon/sections.c \
     c_src/daemon/settings.c \
     c_src/daemon/settings_table.c \
@@ -198,7 +204,7 @@ INSTALL_DOCS = README.md CHANGELOG.md LICENSE priv/tiebeam.config.example priv/e
 
 BUILD_PKGS := gcc make pkg-config libc6-dev erlang-base erlang-dev \
               libuv1-dev libc-ares-dev libssl-dev uthash-dev
-TEST_PKGS  := iproute2 util-linux erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
+TEST_PKGS  := iproute2 util-linux dnsmasq-base erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
 COVER_PKGS := clang llvm libclang-rt-14-dev
 LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev
 

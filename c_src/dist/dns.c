@@ -142,7 +142,7 @@ tb_dns_next(struct tb_dns_reader *d, struct tb_dns_record *out)
         out->ttl = tb_rd_u32(&d->r);
         n = tb_rd_u16(&d->r);
         data = d->r;
-        if (!tb_rd_take(&d->r, n))
+        if (!tb_rd_take(&d->r, n) || d->r.bad)
             return -TB_EPROTO;
         data.end = data.p + n;
         if (type == (unsigned)d->type && class == 1 &&

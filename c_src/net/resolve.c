@@ -75,6 +75,9 @@ struct tb_resolver {
     uv_timer_t timer;
     struct tb_list watchers; /* owned */
     bool closing;
+    /* NULL, or owned: it takes the first server's refusal for the answer. The
+     * other one asks on, and in the end has forgotten why. */
+    struct tb_resolver *frank;
 };
 
 static void
@@ -209,6 +212,15 @@ split(char *text, char *words[], int max)
     return n;
 }
 
+static int
+set_servers(struct tb_resolver *r, const char *nameservers)
+{
+    if (!nameservers ||
+        ares_set_servers_ports_csv(r->channel, nameservers) == ARES_SUCCESS)
+        return 0;
+    return -TB_EBADARG;
+}
+
 int
 tb_resolver_for_dns(uv_loop_t *loop, const char *nameservers,
                     const char *search, struct tb_resolver **out)
@@ -223,6 +235,7 @@ tb_resolver_for_dns(uv_loop_t *loop, const char *nameservers,
         ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ;
     int rc;
 
+    *out = NULL;
     if (search && strlen(search) >= sizeof(text))
         return -TB_EBADARG;
     if (search) {
@@ -234,12 +247,16 @@ tb_resolver_for_dns(uv_loop_t *loop, const char *nameservers,
     mask |= ARES_OPT_QUERY_CACHE; /* of no seconds: every round asks */
 #endif
     rc = make_resolver(loop, &options, mask, out);
-    if (rc == 0 && nameservers &&
-        ares_set_servers_ports_csv((*out)->channel, nameservers) !=
-            ARES_SUCCESS) {
+    if (rc == 0)
+        rc = set_servers(*out, nameservers);
+    options.flags |= ARES_FLAG_NOCHECKRESP;
+    if (rc == 0)
+        rc = make_resolver(loop, &options, mask, &(*out)->frank);
+    if (rc == 0)
+        rc = set_servers((*out)->frank, nameservers);
+    if (rc < 0) {
         tb_resolver_free(*out);
         *out = NULL;
-        rc = -TB_EBADARG;
     }
     return rc;
 }
@@ -255,6 +272,7 @@ tb_resolver_free(struct tb_resolver *r)
 {
     if (!r)
         return;
+    tb_resolver_free(r->frank);
     r->closing = true;
     ares_destroy(r->channel); /* ends every lookup, then its sockets */
     ares_library_cleanup();
@@ -363,6 +381,9 @@ struct tb_records {
     uv_timer_t timer; /* until done() */
     int status;
     bool answered, told;
+    struct tb_resolver *frank; /* NULL: it has been asked, or there is none */
+    int type;
+    char name[256];
     uint8_t *answer; /* owned */
     size_t n;
 };
@@ -431,8 +452,14 @@ static void
 on_answer(void *ctx, int status, int timeouts, unsigned char *p, int n)
 {
     struct tb_records *q = ctx;
+    struct tb_resolver *frank = q->frank;
 
     (void)timeouts;
+    q->frank = NULL;
+    if (status == ARES_ECONNREFUSED && frank && !q->told) {
+        ares_search(frank->channel, q->name, 1, q->type, on_answer, q);
+        return;
+    }
     q->answered = true;
     q->status = error_of(status);
     if (q->told) {
@@ -453,10 +480,15 @@ struct tb_records *
 tb_resolve_records(struct tb_resolver *r, const char *name, int type,
                    uint64_t timeout_ms, tb_recorded done, void *ctx)
 {
-    struct tb_records *q = tb_try_alloc(sizeof(*q));
+    size_t n = strlen(name);
+    struct tb_records *q =
+        n < sizeof(q->name) ? tb_try_alloc(sizeof(*q)) : NULL;
 
     if (!q)
         return NULL;
+    memcpy(q->name, name, n + 1);
+    q->type = type;
+    q->frank = r->frank;
     q->done = done;
     q->ctx = ctx;
     uv_timer_init(r->loop, &q->timer);

@@ -590,16 +590,31 @@ test_config_checks_discovery(void **state)
                         "tiebeam.discovery.sources: unknown key, did you mean "
                         "source?");
     assert_config_error(w, D("{a, [{source, {epmd, [1]}}]}"), 2,
-                        "tiebeam.discovery.source: expected {epmd, [\"host\"]}"
-                        ", {nodes, ['name@host']} or ignore, found {epmd,[1]}");
+                        "tiebeam.discovery.source: expected {dns, \"name\"}, "
+                        "{srv, \"name\"}, {epmd, [\"host\"]}, {nodes, "
+                        "['name@host']}, {hosts_file, \"path\"}, {mfa, M, F, "
+                        "[A]} or ignore, found {epmd,[1]}");
+    assert_config_error(w, D("{a, [{source, {dns, \"x\"}}]}"), 2,
+                        "tiebeam.discovery.a: a DNS name gives hosts, not "
+                        "nodes: {basename, \"app\"} is needed too");
+    assert_config_error(w, D("{a, [{source, {dns, [{\"x@\", \"y\"}]}}]}"), 2,
+                        "tiebeam.discovery.source: expected");
+    assert_config_error(w, D("{a, [{nameservers, [\"ns1\"]}]}"), 2,
+                        "tiebeam.discovery.nameservers: expected "
+                        "[\"address:port\"]");
+    assert_config_error(w, D("{a, [{mesh, attached}]}"), 2,
+                        "tiebeam.discovery.a: {mesh, attached} needs");
+    assert_config_error(w, D("{a, [{on_gone, {disconnect, 0}}]}"), 2,
+                        "tiebeam.discovery.on_gone: expected keep, ");
     assert_config_error(w, D("{a, [{source, {nodes, [x]}}]}"), 2,
                         "tiebeam.discovery.source: expected");
     assert_config_error(w, D("{a, [{interval, 0}]}"), 2,
                         "tiebeam.discovery.interval: expected milliseconds");
     assert_config_error(w, D("{a, [{log, loud}]}"), 2,
                         "tiebeam.discovery.log: expected off or a level");
-    assert_config_error(w, D("{a, [{mesh, all}]}"), 2,
-                        "tiebeam.discovery.mesh: not supported");
+    assert_config_error(w, D("{a, [{mesh, some}]}"), 2,
+                        "tiebeam.discovery.mesh: expected none, attached or "
+                        "all");
     assert_config_error(w, D("{rex, []}"), 2,
                         "tiebeam.discovery: the name rex is taken");
     assert_config_error(w, D("{a, []}, {a, []}"), 2,
