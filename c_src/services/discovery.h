@@ -44,10 +44,8 @@ struct tb_discovery_options {
     struct tb_term connect, disconnect, list_nodes; /* {M,F,A}; n == 0: OTP's */
 };
 
-/* tb_discovery_read - options that have been checked, over the defaults.
- * tb_discovery_fault - 0, or the key that is wrong. */
+/* tb_discovery_read - options that have been checked, over the defaults. */
 void tb_discovery_read(struct tb_discovery_options *o, struct tb_term opts);
-const char *tb_discovery_fault(struct tb_term opts);
 
 /* -------------------------------------------------------- candidates -- */
 

@@ -36,6 +36,8 @@ extern const struct tb_rule tb_discovery_rules[];
 /* tb_discovery_lacks - what options lack that are right one by one, for
  * people; NULL: nothing. */
 const char *tb_discovery_lacks(struct tb_term opts);
+/* tb_discovery_fault - NULL, or the key that is wrong or lacks. */
+const char *tb_discovery_fault(struct tb_term opts);
 
 /* Functions of tb_net_kernel, which tb_tiebeam shares: {connect, Node} and
  * {disconnect, Node} under other names. */

@@ -31,6 +31,7 @@ cases() ->
         {"a name server that hangs, that is gone", fun server_gone/0},
         {"nodes, hosts_file, mfa", fun other_sources/0},
         {"requests: timeout, reconfigure, await, stop", fun requests/0},
+        {"the verbs discover and await", fun verbs/0},
         {"a manual round does not disturb the timer", fun manual_round/0}
     ].
 
@@ -423,6 +424,27 @@ requests() ->
         end)
     end),
     tb_dns:stop(Dns).
+
+verbs() ->
+    with_dns(#{hosts => [{address(N), "app.test"} || N <- [2, 3]]}, fun(Dns) ->
+        with_apps([3], fun(Port) ->
+            with_finder(dns(Dns, [{interval, none}]), Port, fun(_) ->
+                ?assertMatch({1, "{error,timeout}\n", ""}, verb(["await", "1", "--timeout", "1"])),
+                Failed = "app@127.0.0.2: econnrefused\n",
+                ?assertEqual({0, "app@127.0.0.3\n" ++ Failed, ""}, verb(["discover"])),
+                ?assertEqual(
+                    {0, "{\"connected\":[\"app@127.0.0.3\"],\"failed\":{\"app@127.0.0.2\":\"econnrefused\"}}\n", ""},
+                    verb(["discover", "dns_cluster", "--json"])
+                ),
+                ?assertEqual({0, "ok\n", ""}, verb(["await", "1"])),
+                ?assertMatch({2, "", "Usage" ++ _}, verb(["await", "x"])),
+                ?assertMatch({1, "", _}, verb(["discover", "nobody"]))
+            end)
+        end)
+    end).
+
+verb(Words) ->
+    tb_lib:run(tb_lib:binary(), Words ++ ["--node", atom_to_list(?FINDER), "-setcookie", tb_lib:cookie()], []).
 
 %% Requests at 25 ms: the timer's rounds come all the same, and none sooner.
 manual_round() ->
