@@ -226,8 +226,11 @@ tell_failure(struct tb_proc *self, struct tb_discovery *d,
     else if (status == -TB_ENOCONNECTION && d->o.mesh == TB_MESH_ATTACHED)
         snprintf(text, sizeof(text), "%s cannot connect to it, this node can",
                  tb_atom_text(d->o.attached).p);
-    else
-        snprintf(text, sizeof(text), "%s", tb_strerror(status));
+    else /* a dial that is cut off has not come further than its handshake */
+        snprintf(text, sizeof(text), "%s%s", tb_strerror(status),
+                 status == -TB_ECLOSED ? "; does it speak TLS?"
+                 : status == -TB_ETLS  ? "; does it speak TLS, too?"
+                                       : "");
     tb_discovery_error(d,
                        status == -TB_ENAME ? "discovery.wrong_name"
                                            : "discovery.not_connected",

@@ -31,6 +31,9 @@ cases() ->
         {"a name server that hangs, that is gone", fun server_gone/0},
         {"nodes, hosts_file, mfa", fun other_sources/0},
         {"requests: timeout, reconfigure, await, stop", fun requests/0},
+        {"misconfigurations are named in one round", fun misconfigured/0},
+        {"TLS against plain, plain against TLS", fun tls_mixed/0},
+        {"long and short names mixed", fun names_mixed/0},
         {"the verbs discover and await", fun verbs/0},
         {"a manual round does not disturb the timer", fun manual_round/0}
     ].
@@ -424,6 +427,117 @@ requests() ->
         end)
     end),
     tb_dns:stop(Dns).
+
+%% ------------------------------------------------------- misconfigurations
+
+%% What each looks like: the cause in info, the text of the log.
+misconfigured() ->
+    Hosts = [{address(2), "app.test"}, {address(30), "hole.test"}],
+    {ok, Listener} = gen_tcp:listen(0, [{ip, {127, 0, 0, 2}}]),
+    {ok, Silent} = inet:port(Listener),
+    Closed = integer_to_list(tb_lib:free_port()),
+    with_dns(#{hosts => Hosts}, fun(Dns) ->
+        Server = tb_dns:address(Dns),
+        Query = fun(Q, Base) -> [{source, {dns, Q}}, {basename, Base}, {nameservers, [Server]}] end,
+        App = tb_lib:daemon(app, #{host => "127.0.0.2"}),
+        try
+            [
+                misconfigured(Title, Instance, Options, Cause, Text)
+             || {Title, Instance, Options, Cause, Text} <- [
+                    {wrong_query, Query("ap.test", "app"), #{}, nxdomain,
+                        "ap.test: A nxdomain, AAAA nxdomain: the host name does not resolve, asked " ++ Server},
+                    {no_addresses, [{source, {srv, "app.test"}} | tl(Query("", "app"))], #{}, nodata,
+                        "app.test: SRV nodata: the name has no such records"},
+                    {wrong_zone, Query("app.example", "app"), #{}, refused, "app.example: A refused, AAAA refused"},
+                    {no_name_server, [{source, {dns, "app.test"}}, {basename, "app"}, {nameservers, ["127.0.0.1:" ++ Closed]}],
+                        #{}, econnrefused, "app.test: A econnrefused.* asked 127.0.0.1:" ++ Closed},
+                    {wrong_basename, Query("app.test", "shop"), #{}, not_in_epmd,
+                        "shop@127.0.0.2: epmd does not know that name, only .*app"},
+                    {wrong_cookie, Query("app.test", "app"), #{cookie => "other"}, bad_cookie,
+                        "app@127.0.0.2: the cookies differ"},
+                    {no_epmd, Query("app.test", "app"), #{args => ["--epmd-port", Closed]}, no_epmd,
+                        "app@127.0.0.2: epmd does not answer"},
+                    {wrong_host, Query("hole.test", "app"), #{}, wrong_name,
+                        "app@127.0.0.30: calls itself app@127.0.0.2: look for it under that name"},
+                    {wrong_port, Query("app.test", "app"), #{args => ["--peer-ports", "127.0.0.2=" ++ Closed]}, econnrefused,
+                        "app@127.0.0.2: Connection refused"},
+                    {silence, [{connect_timeout, 300} | Query("app.test", "app")],
+                        #{args => ["--peer-ports", "127.0.0.2=" ++ integer_to_list(Silent)]}, timeout,
+                        "app@127.0.0.2: no answer in time"},
+                    {no_hosts_file, [{source, {hosts_file, "/nowhere"}}], #{}, enoent,
+                        "/nowhere: file enoent: No such file or directory"},
+                    {nobody_to_ask, [{source, {mfa, m, f, []}}], #{}, noconnection,
+                        "mfa: mfa noconnection: no connection to that node"}
+                ]
+            ]
+        after
+            ok = gen_tcp:close(Listener),
+            tb_lib:stop(App)
+        end
+    end).
+
+%% A daemon of its own for each, which has another name where epmd must not
+%% know it; it is asked by its log alone where it has another cookie.
+misconfigured(Title, Instance, Options, Cause, Text) ->
+    Config = [{tiebeam, [{discovery, [{dns_cluster, [{interval, 200} | Instance]}]}, {start_epmd, false}]}],
+    Standalone = lists:member(Title, [wrong_cookie, no_epmd, nobody_to_ask]),
+    Args =
+        case Title of
+            no_epmd -> ["-dist_listen", "false"];
+            _ -> []
+        end,
+    Base = #{host => "127.0.0.1", config => Config, args => Args ++ maps:get(args, Options, [])},
+    Finder = tb_lib:daemon(finder, maps:merge(Options, Base)),
+    try
+        wait_output(Finder, Text),
+        %% once, however many rounds there are
+        Standalone orelse
+            begin
+                #{errors := Errors, last_error := {Last, Said}} = info(),
+                ?assertMatch({Title, [{Cause, _}], Cause}, {Title, Errors, Last}),
+                ?assertMatch({match, _}, re:run(Said, Text)),
+                rounds(5),
+                ?assertEqual({Title, 1}, {Title, count(Finder, Text)})
+            end
+    after
+        tb_lib:stop(Finder)
+    end.
+
+tls_mixed() ->
+    Conf = filename:join(os:getenv("TB_CERTS"), "tls1.3.conf"),
+    Tls = ["-proto_dist", "inet_tls", "-ssl_dist_optfile", Conf],
+    [
+        begin
+            App = tb_lib:daemon(app, #{host => "127.0.0.2", flags => Theirs}),
+            Config = [{tiebeam, [{discovery, [{dns_cluster, [{source, {nodes, ['app@127.0.0.2']}}, {interval, 200}]}]}]}],
+            Finder = tb_lib:daemon(finder, #{host => "127.0.0.1", flags => Ours, config => Config}),
+            try
+                wait_output(Finder, "not_connected\\] \\[dns_cluster\\] app@127.0.0.2: " ++ Text ++ "; does it ")
+            after
+                tb_lib:stop(Finder),
+                tb_lib:stop(App)
+            end
+        end
+     || {Ours, Theirs, Text} <- [{[], Tls, "the peer closed the connection"}, {Tls, [], "TLS was refused, or broke"}]
+    ].
+
+names_mixed() ->
+    Short = short("app", [], []),
+    try
+        wait_output(Short, "\n  try "),
+        Instance = [{source, {dns, "app.test"}}, {basename, "app"}, {interval, 200}],
+        with_dns(#{hosts => [{address(2), "app.test"}]}, fun(Dns) ->
+            with_finder([{nameservers, [tb_dns:address(Dns)]} | Instance], 1, #{args => []}, fun(Finder) ->
+                {ok, Host} = inet:gethostname(),
+                wait_output(Finder, "app@127.0.0.2: calls itself app@" ++ Host ++ ": start with -sname tiebeam@" ++ Host ++ " to join"),
+                ?assertMatch(#{errors := [{wrong_name, _}], last_error := {wrong_name, _}}, info()),
+                rounds(5),
+                ?assertEqual(1, count(Finder, "calls itself"))
+            end)
+        end)
+    after
+        tb_lib:stop(Short)
+    end.
 
 verbs() ->
     with_dns(#{hosts => [{address(N), "app.test"} || N <- [2, 3]]}, fun(Dns) ->
