@@ -160,6 +160,7 @@ UNIT_TESTS := \
     test/term/test_print.c \
     test/term/test_text.c \
     test/dist/test_control.c \
+    test/dist/test_dns.c \
     test/dist/test_epmd.c \
     test/dist/test_frame.c \
     test/dist/test_handshake.c \
@@ -183,11 +184,11 @@ PROBE      := $(BUILD)/test/interop/probe
 RELEASES   ?= bullseye trixie sid
 WIRE       := $(BUILD)/test/interop/wire
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
-FUZZERS    := check config control epmd frame handshake pattern text
+FUZZERS    := check config control dns epmd frame handshake pattern text
 # what reads bytes or text that somebody else wrote
 PARSERS    := $(addprefix c_src/term/,check.c get.c print.c phash2.c pattern.c \
                   text.c leaf.c number.c scan.c) \
-              $(addprefix c_src/dist/,handshake.c frame.c control.c epmd.c)
+              $(addprefix c_src/dist/,handshake.c frame.c control.c dns.c epmd.c)
 C_FILES     = $(LIB_SRC) $(DAEMON_SRC) $(UNIT_TESTS) $(wildcard test/*.c test/*/*.c test/*/*.h test/*.h c_src/*/*.h include/*.h)
 
 PREFIX     ?= /usr/local
