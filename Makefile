@@ -65,6 +65,7 @@ LIB_SRC := \
     c_src/term/text.c \
     c_src/term/value_hash.c \
     c_src/dist/control.c \
+    c_src/dist/dns.c \
     c_src/dist/epmd.c \
     c_src/dist/frame.c \
     c_src/dist/handshake.c \
@@ -79,6 +80,7 @@ LIB_SRC := \
     c_src/net/tls_context.c \
     c_src/node/call.c \
     c_src/node/connect.c \
+    c_src/node/dns.c \
     c_src/node/gen.c \
     c_src/node/info.c \
     c_src/node/link.c \
@@ -109,7 +111,14 @@ LIB_SRC := \
     c_src/services/watched.c
 
 DAEMON_SRC := \
+    c_src/services/candidates.c \
     c_src/services/discovery.c \
+    c_src/services/discovery_options.c \
+    c_src/services/mesh.c \
+    c_src/services/pairs.c \
+    c_src/services/questions.c \
+    c_src/services/rounds.c \
+    c_src/services/sources.c \
     c_src/services/tiebeam.c \
     c_src/daemon/cli.c \
     c_src/daemon/client.c \
@@ -125,7 +134,6 @@ DAEMON_SRC := \
     c_src/daemon/options.c \
     c_src/daemon/reader.c \
     c_src/daemon/run.c \
-    c_src/daemon/schema.c \
     c_src/daemon/sections.c \
     c_src/daemon/settings.c \
     c_src/daemon/settings_table.c \
@@ -152,6 +160,7 @@ UNIT_TESTS := \
     test/term/test_print.c \
     test/term/test_text.c \
     test/dist/test_control.c \
+    test/dist/test_dns.c \
     test/dist/test_epmd.c \
     test/dist/test_frame.c \
     test/dist/test_handshake.c \
@@ -176,11 +185,11 @@ PROBE      := $(BUILD)/test/interop/probe
 RELEASES   ?= bullseye trixie sid
 WIRE       := $(BUILD)/test/interop/wire
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
-FUZZERS    := check config control epmd frame handshake pattern text
+FUZZERS    := check config control dns epmd frame handshake pattern text
 # what reads bytes or text that somebody else wrote
 PARSERS    := $(addprefix c_src/term/,check.c get.c print.c phash2.c pattern.c \
                   text.c leaf.c number.c scan.c) \
-              $(addprefix c_src/dist/,handshake.c frame.c control.c epmd.c)
+              $(addprefix c_src/dist/,handshake.c frame.c control.c dns.c epmd.c)
 C_FILES     = $(LIB_SRC) $(DAEMON_SRC) $(UNIT_TESTS) $(wildcard test/*.c test/*/*.c test/*/*.h test/*.h c_src/*/*.h include/*.h)
 
 PREFIX     ?= /usr/local
@@ -197,7 +206,7 @@ INSTALL_DOCS = README.md CHANGELOG.md LICENSE priv/tiebeam.config.example priv/e
 
 BUILD_PKGS := gcc make pkg-config libc6-dev erlang-base erlang-dev \
               libuv1-dev libc-ares-dev libssl-dev uthash-dev
-TEST_PKGS  := iproute2 util-linux erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
+TEST_PKGS  := iproute2 util-linux dnsmasq-base erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
 COVER_PKGS := clang llvm libclang-rt-14-dev
 LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev
 

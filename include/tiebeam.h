@@ -44,6 +44,10 @@ extern "C" {
     X(NO_EPMD,      "no_epmd",        "epmd does not answer")                 \
     X(NOT_IN_EPMD,  "not_in_epmd",    "epmd does not know that name")         \
     X(NXDOMAIN,     "nxdomain",       "the host name does not resolve")       \
+    X(NODATA,       "nodata",         "the name has no such records")         \
+    X(SERVFAIL,     "servfail",       "the name server failed")               \
+    X(REFUSED,      "refused",        "the name server refused to answer")    \
+    X(FORMERR,      "formerr",        "the name server did not understand")   \
     X(NOPROC,       "noproc",         "no such process")                      \
     X(NOCONNECTION, "noconnection",   "no connection to that node")           \
     X(TIMEOUT,      "timeout",        "no answer in time")                    \
@@ -562,6 +566,7 @@ TB_API void tb_node_free(struct tb_node *node);
 TB_API tb_atom tb_node_name(const struct tb_node *node);
 TB_API int tb_node_port(const struct tb_node *node);
 TB_API bool tb_node_in_epmd(const struct tb_node *node);
+TB_API bool tb_node_is_inet6(const struct tb_node *node);
 TB_API void *tb_node_loop(struct tb_node *node);
 
 /* tb_node_set_cookie - another cookie for one peer, as erlang:set_cookie/2. */
@@ -569,7 +574,8 @@ TB_API int tb_node_set_cookie(struct tb_node *node, tb_atom peer,
                               const char *cookie);
 
 /* tb_node_set_port - where a node listens, or every node of a host ("app@host",
- * "host"), so that no epmd is asked for it. Returns 0 or -TB_EBADARG. */
+ * "host"), so that no epmd is asked for it; 0: ask again. Returns 0 or
+ * -TB_EBADARG. */
 TB_API int tb_node_set_port(struct tb_node *node, const char *peer, int port);
 
 /* tb_intern - the small value of a node name; 0 where it is no node name
@@ -611,6 +617,36 @@ TB_API int tb_put_info(struct tb_node *node, struct tb_wr *w);
  * as net_adm:names/1. */
 TB_API void tb_epmd_names(struct tb_proc *self, const char *host, tb_done done,
                           void *ctx);
+
+/* The numbers are DNS's own. */
+enum tb_dns_type {
+    TB_DNS_A = 1,
+    TB_DNS_PTR = 12,
+    TB_DNS_AAAA = 28,
+    TB_DNS_SRV = 33
+};
+
+/* tb_dns_new - a client of DNS; the hosts file is not looked at, and nothing
+ * is cached. nameservers: "10.0.0.2:53,[fd00::2]:53", or NULL for the system's.
+ * search: domains tried after a name, "a.internal,b.internal", or NULL for the
+ * system's. NULL and *error: -TB_EBADARG, -TB_ELIMIT.
+ * Ownership: the caller's; tb_dns_free() it before the node ends. */
+struct tb_dns;
+TB_API struct tb_dns *tb_dns_new(struct tb_node *node, const char *nameservers,
+                                 const char *search, int *error);
+TB_API void tb_dns_free(struct tb_dns *dns);
+
+/* tb_dns_lookup - all records of a name: done(…, 0, List) of {Address, Ttl}
+ * for A and AAAA, {Target, Port, Priority, Weight, Ttl} for SRV, {Name, Ttl}
+ * for PTR, where an address is asked for; texts are binaries, a TTL is in
+ * seconds. An answer that UDP cannot hold comes by TCP. Errors: -TB_ENXDOMAIN
+ * (no such name), -TB_ENODATA (none of that type), -TB_ESERVFAIL, -TB_EREFUSED,
+ * -TB_EFORMERR, -TB_ETIMEOUT after timeout_ms, -ECONNREFUSED (nobody serves
+ * there), -TB_EPROTO (no proper answer), -TB_ESTOPPED (the client was freed).
+ */
+TB_API void tb_dns_lookup(struct tb_proc *self, struct tb_dns *dns,
+                          enum tb_dns_type type, const char *name,
+                          uint64_t timeout_ms, tb_done done, void *ctx);
 
 /* tb_whereis - the pid behind a registered name; false where there is none.
  * tb_is_alive - whether a local pid is a process. */

@@ -53,6 +53,9 @@
 /* --- epmd */
 #define TB_MAX_EPMD_REPLY   (256u << 10)     /* names of one host */
 
+/* --- DNS */
+#define TB_MAX_DNS_RECORDS  8192u            /* of one answer; TCP holds 64 KiB */
+
 /* --- text */
 #define TB_MAX_LOG_LINE     2048
 #define TB_LOG_BURST        10               /* of one event id and node or

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/monitor_section.h"
@@ -83,15 +84,102 @@ tb_config_read(struct tb_config *c, struct tb_settings *s, struct tb_wr *errors)
     return errors->len == before ? 0 : -TB_EBADARG;
 }
 
-void
-tb_config_default(struct tb_config *c, const char *host)
+/* "a.internal,b.internal" */
+static void
+put_queries(struct tb_wr *w, const char *text)
 {
+    struct tb_wr names = { 0 };
+    size_t n = 0;
+
+    while (*text) {
+        size_t len = strcspn(text, ",");
+        char *name = tb_copy_n(text, len);
+
+        if (len && tb_build(&names, "Name", TB_ARGS(tb_v_str(name))) == 0)
+            n++;
+        tb_free(name);
+        text += len + (text[len] == ',');
+    }
+    tb_build_list(w, n, &names);
+    tb_wr_free(&names);
+}
+
+/* As dns_cluster, which takes that of its own node: the release's. */
+static void
+put_basename(struct tb_wr *items, size_t *n, const struct tb_settings *s)
+{
+    const char *name = tb_settings_text(s, TB_SET_BASENAME);
+    const char *node = getenv("RELEASE_NODE");
+    char *copy;
+
+    if (!name && tb_settings_text(s, TB_SET_ATTACHED))
+        return; /* that node's */
+    if (!name && node && strchr(node, '@'))
+        name = node;
+    if (!name)
+        name = getenv("RELEASE_NAME");
+    if (!name || !*name)
+        return;
+    copy = tb_copy_n(name, strcspn(name, "@"));
+    tb_build(items, "{basename, Name}", TB_ARGS(tb_v_str(copy)));
+    tb_free(copy);
+    ++*n;
+}
+
+static void
+put_given(struct tb_wr *items, size_t *n, const struct tb_settings *s,
+          const char *host)
+{
+    const char *query = tb_settings_text(s, TB_SET_DNS_QUERY);
+    const char *attached = tb_settings_text(s, TB_SET_ATTACHED);
+    const char *mesh = tb_settings_text(s, TB_SET_MESH);
+    struct tb_wr queries = { 0 };
+
+    *n = 1;
+    if (query) {
+        put_queries(&queries, query);
+        tb_build(items, "{source, {dns, Queries}}",
+                 TB_ARGS(tb_v_term(tb_wr_term(&queries))));
+        put_basename(items, n, s);
+    } else {
+        tb_build(items, "{source, {epmd, [Host]}}", TB_ARGS(tb_v_str(host)));
+        if (tb_settings_text(s, TB_SET_BASENAME))
+            put_basename(items, n, s);
+    }
+    if (attached &&
+        tb_build(items, "{attached, Node}", TB_ARGS(tb_v_atom(attached))) == 0)
+        ++*n;
+    if (mesh && tb_build(items, "{mesh, Mesh}", TB_ARGS(tb_v_atom(mesh))) == 0)
+        ++*n;
+    tb_wr_free(&queries);
+}
+
+int
+tb_config_default(struct tb_config *c, const struct tb_settings *s,
+                  const char *host, struct tb_wr *errors)
+{
+    struct tb_wr items = { 0 };
+    const char *fault;
+    size_t n;
+
     tb_monitor_section_default(c);
     if (c->has_discovery)
-        return;
+        return 0;
     tb_wr_free(&c->body);
-    tb_build(&c->body, "[{source, {epmd, [Host]}}]", TB_ARGS(tb_v_str(host)));
+    put_given(&items, &n, s, host);
+    tb_build_list(&c->body, n, &items);
+    tb_wr_free(&items);
+    fault = tb_discovery_fault(tb_wr_term(&c->body));
+    if (fault && tb_discovery_lacks(tb_wr_term(&c->body)))
+        tb_wr_printf(errors, "tiebeam: %s, with --basename or --attached\n",
+                     tb_discovery_lacks(tb_wr_term(&c->body)));
+    else if (fault)
+        tb_wr_printf(errors, "tiebeam: %s: not what it takes\n",
+                     strcmp(fault, "source") == 0 ? "dns_query" : fault);
+    if (fault)
+        return -TB_EBADARG;
     tb_config_add(c, tb_copy("dns_cluster"), tb_wr_term(&c->body));
+    return 0;
 }
 
 bool

@@ -23,9 +23,11 @@ struct tb_config {
 int tb_config_read(struct tb_config *c, struct tb_settings *s,
                    struct tb_wr *errors);
 
-/* tb_config_default - what runs where the file names no discovery: one that
- * finds the nodes in the epmd of this host. */
-void tb_config_default(struct tb_config *c, const char *host);
+/* tb_config_default - what runs where the file names no discovery: the one that
+ * flags and DNS_CLUSTER_QUERY ask for, else one that finds the nodes in the
+ * epmd of this host. Returns 0, or -TB_EBADARG with a line in errors. */
+int tb_config_default(struct tb_config *c, const struct tb_settings *s,
+                      const char *host, struct tb_wr *errors);
 
 /* tb_config_same - whether both would start the same services. */
 bool tb_config_same(const struct tb_config *a, const struct tb_config *b);

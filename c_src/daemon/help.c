@@ -13,6 +13,7 @@ static const char *const groups[TB_GROUP_COUNT] = {
     [TB_GROUP_NODE] = "The node",
     [TB_GROUP_EPMD] = "epmd",
     [TB_GROUP_DIST] = "Distribution",
+    [TB_GROUP_FIND] = "Finding nodes, where the file names no discovery",
     [TB_GROUP_LIMITS] = "Limits",
     [TB_GROUP_LOG] = "Log",
     [TB_GROUP_VERBS] = "With a verb",

@@ -24,6 +24,8 @@ check_all(struct tb_run *d, struct tb_wr *errors)
 
     ok = tb_nodename_find(&d->settings, &d->name, errors) == 0 && ok;
     ok = tb_transport_check(&d->settings, errors) == 0 && ok;
+    ok = ok && tb_config_default(&d->config, &d->settings,
+                                 tb_nodename_host(d->name.text), errors) == 0;
     if (!ok)
         return TB_EXIT_USAGE;
     if (tb_cookie_find(&d->settings, &d->cookie, errors) < 0)

@@ -118,10 +118,11 @@ reload(struct daemon *d)
 
     tb_settings_init(&now);
     if (tb_options_read(&now, d->r->argc, d->r->argv, &words, &errors) < 0 ||
-        tb_config_read(&config, &now, &errors) < 0) {
+        tb_config_read(&config, &now, &errors) < 0 ||
+        tb_config_default(&config, &now, tb_nodename_host(d->r->name.text),
+                          &errors) < 0) {
         log_lines(TB_ERROR, "config.refused", &errors);
     } else {
-        tb_config_default(&config, tb_nodename_host(d->r->name.text));
         compare_settings(d, &now);
         if (!tb_config_same(&d->r->config, &config))
             tb_log(TB_NOTICE, "config.changed",
@@ -366,7 +367,6 @@ tb_run(struct tb_run *r)
     struct daemon daemon = { .r = r }, *d = &daemon;
     int code;
 
-    tb_config_default(&d->r->config, tb_nodename_host(d->r->name.text));
     tb_logger_start(&d->logger, &d->r->settings);
     log_lines(TB_DEBUG, "options.ignored", &d->r->settings.notes);
     if (uv_loop_init(&d->loop) != 0)

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "daemon/monitor_section.h"
-#include "daemon/schema.h"
 #include "daemon/value.h"
 
 static struct tb_sections *
@@ -104,10 +103,14 @@ on_discovery(struct tb_reader *r, const char *section, struct tb_text key,
              struct tb_term opts)
 {
     char *name = tb_copy_n(key.p, key.n);
+    size_t before = r->errors->len;
 
     if (!name_free(to(r)->c, name))
         tb_problem(r, key.p, "%s: the name %s is taken", section, name);
     tb_each_pair(r, section, opts, on_discovery_key);
+    if (r->errors->len == before && tb_discovery_lacks(opts))
+        tb_problem(r, key.p, "%s.%s: %s", section, name,
+                   tb_discovery_lacks(opts));
     tb_config_add(to(r)->c, name, opts);
 }
 

@@ -4,6 +4,7 @@
 #include "daemon/verbs.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/client.h"
@@ -329,4 +330,130 @@ tb_verb_call(struct tb_cli *cli)
     tb_wr_free(&term);
     tb_client_fini(&c);
     return code;
+}
+
+/* ----------------------------------------------------------- discovery -- */
+
+static const char *const default_discovery = "dns_cluster";
+
+static void
+print_found(const struct tb_cli *cli, const struct tb_client *c)
+{
+    struct tb_wr w = { 0 };
+    struct tb_elems e;
+    struct tb_term t;
+    struct tb_val h[TB_MAX_HOLES], v[TB_MAX_HOLES];
+    const char *comma = "";
+
+    if (tb_match("{Connected:list, Failed:list}", tb_wr_term(&c->result), h) !=
+        1)
+        return;
+    tb_wr_str(&w, cli->json ? "{\"connected\":[" : "");
+    for (tb_elems_open(&e, h[0].term); tb_elems_next(&e, &t);)
+        if (tb_match("Node:atom", t, v) == 1 && !tb_text_is(v[0].text, c->name))
+            put_node(&w, v[0].text, cli->json, !*comma), comma = ",";
+    tb_wr_str(&w, cli->json ? "],\"failed\":{" : "");
+    comma = "";
+    for (tb_elems_open(&e, h[1].term); tb_elems_next(&e, &t);) {
+        if (tb_match("{Node:atom, Why:atom}", t, v) != 1)
+            continue;
+        tb_wr_str(&w, cli->json ? comma : "");
+        comma = ",";
+        if (cli->json)
+            tb_json_str(&w, v[0].text.p, v[0].text.n);
+        else
+            tb_wr_bytes(&w, v[0].text.p, v[0].text.n);
+        tb_wr_str(&w, cli->json ? ":" : ": ");
+        if (cli->json)
+            tb_json_str(&w, v[1].text.p, v[1].text.n);
+        else
+            tb_wr_bytes(&w, v[1].text.p, v[1].text.n);
+        tb_wr_str(&w, cli->json ? "" : "\n");
+    }
+    tb_wr_str(&w, cli->json ? "}}\n" : "");
+    tb_cli_print(stdout, &w);
+    tb_wr_free(&w);
+}
+
+/* One request to a discovery of a running tiebeam: 0, or the exit code. */
+static int
+ask_discovery(struct tb_cli *cli, struct tb_client *c, const char *name,
+              const struct tb_wr *request)
+{
+    static char node[TB_NODENAME_MAX];
+    struct request r = { .name = name, .term = tb_wr_term(request) };
+    int code;
+
+    *c = (struct tb_client){ .target = asked_node(cli, node),
+                             .ask = ask_call,
+                             .ctx = &r };
+    code = ask(cli, c);
+    if (code == TB_EXIT_FAILED)
+        print_failure(cli, c);
+    return code;
+}
+
+int
+tb_verb_discover(struct tb_cli *cli)
+{
+    const char *name = cli->words.n > 1 ? cli->words.v[1] : default_discovery;
+    struct tb_wr request = { 0 };
+    struct tb_client c;
+    int code;
+
+    tb_build(&request, "discover_nodes", TB_NONE);
+    code = ask_discovery(cli, &c, name, &request);
+    if (code == TB_EXIT_OK)
+        print_found(cli, &c);
+    tb_wr_free(&request);
+    tb_client_fini(&c);
+    return code;
+}
+
+/* await N [mesh] [NAME]. 0: those were not the words. */
+static bool
+read_await(const struct tb_cli *cli, int64_t *n, bool *mesh, const char **name)
+{
+    char *end;
+    size_t i = 2;
+
+    *n = strtoll(cli->words.v[1], &end, 10);
+    *mesh = i < cli->words.n && strcmp(cli->words.v[i], "mesh") == 0;
+    i += *mesh;
+    *name = i < cli->words.n ? cli->words.v[i++] : default_discovery;
+    return !*end && end != cli->words.v[1] && *n >= 0 && i == cli->words.n;
+}
+
+int
+tb_verb_await(struct tb_cli *cli)
+{
+    int64_t seconds = tb_settings_number(cli->settings, TB_SET_TIMEOUT), n;
+    struct tb_wr request = { 0 }, why = { 0 };
+    struct tb_val h[TB_MAX_HOLES];
+    char longer[32];
+    const char *name;
+    struct tb_client c;
+    bool mesh, ok;
+    int code;
+
+    if (!read_await(cli, &n, &mesh, &name)) {
+        fputs("Usage: tiebeam await N [mesh] [NAME]\n", stderr);
+        return TB_EXIT_USAGE;
+    }
+    /* the tiebeam says that the time is over, so that the call outlasts it */
+    snprintf(longer, sizeof(longer), "%lld", (long long)seconds + 1);
+    tb_settings_put(cli->settings, TB_SET_TIMEOUT, longer, TB_RANK_FLAG, "verb",
+                    &why);
+    tb_build(&request,
+             mesh ? "{await, N, [mesh, {timeout, Ms}]}"
+                  : "{await, N, [{timeout, Ms}]}",
+             TB_ARGS(tb_v_int(n), tb_v_int(seconds * 1000)));
+    code = ask_discovery(cli, &c, name, &request);
+    ok = code == TB_EXIT_OK && tb_match("ok", tb_wr_term(&c.result), h) == 1;
+    if (code == TB_EXIT_OK)
+        print_reply(cli, &c);
+    tb_wr_free(&request);
+    tb_wr_free(&why);
+    tb_client_fini(&c);
+    return code == TB_EXIT_OK && !ok ? TB_EXIT_FAILED : code;
 }

@@ -8,5 +8,7 @@ int tb_verb_ping(struct tb_cli *cli);
 int tb_verb_nodes(struct tb_cli *cli);
 int tb_verb_status(struct tb_cli *cli);
 int tb_verb_call(struct tb_cli *cli);
+int tb_verb_discover(struct tb_cli *cli);
+int tb_verb_await(struct tb_cli *cli);
 
 #endif

@@ -5,6 +5,7 @@
  * Owns: the channel and its watchers. Thread: loop. */
 #include "net/resolve.h"
 
+#define CARES_NO_DEPRECATED /* the newer names are not in Debian 12 */
 #include <ares.h>
 #include <arpa/inet.h>
 #include <string.h>
@@ -44,6 +45,13 @@ tb_address_port(union tb_address *a, uint16_t port)
 
 /* ----------------------------------------------------------- channel -- */
 
+#define MAX_DOMAINS 8
+#define FIRST_TRY_MS                                                           \
+    1500 /* of each server; the next round takes twice that                    \
+          */
+#define TRIES      2
+#define EDNS_BYTES 1232 /* what every path carries unbroken */
+
 struct watcher {
     struct tb_list link;
     uv_poll_t poll;
@@ -67,6 +75,9 @@ struct tb_resolver {
     uv_timer_t timer;
     struct tb_list watchers; /* owned */
     bool closing;
+    /* NULL, or owned: it takes the first server's refusal for the answer. The
+     * other one asks on, and in the end has forgotten why. */
+    struct tb_resolver *frank;
 };
 
 static void
@@ -151,30 +162,103 @@ on_socket(void *ctx, ares_socket_t fd, int readable, int writable)
         uv_timer_start(&r->timer, on_timer, 1000, 1000);
 }
 
-int
-tb_resolver_new(uv_loop_t *loop, int family, struct tb_resolver **out)
+static int
+make_resolver(uv_loop_t *loop, struct ares_options *options, int mask,
+              struct tb_resolver **out)
 {
     struct tb_resolver *r = tb_try_alloc(sizeof(*r));
-    struct ares_options options = { .sock_state_cb = on_socket,
-                                    .sock_state_cb_data = r };
 
+    options->sock_state_cb = on_socket;
+    options->sock_state_cb_data = r;
     if (!r || ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
         tb_free(r);
         return -TB_ELIMIT;
     }
-    if (ares_init_options(&r->channel, &options, ARES_OPT_SOCK_STATE_CB) !=
-        ARES_SUCCESS) {
+    if (ares_init_options(&r->channel, options,
+                          mask | ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS) {
         ares_library_cleanup();
         tb_free(r);
         return -TB_ELIMIT;
     }
     r->loop = loop;
-    r->family = family;
     tb_list_init(&r->watchers);
     uv_timer_init(loop, &r->timer);
     r->timer.data = r;
     *out = r;
     return 0;
+}
+
+int
+tb_resolver_new(uv_loop_t *loop, int family, struct tb_resolver **out)
+{
+    struct ares_options options = { 0 };
+    int rc = make_resolver(loop, &options, 0, out);
+
+    if (rc == 0)
+        (*out)->family = family;
+    return rc;
+}
+
+/* Splits "a,b" in place. */
+static int
+split(char *text, char *words[], int max)
+{
+    int n = 0;
+    char *rest = text, *word;
+
+    while (n < max && (word = strsep(&rest, ",")))
+        if (*word)
+            words[n++] = word;
+    return n;
+}
+
+static int
+set_servers(struct tb_resolver *r, const char *nameservers)
+{
+    if (!nameservers ||
+        ares_set_servers_ports_csv(r->channel, nameservers) == ARES_SUCCESS)
+        return 0;
+    return -TB_EBADARG;
+}
+
+int
+tb_resolver_for_dns(uv_loop_t *loop, const char *nameservers,
+                    const char *search, struct tb_resolver **out)
+{
+    char text[1024] = "", *domains[MAX_DOMAINS];
+    struct ares_options options = { .timeout = FIRST_TRY_MS,
+                                    .tries = TRIES,
+                                    .flags = ARES_FLAG_EDNS,
+                                    .ednspsz = EDNS_BYTES,
+                                    .domains = domains };
+    int mask =
+        ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_FLAGS | ARES_OPT_EDNSPSZ;
+    int rc;
+
+    *out = NULL;
+    if (search && strlen(search) >= sizeof(text))
+        return -TB_EBADARG;
+    if (search) {
+        memcpy(text, search, strlen(search) + 1);
+        options.ndomains = split(text, domains, MAX_DOMAINS);
+        mask |= ARES_OPT_DOMAINS;
+    }
+#ifdef ARES_OPT_QUERY_CACHE
+    mask |= ARES_OPT_QUERY_CACHE; /* of no seconds: every round asks */
+#endif
+    rc = make_resolver(loop, &options, mask, out);
+    if (rc == 0)
+        rc = set_servers(*out, nameservers);
+    options.flags |= ARES_FLAG_NOCHECKRESP;
+    if (rc == 0)
+        rc = make_resolver(loop, &options, mask, &(*out)->frank);
+    if (rc == 0)
+        rc = set_servers((*out)->frank, nameservers);
+    if (rc < 0) {
+        tb_resolver_free(*out);
+        *out = NULL;
+    }
+    return rc;
 }
 
 static void
@@ -188,11 +272,14 @@ tb_resolver_free(struct tb_resolver *r)
 {
     if (!r)
         return;
+    tb_resolver_free(r->frank);
     r->closing = true;
     ares_destroy(r->channel); /* ends every lookup, then its sockets */
     ares_library_cleanup();
     uv_close((uv_handle_t *)&r->timer, on_resolver_closed);
 }
+
+/* ------------------------------------------------------- host names -- */
 
 static void
 on_lookup_closed(uv_handle_t *h)
@@ -282,4 +369,138 @@ tb_lookup_cancel(struct tb_lookup *l)
 {
     if (l)
         l->done = NULL;
+}
+
+/* ------------------------------------------------------------ records -- */
+
+/* c-ares answers once, early or late; done() is called once, at once after it
+ * or when the time is over. */
+struct tb_records {
+    tb_recorded done; /* NULL once told, or cancelled */
+    void *ctx;
+    uv_timer_t timer; /* until done() */
+    int status;
+    bool answered, told;
+    struct tb_resolver *frank; /* NULL: it has been asked, or there is none */
+    int type;
+    char name[256];
+    uint8_t *answer; /* owned */
+    size_t n;
+};
+
+static int
+error_of(int ares)
+{
+    switch (ares) {
+    case ARES_ENODATA:
+        return -TB_ENODATA;
+    case ARES_EBADNAME:
+        return -TB_EBADARG;
+    case ARES_EFORMERR:
+        return -TB_EFORMERR;
+    case ARES_ESERVFAIL:
+        return -TB_ESERVFAIL;
+    case ARES_EREFUSED:
+        return -TB_EREFUSED;
+    case ARES_ENOTIMP:
+        return -TB_ENOTSUP;
+    case ARES_ECONNREFUSED:
+        return -ECONNREFUSED;
+    case ARES_EBADRESP:
+        return -TB_EPROTO;
+    case ARES_EDESTRUCTION:
+    case ARES_ECANCELLED:
+        return -TB_ESTOPPED;
+    case ARES_ENOMEM:
+        return -TB_ELIMIT;
+    default:
+        return status_of(ares);
+    }
+}
+
+static void
+on_records_closed(uv_handle_t *h)
+{
+    struct tb_records *q = h->data;
+
+    tb_free(q->answer);
+    tb_free(q);
+}
+
+/* Its memory goes when both have come: the answer, and the time to tell it. */
+static void
+release(struct tb_records *q)
+{
+    if (q->answered && q->told)
+        uv_close((uv_handle_t *)&q->timer, on_records_closed);
+}
+
+static void
+on_time(uv_timer_t *t)
+{
+    struct tb_records *q = t->data;
+    tb_recorded done = q->done;
+
+    q->done = NULL;
+    q->told = true;
+    if (done)
+        done(q->ctx, q->answered ? q->status : -TB_ETIMEOUT, q->answer, q->n);
+    release(q);
+}
+
+static void
+on_answer(void *ctx, int status, int timeouts, unsigned char *p, int n)
+{
+    struct tb_records *q = ctx;
+    struct tb_resolver *frank = q->frank;
+
+    (void)timeouts;
+    q->frank = NULL;
+    if (status == ARES_ECONNREFUSED && frank && !q->told) {
+        ares_search(frank->channel, q->name, 1, q->type, on_answer, q);
+        return;
+    }
+    q->answered = true;
+    q->status = error_of(status);
+    if (q->told) {
+        release(q);
+        return;
+    }
+    if (status == ARES_SUCCESS && n > 0) {
+        q->answer = tb_try_alloc((size_t)n);
+        q->status = q->answer ? 0 : -TB_ELIMIT;
+        q->n = q->answer ? (size_t)n : 0;
+        if (q->answer)
+            memcpy(q->answer, p, (size_t)n);
+    }
+    uv_timer_start(&q->timer, on_time, 0, 0);
+}
+
+struct tb_records *
+tb_resolve_records(struct tb_resolver *r, const char *name, int type,
+                   uint64_t timeout_ms, tb_recorded done, void *ctx)
+{
+    size_t n = strlen(name);
+    struct tb_records *q =
+        n < sizeof(q->name) ? tb_try_alloc(sizeof(*q)) : NULL;
+
+    if (!q)
+        return NULL;
+    memcpy(q->name, name, n + 1);
+    q->type = type;
+    q->frank = r->frank;
+    q->done = done;
+    q->ctx = ctx;
+    uv_timer_init(r->loop, &q->timer);
+    q->timer.data = q;
+    uv_timer_start(&q->timer, on_time, timeout_ms, 0);
+    ares_search(r->channel, name, 1 /* internet */, type, on_answer, q);
+    return q;
+}
+
+void
+tb_records_cancel(struct tb_records *q)
+{
+    if (q)
+        q->done = NULL;
 }

@@ -21,6 +21,12 @@ tb_node_port(const struct tb_node *node)
 }
 
 bool
+tb_node_is_inet6(const struct tb_node *node)
+{
+    return node->net.family == AF_INET6;
+}
+
+bool
 tb_node_in_epmd(const struct tb_node *node)
 {
     return tb_epmd_is_registered(node->epmd);

@@ -163,6 +163,7 @@ make_tables(struct tb_node *node)
     tb_list_init(&node->have_funs);
     tb_list_init(&node->questions);
     tb_list_init(&node->queued);
+    tb_list_init(&node->dns_questions);
 }
 
 /* As erl and ei do: one environment variable for the whole cluster. */
@@ -415,6 +416,7 @@ end_node(struct tb_node *node)
     tb_epmd_unregister(node->epmd);
     node->epmd = NULL;
     tb_names_end(node);
+    tb_dns_end(node);
     tb_peers_end(node);
     tb_net_close(&node->net);
     tb_net_flush(&node->net);

@@ -48,23 +48,24 @@ struct tb_node {
     uv_idle_t idle; /* runs while processes have messages left */
     bool gathering; /* see let_gather() */
 
-    struct tb_map *peers;     /* tb_atom -> owned struct tb_peer */
-    struct tb_map *procs;     /* id, serial -> owned struct tb_proc */
-    struct tb_map *names;     /* registered name -> struct tb_proc */
-    struct tb_map *monitors;  /* struct tb_monitor, see watch.c */
-    struct tb_map *links;     /* struct tb_half_link, see watch.c */
-    struct tb_map *calls;     /* tb_ref -> struct tb_pending */
-    struct tb_map *timers;    /* tb_ref -> struct tb_timer */
-    struct tb_map *compiled;  /* tb_service -> owned struct tb_compiled */
-    struct tb_list all;       /* struct tb_proc, oldest first */
-    struct tb_list runnable;  /* of those: with messages, or dying */
-    struct tb_list node_subs; /* of those: tb_monitor_nodes() */
-    struct tb_list have_funs; /* of those: with clauses of TB_FUN */
-    struct tb_proc *sup;      /* of the services */
-    struct tb_list questions; /* to epmds, see names.c */
-    struct tb_list queued;    /* struct tb_peer: to be dialled */
-    unsigned n_dials;         /* on their way; then the next is dialled */
-    size_t pending_bytes;     /* for peers that are not up yet */
+    struct tb_map *peers;         /* tb_atom -> owned struct tb_peer */
+    struct tb_map *procs;         /* id, serial -> owned struct tb_proc */
+    struct tb_map *names;         /* registered name -> struct tb_proc */
+    struct tb_map *monitors;      /* struct tb_monitor, see watch.c */
+    struct tb_map *links;         /* struct tb_half_link, see watch.c */
+    struct tb_map *calls;         /* tb_ref -> struct tb_pending */
+    struct tb_map *timers;        /* tb_ref -> struct tb_timer */
+    struct tb_map *compiled;      /* tb_service -> owned struct tb_compiled */
+    struct tb_list all;           /* struct tb_proc, oldest first */
+    struct tb_list runnable;      /* of those: with messages, or dying */
+    struct tb_list node_subs;     /* of those: tb_monitor_nodes() */
+    struct tb_list have_funs;     /* of those: with clauses of TB_FUN */
+    struct tb_proc *sup;          /* of the services */
+    struct tb_list questions;     /* to epmds, see names.c */
+    struct tb_list dns_questions; /* see dns.c */
+    struct tb_list queued;        /* struct tb_peer: to be dialled */
+    unsigned n_dials;             /* on their way; then the next is dialled */
+    size_t pending_bytes;         /* for peers that are not up yet */
 
     uint32_t next_id, next_serial;
     uint64_t next_ref, next_unlink;
@@ -79,7 +80,8 @@ struct tb_ref tb_node_ref(struct tb_node *node);
 /* tb_node_is_us - a pid of this incarnation of this node. */
 bool tb_node_is_us(const struct tb_node *node, struct tb_pid pid);
 
-/* names.c: give up what is asked. */
+/* names.c, dns.c: give up what is asked. */
 void tb_names_end(struct tb_node *node);
+void tb_dns_end(struct tb_node *node);
 
 #endif

@@ -49,9 +49,11 @@ tb_node_set_port(struct tb_node *node, const char *peer, int port)
 {
     size_t n = strlen(peer);
 
-    if (n == 0 || n > TB_MAX_NODE_BYTES || port < 1 || port > UINT16_MAX)
+    if (n == 0 || n > TB_MAX_NODE_BYTES || port < 0 || port > UINT16_MAX)
         return -TB_EBADARG;
     tb_map_take(node->ports, peer, n);
+    if (port == 0)
+        return 0;
     return tb_map_put(node->ports, peer, n, (void *)(uintptr_t)port);
 }
 

@@ -1,141 +1,114 @@
-/* discovery.c - finds nodes and connects to them, round after round.
- *
- * Sources: {epmd, [Host]}, whatever is registered there; {nodes, [Node]};
- * ignore. A round asks the source, dials all that is not connected, and is
- * over when each dial has ended; the next one comes an interval later. Each
- * change of an outcome is one log line, however long it lasts.
- * In Erlang: libcluster's Epmd and LocalEpmd strategies.
- * Owns: candidates. Thread: loop. */
+/* discovery.c - finds nodes and connects to them, round after round: what it
+ * is asked, and what it tells.
+ * In Erlang: libcluster, dns_cluster. Owns: an instance. Thread: loop. */
+#include "services/discovery.h"
+
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
-#include "services/services.h"
+#define DEFAULT_AWAIT_MS 30000
 
-#define DEFAULT_INTERVAL_MS 5000
-#define MAX_CANDIDATES      4096
-#define MAX_HOSTS           64
-
-struct candidate {
-    struct tb_list link;
-    tb_atom node;
-    bool seen;         /* in this round's answer */
-    int last;          /* the last outcome; 1: none yet */
-    unsigned failures; /* in a row */
-    unsigned skip;     /* rounds in which it is left alone */
-};
+enum wish { WISH_ROUND, WISH_NODES, WISH_MESH };
 
 struct waiting {
     struct tb_list link;
+    uint64_t id;
     struct tb_from *from; /* owned */
+    enum wish wish;
+    uint64_t round; /* the first one whose end will do */
+    int64_t nodes;
 };
 
-struct discovery {
-    const struct tb_discovery_config *config;
-    char own_host[256];
-    int64_t interval_ms; /* < 0: on request only */
-    bool quiet, ignore;
-    enum tb_level level;          /* of changes */
-    struct tb_term hosts, nodes;  /* of the configuration; n == 0: not given */
-    struct tb_list candidates;    /* owned struct candidate */
-    struct tb_list waiting;       /* owned struct waiting */
-    unsigned n_candidates, asked; /* asked: answers that are still to come */
-    uint64_t rounds;
-    bool running, timed; /* timed: the next round's timer runs */
-};
+static const struct tb_discovery_ops usual = { .lookup = tb_dns_lookup,
+                                               .connect = tb_connect,
+                                               .list = tb_put_nodes };
 
-/* ------------------------------------------------------- candidates -- */
+/* ------------------------------------------------------- small things -- */
 
-static struct candidate *
-candidate_of(struct discovery *d, tb_atom node)
+int64_t
+tb_discovery_now_ms(void)
 {
-    struct candidate *c;
+    struct timespec now;
 
-    TB_LIST_EACH (known, &d->candidates, struct candidate, link)
-        if (known->node == node)
-            return known;
-    if (d->n_candidates >= MAX_CANDIDATES)
-        return NULL;
-    c = tb_new(struct candidate);
-    c->node = node;
-    c->last = 1;
-    tb_list_add(&d->candidates, &c->link);
-    d->n_candidates++;
-    return c;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void
-forget(struct discovery *d, struct candidate *c)
+/* Nodes that were started together must not dial in step. */
+int64_t
+tb_discovery_jitter(struct tb_discovery *d, int64_t ms)
 {
-    tb_list_del(&c->link);
-    tb_free(c);
-    d->n_candidates--;
+    d->random = d->random * 6364136223846793005u + 1442695040888963407u;
+    return ms - ms / 4 + (int64_t)((d->random >> 33) % (uint64_t)(ms / 2 + 1));
 }
 
-static void
-see(struct tb_proc *self, struct discovery *d, struct tb_text name)
+void
+tb_discovery_log(struct tb_discovery *d, const char *event, const char *fmt,
+                 ...)
 {
-    tb_atom node = tb_intern(name);
-    struct candidate *c;
+    char text[1024];
+    va_list ap;
 
-    if (!node || node == tb_node_name(tb_self_node(self)))
+    if (d->o.quiet)
         return;
-    c = candidate_of(d, node);
-    if (c)
-        c->seen = true;
-}
-
-/* --------------------------------------------------------- outcomes -- */
-
-static const char *
-other_kind(const char *seen)
-{
-    const char *at = strchr(seen, '@');
-
-    return at && strchr(at, '.') ? "name" : "sname";
-}
-
-/* A node that calls itself otherwise than it was found: its names are of the
- * other kind, so say how to start to match them. */
-static void
-log_wrong_name(struct discovery *d, struct candidate *c, struct tb_term why)
-{
-    struct tb_val v[TB_MAX_HOLES];
-    char seen[256] = "?";
-
-    if (tb_match("{wrong_name, Seen:bin}", why, v) == 1)
-        snprintf(seen, sizeof(seen), "%.*s", (int)v[0].text.n, v[0].text.p);
-    tb_log(d->level, "discovery.wrong_name",
-           "[%s] %s calls itself %s: start with -%s tiebeam%s to join it",
-           d->config->name, tb_atom_text(c->node).p, seen, other_kind(seen),
-           strchr(seen, '@') ? strchr(seen, '@') : "");
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    tb_log(d->o.level, event, "%s", text);
 }
 
 static void
-log_outcome(struct discovery *d, struct candidate *c, int status,
-            struct tb_term why)
+count_cause(struct tb_discovery *d, const char *cause)
 {
-    if (d->quiet || status == c->last)
+    unsigned i = 0;
+
+    while (i < d->n_causes && strcmp(d->cause[i].atom, cause) != 0)
+        i++;
+    if (i == TB_DISCOVERY_CAUSES)
         return;
-    if (status == 0)
-        tb_log(d->level, "discovery.connected", "[%s] %s", d->config->name,
-               tb_atom_text(c->node).p);
-    else if (status == -TB_ENAME)
-        log_wrong_name(d, c, why);
+    snprintf(d->cause[i].atom, sizeof(d->cause[i].atom), "%s", cause);
+    d->cause[i].count++;
+    if (i == d->n_causes)
+        d->n_causes++;
+    snprintf(d->last_cause, sizeof(d->last_cause), "%s", cause);
+}
+
+void
+tb_discovery_error(struct tb_discovery *d, const char *event, int cause,
+                   bool changed, const char *fmt, ...)
+{
+    va_list ap;
+
+    count_cause(d, tb_error_atom(cause));
+    va_start(ap, fmt);
+    vsnprintf(d->last_error, sizeof(d->last_error), fmt, ap);
+    va_end(ap);
+    if (changed)
+        tb_discovery_log(d, event, "[%s] %s", d->config->name, d->last_error);
+}
+
+/* ------------------------------------------------------------ results -- */
+
+static void
+put_connected(struct tb_proc *self, struct tb_discovery *d, struct tb_wr *w)
+{
+    if (d->o.attached && d->hub_nodes.len)
+        tb_build(w, "L", TB_ARGS(tb_v_term(tb_wr_term(&d->hub_nodes))));
     else
-        tb_log(d->level, "discovery.not_connected", "[%s] %s: %s",
-               d->config->name, tb_atom_text(c->node).p, tb_strerror(status));
+        d->ops->list(tb_self_node(self), "connected", w);
 }
 
 /* {Connected, [{Node, Error}]} */
 static void
-put_result(struct tb_proc *self, struct discovery *d, struct tb_wr *w)
+put_result(struct tb_proc *self, struct tb_discovery *d, struct tb_wr *w)
 {
     struct tb_wr connected = { 0 }, failed = { 0 }, pairs = { 0 };
     size_t n = 0;
 
-    tb_put_nodes(tb_self_node(self), "connected", &connected);
-    TB_LIST_EACH (c, &d->candidates, struct candidate, link) {
+    put_connected(self, d, &connected);
+    TB_LIST_EACH (c, &d->candidates, struct tb_candidate, link) {
         if (c->last >= 0)
             continue;
         tb_build(
@@ -152,244 +125,240 @@ put_result(struct tb_proc *self, struct discovery *d, struct tb_wr *w)
     tb_wr_free(&pairs);
 }
 
-/* ------------------------------------------------------------- rounds -- */
+static int64_t
+count_connected(const struct tb_discovery *d)
+{
+    int64_t n = 0;
+
+    TB_LIST_EACH (c, &d->candidates, struct tb_candidate, link)
+        n += c->connected || (c->node == d->o.attached && d->hub_up);
+    return n;
+}
+
+/* ------------------------------------------------------- who waits -- */
 
 static void
-answer_waiting(struct tb_proc *self, struct discovery *d)
+end_waiting(struct tb_discovery *d, struct waiting *w)
+{
+    tb_list_del(&w->link);
+    tb_from_free(w->from);
+    tb_free(w);
+    d->n_waiting--;
+}
+
+/* NULL: there are too many. timeout_ms < 0: none. */
+static struct waiting *
+wait_for(struct tb_proc *self, struct tb_discovery *d, const struct tb_msg *m,
+         enum wish wish, int64_t timeout_ms)
+{
+    struct waiting *w;
+
+    if (d->n_waiting >= TB_DISCOVERY_MAX_WAITING)
+        return NULL;
+    w = tb_new(struct waiting);
+    w->id = ++d->next_waiting;
+    w->from = tb_from_keep(m);
+    w->wish = wish;
+    w->round = d->round + 1;
+    tb_list_add(&d->waiting, &w->link);
+    d->n_waiting++;
+    if (timeout_ms >= 0)
+        tb_send_after(self, (uint64_t)timeout_ms, "{waited, Id}",
+                      TB_ARGS(tb_v_int((int64_t)w->id)));
+    return w;
+}
+
+void
+tb_discovery_answer(struct tb_proc *self, struct tb_discovery *d)
 {
     struct tb_wr result = { 0 };
 
-    if (tb_list_empty(&d->waiting))
-        return;
-    put_result(self, d, &result);
     TB_LIST_EACH (w, &d->waiting, struct waiting, link) {
+        if (w->wish != WISH_ROUND || w->round > d->round)
+            continue;
+        if (!result.len)
+            put_result(self, d, &result);
         tb_reply_to(self, w->from, "Result",
                     TB_ARGS(tb_v_term(tb_wr_term(&result))));
-        tb_list_del(&w->link);
-        tb_from_free(w->from);
-        tb_free(w);
+        end_waiting(d, w);
     }
     tb_wr_free(&result);
+    tb_discovery_check_waiting(self, d);
 }
 
-static void
-end_round(struct tb_proc *self, struct discovery *d)
+void
+tb_discovery_check_waiting(struct tb_proc *self, struct tb_discovery *d)
 {
-    d->running = false;
-    d->rounds++;
-    answer_waiting(self, d);
-    if (d->interval_ms >= 0 && !d->timed) {
-        d->timed = true;
-        tb_send_after(self, (uint64_t)d->interval_ms, "round", TB_NONE);
+    int64_t n = d->n_waiting ? count_connected(d) : 0;
+
+    TB_LIST_EACH (w, &d->waiting, struct waiting, link) {
+        if (w->wish == WISH_ROUND || n < w->nodes ||
+            (w->wish == WISH_MESH && !tb_mesh_is_full(d, w->nodes)))
+            continue;
+        tb_reply_to(self, w->from, "ok", TB_NONE);
+        end_waiting(d, w);
     }
 }
 
-/* A node that refuses us logs an error each time: 1, 3, 7 … 63 rounds. */
-static unsigned
-pause_after(unsigned failures)
-{
-    return (1u << (failures < 6 ? failures : 6)) - 1;
-}
-
 static int
-on_dialled(struct tb_proc *self, void *state, void *ctx, int status,
-           struct tb_term result)
+on_waited(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
-    struct discovery *d = state;
-    struct candidate *c = ctx;
+    struct tb_discovery *d = state;
 
-    log_outcome(d, c, status, result);
-    c->last = status;
-    c->failures = status < 0 ? c->failures + 1 : 0;
-    c->skip = pause_after(c->failures);
-    if (--d->asked == 0)
-        end_round(self, d);
-    return TB_NOREPLY;
-}
-
-/* Gone from the source: nobody is disconnected for it. */
-static void
-dial_candidates(struct tb_proc *self, struct discovery *d)
-{
-    d->asked++; /* so that the round does not end before all are dialled */
-    TB_LIST_EACH (c, &d->candidates, struct candidate, link) {
-        if (!c->seen) {
-            forget(d, c);
-            continue;
+    TB_LIST_EACH (w, &d->waiting, struct waiting, link)
+        if ((int64_t)w->id == m->arg[0].i) {
+            tb_reply_to(self, w->from, "{error, timeout}", TB_NONE);
+            end_waiting(d, w);
         }
-        if (c->skip > 0 && tb_list_empty(&d->waiting)) {
-            c->skip--;
-            continue;
-        }
-        d->asked++;
-        tb_connect(self, c->node, on_dialled, c);
-    }
-    if (--d->asked == 0)
-        end_round(self, d);
-}
-
-/* Hosts are asked side by side; the ctx of an answer is its host's place.
- * Where none is given, it is this one. */
-static void
-host_at(struct discovery *d, uintptr_t place, char host[256])
-{
-    struct tb_wr w = { 0 };
-    struct tb_elems e;
-    struct tb_term item;
-
-    snprintf(host, 256, "%s", d->own_host);
-    for (tb_elems_open(&e, d->hosts); tb_elems_next(&e, &item);)
-        if (place-- == 0 && tb_get_chars(item, &w))
-            snprintf(host, 256, "%s", (const char *)w.buf);
-    tb_wr_free(&w);
-}
-
-static void
-see_named(struct tb_proc *self, struct discovery *d, const char *host,
-          struct tb_term names)
-{
-    struct tb_val v[TB_MAX_HOLES];
-    struct tb_elems e;
-    struct tb_term item;
-    char node[512];
-    int n;
-
-    for (tb_elems_open(&e, names); tb_elems_next(&e, &item);) {
-        if (tb_match("{Name:bin, _}", item, v) != 1)
-            continue;
-        n = snprintf(node, sizeof(node), "%.*s@%s", (int)v[0].text.n,
-                     v[0].text.p, host);
-        if (n > 0 && (size_t)n < sizeof(node))
-            see(self, d, (struct tb_text){ node, (size_t)n });
-    }
-}
-
-static int
-on_names(struct tb_proc *self, void *state, void *ctx, int status,
-         struct tb_term result)
-{
-    struct discovery *d = state;
-    struct tb_val v[TB_MAX_HOLES];
-    char host[256];
-
-    host_at(d, (uintptr_t)ctx, host);
-    if (status == 0 && tb_match("{ok, Names:list}", result, v) == 1)
-        see_named(self, d, host, v[0].term);
-    else if (!d->quiet)
-        tb_log(TB_INFO_LEVEL, "discovery.no_names", "[%s] epmd at %s: %s",
-               d->config->name, host, tb_strerror(status));
-    if (--d->asked == 0)
-        dial_candidates(self, d);
-    return TB_NOREPLY;
-}
-
-static void
-ask_hosts(struct tb_proc *self, struct discovery *d, unsigned n)
-{
-    char host[256];
-
-    d->asked = n;
-    for (uintptr_t i = 0; i < n; i++) {
-        host_at(d, i, host);
-        tb_epmd_names(self, host, on_names, (void *)i);
-    }
-}
-
-static void
-see_listed(struct tb_proc *self, struct discovery *d)
-{
-    struct tb_val v[TB_MAX_HOLES];
-    struct tb_elems e;
-    struct tb_term item;
-
-    for (tb_elems_open(&e, d->nodes); tb_elems_next(&e, &item);)
-        if (tb_match("Node:atom", item, v) == 1)
-            see(self, d, v[0].text);
-}
-
-static unsigned
-count_hosts(struct discovery *d)
-{
-    struct tb_elems e;
-    struct tb_term item;
-    unsigned n = 0;
-
-    for (tb_elems_open(&e, d->hosts);
-         n < MAX_HOSTS && tb_elems_next(&e, &item);)
-        n++;
-    return n ? n : 1;
-}
-
-static int
-begin_round(struct tb_proc *self, struct discovery *d)
-{
-    if (d->running)
-        return TB_NOREPLY;
-    d->running = true;
-    TB_LIST_EACH (c, &d->candidates, struct candidate, link)
-        c->seen = false;
-    if (d->hosts.n) {
-        ask_hosts(self, d, count_hosts(d));
-    } else {
-        if (d->nodes.n)
-            see_listed(self, d);
-        dial_candidates(self, d);
-    }
     return TB_NOREPLY;
 }
 
 /* ----------------------------------------------------------- requests -- */
 
 static int
-on_round(struct tb_proc *self, void *state, const struct tb_msg *m)
+on_cast(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
     (void)m;
-    return begin_round(self, state);
+    tb_round_begin(self, state, true);
+    return TB_NOREPLY;
 }
 
 static int
 on_timer(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
-    struct discovery *d = state;
+    struct tb_discovery *d = state;
 
     (void)m;
     d->timed = false;
-    return begin_round(self, d);
+    tb_round_begin(self, d, false);
+    return TB_NOREPLY;
+}
+
+static int
+discover(struct tb_proc *self, struct tb_discovery *d, const struct tb_msg *m,
+         int64_t timeout_ms)
+{
+    if (!wait_for(self, d, m, WISH_ROUND, timeout_ms))
+        return tb_reply(self, m, "{error, system_limit}", TB_NONE);
+    tb_round_begin(self, d, true);
+    return TB_NOREPLY;
 }
 
 static int
 on_discover(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
-    struct discovery *d = state;
-    struct waiting *w = tb_new(struct waiting);
+    return discover(self, state, m, -1);
+}
 
-    w->from = tb_from_keep(m);
-    tb_list_add(&d->waiting, &w->link);
-    return begin_round(self, d);
+static int
+on_discover_within(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    if (m->arg[0].i < 0)
+        return tb_reply(self, m, "{error, badarg}", TB_NONE);
+    return discover(self, state, m, m->arg[0].i);
+}
+
+static bool
+read_await(struct tb_term opts, int64_t *timeout_ms, enum wish *wish)
+{
+    struct tb_val v[TB_MAX_HOLES];
+    struct tb_elems e;
+    struct tb_term t;
+
+    if (!tb_elems_open(&e, opts))
+        return false;
+    while (tb_elems_next(&e, &t))
+        if (tb_match("{timeout, Ms:int}", t, v) == 1 && v[0].i >= 0)
+            *timeout_ms = v[0].i;
+        else if (tb_match("mesh", t, v) == 1)
+            *wish = WISH_MESH;
+        else
+            return false;
+    return true;
+}
+
+static int
+on_await(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_discovery *d = state;
+    int64_t timeout_ms = DEFAULT_AWAIT_MS;
+    enum wish wish = WISH_NODES;
+    struct waiting *w;
+
+    if (m->arg[0].i < 0 || !read_await(m->arg[1].term, &timeout_ms, &wish) ||
+        (wish == WISH_MESH && d->o.mesh != TB_MESH_ALL))
+        return tb_reply(self, m, "{error, badarg}", TB_NONE);
+    w = wait_for(self, d, m, wish, timeout_ms);
+    if (!w)
+        return tb_reply(self, m, "{error, system_limit}", TB_NONE);
+    w->nodes = m->arg[0].i;
+    tb_discovery_check_waiting(self, d);
+    return TB_NOREPLY;
 }
 
 static int
 on_has_ran(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
-    struct discovery *d = state;
+    struct tb_discovery *d = state;
+    bool ran = d->rounds > 0 && d->o.source != TB_SOURCE_IGNORE;
 
-    return tb_reply(self, m, "Ran",
-                    TB_ARGS(tb_v_bool(d->rounds > 0 && !d->ignore)));
+    return tb_reply(self, m, "Ran", TB_ARGS(tb_v_bool(ran)));
+}
+
+static void
+put_causes(const struct tb_discovery *d, struct tb_wr *w)
+{
+    struct tb_wr pairs = { 0 };
+
+    for (unsigned i = 0; i < d->n_causes; i++)
+        tb_build(&pairs, "{Cause, N}",
+                 TB_ARGS(tb_v_atom(d->cause[i].atom),
+                         tb_v_int((int64_t)d->cause[i].count)));
+    tb_build_list(w, d->n_causes, &pairs);
+    tb_wr_free(&pairs);
+}
+
+static void
+put_last_error(const struct tb_discovery *d, struct tb_wr *w)
+{
+    if (d->n_causes == 0)
+        tb_build(w, "undefined", TB_NONE);
+    else
+        tb_build(w, "{Cause, Text}",
+                 TB_ARGS(tb_v_atom(d->last_cause),
+                         tb_v_bin(d->last_error, strlen(d->last_error))));
 }
 
 static int
 on_info(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
-    struct discovery *d = state;
-    struct tb_wr result = { 0 };
+    static const char *const sources[] = { "epmd",  "nodes",      "dns",
+                                           "srv",   "hosts_file", "mfa",
+                                           "ignore" };
+    struct tb_discovery *d = state;
+    struct tb_wr part[5] = { 0 };
     int rc;
 
-    put_result(self, d, &result);
+    put_result(self, d, &part[0]);
+    tb_sources_put(d, &part[1]);
+    put_causes(d, &part[2]);
+    put_last_error(d, &part[3]);
+    tb_mesh_put(d, &part[4]);
     rc = tb_reply(
-        self, m, "#{name => N, rounds => R, candidates => C, result => Res}",
-        TB_ARGS(tb_v_atom(d->config->name), tb_v_int((int64_t)d->rounds),
-                tb_v_int(d->n_candidates), tb_v_term(tb_wr_term(&result))));
-    tb_wr_free(&result);
+        self, m,
+        "#{name => N, source => S, interval => I, rounds => R, "
+        "candidates => C, connected => Up, result => Result, "
+        "queries => Q, errors => E, last_error => L, mesh => M}",
+        TB_ARGS(
+            tb_v_atom(d->config->name), tb_v_atom(sources[d->o.source]),
+            d->o.interval_ms < 0 ? tb_v_atom("none")
+                                 : tb_v_int(d->o.interval_ms),
+            tb_v_int((int64_t)d->rounds), tb_v_int(d->n_candidates),
+            tb_v_int(count_connected(d)), tb_v_term(tb_wr_term(&part[0])),
+            tb_v_term(tb_wr_term(&part[1])), tb_v_term(tb_wr_term(&part[2])),
+            tb_v_term(tb_wr_term(&part[3])), tb_v_term(tb_wr_term(&part[4]))));
+    for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++)
+        tb_wr_free(&part[i]);
     return rc;
 }
 
@@ -401,91 +370,193 @@ on_stop(struct tb_proc *self, void *state, const struct tb_msg *m)
     return tb_stop(self, "normal", TB_NONE);
 }
 
-static enum tb_level
-level_of(struct tb_text name)
-{
-    static const char *const names[] = { "emergency", "alert",   "critical",
-                                         "error",     "warning", "notice",
-                                         "info",      "debug" };
+/* ----------------------------------------------------------- options -- */
 
-    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (tb_text_is(name, names[i]))
-            return (enum tb_level)i;
-    return TB_NOTICE;
+/* Options over those there are: of a key that is given again the new one. */
+static void
+merge(struct tb_discovery *d, struct tb_term opts, struct tb_wr *w)
+{
+    struct tb_wr items = { 0 };
+    struct tb_elems e, f;
+    struct tb_term t, u;
+    struct tb_val v[TB_MAX_HOLES], x[TB_MAX_HOLES];
+    size_t n = 0;
+
+    for (tb_elems_open(&e, tb_wr_term(&d->opts)); tb_elems_next(&e, &t);) {
+        bool kept = tb_match("{Key:atom, _}", t, v) == 1;
+
+        for (tb_elems_open(&f, opts); kept && tb_elems_next(&f, &u);)
+            kept = !(tb_match("{Key:atom, _}", u, x) == 1 &&
+                     v[0].text.n == x[0].text.n &&
+                     memcmp(v[0].text.p, x[0].text.p, x[0].text.n) == 0);
+        if (kept && tb_build(&items, "T", TB_ARGS(tb_v_term(t))) == 0)
+            n++;
+    }
+    for (tb_elems_open(&e, opts); tb_elems_next(&e, &t); n++)
+        tb_build(&items, "T", TB_ARGS(tb_v_term(t)));
+    tb_build_list(w, n, &items);
+    tb_wr_free(&items);
 }
 
 static void
-read_option(struct discovery *d, struct tb_term option)
+take_options(struct tb_proc *self, struct tb_discovery *d)
 {
-    struct tb_val v[TB_MAX_HOLES];
-
-    if (tb_match("{source, {epmd, Hosts:list}}", option, v) == 1)
-        d->hosts = v[0].term;
-    else if (tb_match("{source, {nodes, Nodes:list}}", option, v) == 1)
-        d->nodes = v[0].term;
-    else if (tb_match("{source, ignore}", option, v) == 1)
-        d->ignore = true;
-    else if (tb_match("{interval, Ms:int}", option, v) == 1)
-        d->interval_ms = v[0].i;
-    else if (tb_match("{interval, none}", option, v) == 1)
-        d->interval_ms = -1;
-    else if (tb_match("{log, off}", option, v) == 1)
-        d->quiet = true;
-    else if (tb_match("{log, Level:atom}", option, v) == 1)
-        d->level = level_of(v[0].text);
+    tb_discovery_read(&d->o, tb_wr_term(&d->opts));
+    if (d->ops->basename && !d->o.basename[0])
+        d->ops->basename(self, d->o.basename);
+    tb_sources_open(self, d);
 }
+
+/* The rounds begin anew; who is connected stays so. */
+static int
+on_reconfigure(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_discovery *d = state;
+    const char *fault = tb_discovery_fault(m->arg[0].term);
+    struct tb_wr opts = { 0 };
+
+    if (!fault) {
+        merge(d, m->arg[0].term, &opts);
+        fault = opts.bad || tb_discovery_lacks(tb_wr_term(&opts)) ? "basename"
+                                                                  : NULL;
+    }
+    if (fault) {
+        tb_wr_free(&opts);
+        return tb_reply(self, m, "{error, {badarg, What}}",
+                        TB_ARGS(tb_v_atom(fault)));
+    }
+    tb_wr_free(&d->opts);
+    d->opts = opts;
+    tb_cancel_timer(self, d->clock);
+    d->phase = TB_ROUND_IDLE;
+    d->asked = 0;
+    d->round++; /* what is still to come is of an old one */
+    TB_LIST_EACH (c, &d->candidates, struct tb_candidate, link)
+        c->dialling = false;
+    take_options(self, d);
+    if (d->o.source != TB_SOURCE_IGNORE)
+        tb_round_begin(self, d, true);
+    return tb_reply(self, m, "ok", TB_NONE);
+}
+
+/* ---------------------------------------------------------- messages -- */
+
+static int
+on_over(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    tb_round_timed_out(self, state, m->arg[0].i);
+    return TB_NOREPLY;
+}
+
+static int
+on_mesh_tick(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)m;
+    tb_mesh_tick(self, state);
+    return TB_NOREPLY;
+}
+
+static int
+on_mesh_judge(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    tb_mesh_judge(self, state, m->arg[0].i);
+    return TB_NOREPLY;
+}
+
+/* Who waits for nodes is told at once. A mesh of all looks at whom it got. */
+static int
+on_node(struct tb_proc *self, struct tb_discovery *d, const struct tb_msg *m,
+        bool up)
+{
+    struct tb_candidate *c = tb_candidate_find(d, tb_intern(m->arg[0].text));
+
+    if (!c || d->o.mesh == TB_MESH_ATTACHED)
+        return TB_NOREPLY;
+    c->connected = up;
+    if (!up && c->last == 0)
+        c->last = TB_OUTCOME_NONE;
+    tb_discovery_check_waiting(self, d);
+    return TB_NOREPLY;
+}
+
+static int
+on_nodeup(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    return on_node(self, state, m, true);
+}
+
+static int
+on_nodedown(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    return on_node(self, state, m, false);
+}
+
+/* ------------------------------------------------------ life and death -- */
 
 static int
 init(struct tb_proc *self, void *state, const void *arg)
 {
-    struct discovery *d = state;
+    struct tb_discovery *d = state;
     const struct tb_discovery_config *config = arg;
     struct tb_text us = tb_atom_text(tb_node_name(tb_self_node(self)));
-    struct tb_elems e;
-    struct tb_term option;
 
     d->config = config;
-    d->interval_ms = DEFAULT_INTERVAL_MS;
-    d->level = TB_NOTICE;
+    d->ops = config->ops ? config->ops : &usual;
+    d->random = (uint64_t)tb_discovery_now_ms() ^ (uint64_t)(uintptr_t)d;
     snprintf(d->own_host, sizeof(d->own_host), "%s", strchr(us.p, '@') + 1);
     tb_list_init(&d->candidates);
     tb_list_init(&d->waiting);
-    for (tb_elems_open(&e, config->opts); tb_elems_next(&e, &option);)
-        read_option(d, option);
-    if (!d->ignore)
+    tb_mesh_init(&d->mesh);
+    tb_build(&d->opts, "Opts", TB_ARGS(tb_v_term(config->opts)));
+    take_options(self, d);
+    tb_monitor_nodes(self, true);
+    if (d->o.source != TB_SOURCE_IGNORE && d->o.interval_ms >= 0) {
+        d->timed = true;
         tb_send_after(self, 0, "round", TB_NONE);
+    }
     return tb_register(self, config->name);
 }
 
 static void
 terminate(struct tb_proc *self, void *state, struct tb_term why)
 {
-    struct discovery *d = state;
+    struct tb_discovery *d = state;
 
     (void)self;
     (void)why;
-    TB_LIST_EACH (c, &d->candidates, struct candidate, link)
-        forget(d, c);
-    TB_LIST_EACH (w, &d->waiting, struct waiting, link) {
-        tb_from_free(w->from);
-        tb_free(w);
-    }
+    TB_LIST_EACH (w, &d->waiting, struct waiting, link)
+        end_waiting(d, w);
+    TB_LIST_EACH (c, &d->candidates, struct tb_candidate, link)
+        tb_candidate_drop(d, c);
+    tb_mesh_free(&d->mesh);
+    tb_sources_close(d);
+    tb_wr_free(&d->hub_nodes);
+    tb_wr_free(&d->opts);
 }
 
 /* clang-format off */
 static const struct tb_clause clauses[] = {
-    { TB_CALL, "discover_nodes", on_discover },
-    { TB_CAST, "discover_nodes", on_round    },
-    { TB_CALL, "has_ran",        on_has_ran  },
-    { TB_CALL, "info",           on_info     },
-    { TB_CALL, "stop",           on_stop     },
-    { TB_INFO, "round",          on_timer    },
+    { TB_CALL, "discover_nodes",              on_discover        },
+    { TB_CALL, "{discover_nodes, Ms:int}",    on_discover_within },
+    { TB_CAST, "discover_nodes",              on_cast            },
+    { TB_CALL, "has_ran",                     on_has_ran         },
+    { TB_CALL, "{await, N:int, Opts:list}",   on_await           },
+    { TB_CALL, "info",                        on_info            },
+    { TB_CALL, "{reconfigure, Opts:list}",    on_reconfigure     },
+    { TB_CALL, "stop",                        on_stop            },
+    { TB_INFO, "round",                       on_timer           },
+    { TB_INFO, "{over, Phase:int}",           on_over            },
+    { TB_INFO, "{waited, Id:int}",            on_waited          },
+    { TB_INFO, "mesh_tick",                   on_mesh_tick       },
+    { TB_INFO, "{mesh_judge, Pass:int}",      on_mesh_judge      },
+    { TB_INFO, "{nodeup, Node:atom, _}",      on_nodeup          },
+    { TB_INFO, "{nodedown, Node:atom, _}",    on_nodedown        },
     { 0 },
 };
 /* clang-format on */
 
 const struct tb_service tb_discovery = {
-    .state_size = sizeof(struct discovery),
+    .state_size = sizeof(struct tb_discovery),
     .trap_exit = true,
     .init = init,
     .terminate = terminate,

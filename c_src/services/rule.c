@@ -2,6 +2,8 @@
  * Owns, borrows: nothing. Thread: any. */
 #include "services/rule.h"
 
+#include <string.h>
+
 bool
 tb_rule_all(struct tb_term list, bool (*ok)(struct tb_term))
 {
@@ -23,6 +25,32 @@ tb_rule_node(struct tb_term t)
     struct tb_val h[TB_MAX_HOLES];
 
     return tb_match("N:atom", t, h) == 1 ? tb_intern(h[0].text) : 0;
+}
+
+bool
+tb_rule_chars(struct tb_term t)
+{
+    struct tb_wr w = { 0 };
+    bool ok = tb_get_chars(t, &w) && w.len > 0 && w.len < 256 &&
+              !memchr(w.buf, '\0', w.len);
+
+    tb_wr_free(&w);
+    return ok;
+}
+
+bool
+tb_rule_level(struct tb_text name, enum tb_level *level)
+{
+    static const char *const names[] = { "emergency", "alert",   "critical",
+                                         "error",     "warning", "notice",
+                                         "info",      "debug" };
+
+    for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (tb_text_is(name, names[i])) {
+            *level = (enum tb_level)i;
+            return true;
+        }
+    return false;
 }
 
 int

@@ -590,16 +590,31 @@ test_config_checks_discovery(void **state)
                         "tiebeam.discovery.sources: unknown key, did you mean "
                         "source?");
     assert_config_error(w, D("{a, [{source, {epmd, [1]}}]}"), 2,
-                        "tiebeam.discovery.source: expected {epmd, [\"host\"]}"
-                        ", {nodes, ['name@host']} or ignore, found {epmd,[1]}");
+                        "tiebeam.discovery.source: expected {dns, \"name\"}, "
+                        "{srv, \"name\"}, {epmd, [\"host\"]}, {nodes, "
+                        "['name@host']}, {hosts_file, \"path\"}, {mfa, M, F, "
+                        "[A]} or ignore, found {epmd,[1]}");
+    assert_config_error(w, D("{a, [{source, {dns, \"x\"}}]}"), 2,
+                        "tiebeam.discovery.a: a DNS name gives hosts, not "
+                        "nodes: {basename, \"app\"} is needed too");
+    assert_config_error(w, D("{a, [{source, {dns, [{\"x@\", \"y\"}]}}]}"), 2,
+                        "tiebeam.discovery.source: expected");
+    assert_config_error(w, D("{a, [{nameservers, [\"ns1\"]}]}"), 2,
+                        "tiebeam.discovery.nameservers: expected "
+                        "[\"address:port\"]");
+    assert_config_error(w, D("{a, [{mesh, attached}]}"), 2,
+                        "tiebeam.discovery.a: {mesh, attached} needs");
+    assert_config_error(w, D("{a, [{on_gone, {disconnect, 0}}]}"), 2,
+                        "tiebeam.discovery.on_gone: expected keep, ");
     assert_config_error(w, D("{a, [{source, {nodes, [x]}}]}"), 2,
                         "tiebeam.discovery.source: expected");
     assert_config_error(w, D("{a, [{interval, 0}]}"), 2,
                         "tiebeam.discovery.interval: expected milliseconds");
     assert_config_error(w, D("{a, [{log, loud}]}"), 2,
                         "tiebeam.discovery.log: expected off or a level");
-    assert_config_error(w, D("{a, [{mesh, all}]}"), 2,
-                        "tiebeam.discovery.mesh: not supported");
+    assert_config_error(w, D("{a, [{mesh, some}]}"), 2,
+                        "tiebeam.discovery.mesh: expected none, attached or "
+                        "all");
     assert_config_error(w, D("{rex, []}"), 2,
                         "tiebeam.discovery: the name rex is taken");
     assert_config_error(w, D("{a, []}, {a, []}"), 2,
@@ -711,15 +726,45 @@ test_config_default_finds_this_hosts_nodes(void **state)
     char path[128];
 
     assert_int_equal(config(w, "[].", path), 0);
-    tb_config_default(&w->config, "h");
+    assert_int_equal(tb_config_default(&w->config, &w->s, "h", &w->errors), 0);
     assert_int_equal(w->config.n_discovery, 1);
     assert_int_equal(
         tb_match("[{source, {epmd, [\"h\"]}}]", w->config.discovery[0].opts, h),
         1);
     clear(w);
     assert_int_equal(config(w, "[{tiebeam, [{discovery, []}]}].", path), 0);
-    tb_config_default(&w->config, "h");
+    assert_int_equal(tb_config_default(&w->config, &w->s, "h", &w->errors), 0);
     assert_int_equal(w->config.n_discovery, 0);
+}
+
+static void
+test_config_default_takes_a_dns_query(void **state)
+{
+    struct world *w = *state;
+    struct tb_val h[TB_MAX_HOLES];
+
+    setenv("DNS_CLUSTER_QUERY", "a.internal,b.internal", 1);
+    setenv("RELEASE_NODE", "app@10.0.0.1", 1);
+    assert_int_equal(flags(w, "--mesh all"), 0);
+    assert_int_equal(tb_config_default(&w->config, &w->s, "h", &w->errors), 0);
+    assert_int_equal(tb_match("[{source, {dns, [\"a.internal\", "
+                              "\"b.internal\"]}}, {basename, \"app\"}, "
+                              "{mesh, all}]",
+                              w->config.discovery[0].opts, h),
+                     1);
+    clear(w);
+    unsetenv("RELEASE_NODE");
+    assert_int_equal(flags(w, "--dns-query c --attached app@h"), 0);
+    assert_int_equal(tb_config_default(&w->config, &w->s, "h", &w->errors), 0);
+    assert_int_equal(tb_match("[{source, {dns, [\"c\"]}}, {attached, app@h}]",
+                              w->config.discovery[0].opts, h),
+                     1);
+    clear(w);
+    assert_int_equal(flags(w, "--dns-query c"), 0);
+    assert_int_equal(tb_config_default(&w->config, &w->s, "h", &w->errors),
+                     -TB_EBADARG);
+    assert_non_null(strstr(errors(w), "--basename or --attached"));
+    unsetenv("DNS_CLUSTER_QUERY");
 }
 
 /* ------------------------------------------------------------ cookie -- */
@@ -875,6 +920,7 @@ main(void)
         T(test_config_expands_variables),
         T(test_config_file_may_lack_its_extension),
         T(test_config_default_finds_this_hosts_nodes),
+        T(test_config_default_takes_a_dns_query),
         T(test_cookie_is_made_where_there_is_none),
         T(test_cookie_file_keeps_to_erls_rules),
         T(test_cookie_is_looked_for_in_order),

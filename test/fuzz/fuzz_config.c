@@ -51,7 +51,7 @@ read_config(const char *path)
     tb_settings_put(&s, TB_SET_CONFIG, path, TB_RANK_FLAG, "flag", &errors);
     rc = tb_config_read(&c, &s, &errors);
     check_outcome(rc, &errors, &s);
-    tb_config_default(&c, "h");
+    tb_config_default(&c, &s, "h", &errors);
     assert(tb_config_same(&c, &c));
     tb_config_fini(&c);
     tb_settings_fini(&s);

@@ -233,7 +233,7 @@ until_ready(Program) ->
         binary:match(output(Program), <<"\n  try ">>) =/= nomatch orelse not is_running(Program)
     end,
     until(Check),
-    is_running(Program) orelse error({daemon_ended, wait_exit(Program), output(Program)}).
+    is_running(Program) orelse error({daemon_ended, output(Program), wait_exit(Program)}).
 
 is_running(Program) ->
     {ok, running} =:= ask(Program, peek, ?PATIENCE).

@@ -521,7 +521,8 @@ static void
 test_service_tables_compile(void **state)
 {
     static const struct tb_discovery_config nothing = { "dns_cluster",
-                                                        { NULL, 0 } };
+                                                        { NULL, 0 },
+                                                        NULL };
     struct tb_wr opts = { 0 };
     struct tb_discovery_config config = nothing;
     struct tb_options o = offline();
