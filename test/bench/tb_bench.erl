@@ -31,9 +31,8 @@ main() ->
         {"Idle: the daemon beside erl -noinput, one connection each", fun idle/0},
         {"A crowd of nodes", fun crowd/0}
     ],
-    Results = [{Title, Section()} || {Title, Section} <- Sections],
     print_machine(),
-    [print_section(Title, Figures) || {Title, Figures} <- Results, Figures =/= []],
+    [print_section(Title, Section()) || {Title, Section} <- Sections],
     tb_lib:leave(Epmd),
     halt(0, [{flush, true}]).
 
@@ -176,6 +175,7 @@ handle_cast({flood, To, N, Size}, State) ->
     flood(To, N, binary:copy(<<0>>, Size)),
     {noreply, State};
 handle_cast({join, Pid}, {Sunk, Crowd}) ->
+    Pid ! joined,
     {noreply, {Sunk, [Pid | Crowd]}};
 handle_cast({broadcast, N}, {_, Crowd} = State) ->
     [Pid ! {broadcast, N} || Pid <- lists:sublist(lists:reverse(Crowd), N)],
@@ -438,13 +438,14 @@ broadcast_us(Tool, N) ->
 tool(Node, Port) ->
     open_port(
         {spawn_executable, tb_lib:tmp("bench_crowd")},
-        [{args, [atom_to_list(Node), integer_to_list(Port), tb_lib:cookie()]}, {line, 80}]
+        [{args, [atom_to_list(Node), integer_to_list(Port), tb_lib:cookie()]}, {line, 80}, exit_status]
     ).
 
 ask(Tool, Command, N) ->
     port_command(Tool, [Command, " ", integer_to_list(N), "\n"]),
     receive
-        {Tool, {data, {eol, Line}}} -> list_to_integer(Line)
+        {Tool, {data, {eol, Line}}} -> list_to_integer(Line);
+        {Tool, {exit_status, Status}} -> error({ended, Command, Status})
     after 120000 -> error({no_answer, Command})
     end.
 
@@ -484,6 +485,8 @@ how() ->
     "machine and its load: what counts is the ratio inside one run.\n".
 
 -spec print_section(string(), [figure()]) -> ok.
+print_section(_, []) ->
+    ok;
 print_section(Title, Figures) ->
     io:format("~n### ~ts~n~n", [Title]),
     Lines = [
