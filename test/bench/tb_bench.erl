@@ -404,7 +404,7 @@ crowd(Name, true) ->
             {each, "KiB each", {value, '=<', 16}},
             {few, "a message to 1,000 of them, µs each", none},
             {all, "a message to all, µs each", none},
-            {growth, "the same, all to 1,000", {value, '=<', 1.5}}
+            {growth, "that per message, all to 1,000", {value, '=<', 1.5}}
         ]
     ].
 
@@ -474,7 +474,9 @@ print_machine() ->
     {{Year, Month, Day}, _} = calendar:universal_time(),
     Machine = [Model, erlang:system_info(logical_processors_available), erlang:system_info(otp_release)],
     io:format("~ts, ~b cores; OTP ~s; ", Machine),
-    io:format("~b-~2..0b-~2..0b; ~b rounds.~n~n", [Year, Month, Day, rounds()]),
+    io:format("~b-~2..0b-~2..0b; ~b rounds; ", [Year, Month, Day, rounds()]),
+    {ok, Load} = file:read_file("/proc/loadavg"),
+    io:format("load of others at the start ~s.~n~n", [hd(binary:split(Load, <<" ">>))]),
     io:put_chars(how()).
 
 how() ->
@@ -482,7 +484,9 @@ how() ->
     "`gen_server:call`: a `gen_server` of another BEAM node, then a process of a C\n"
     "program on libtiebeam, in turns. Each figure is the median of the rounds; CPU\n"
     "time is that of the server, divided by its messages. Figures move with the\n"
-    "machine and its load: what counts is the ratio inside one run.\n".
+    "machine and its load: what counts is the ratio inside one run.\n"
+    "\"round trip\" is one caller; \"casts\" end with a call that counts them; \"batch\n"
+    "echo\" sends all requests before it reads an answer.\n".
 
 -spec print_section(string(), [figure()]) -> ok.
 print_section(_, []) ->
