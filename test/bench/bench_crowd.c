@@ -127,25 +127,7 @@ cast(const struct peer *p, const char *request, struct tb_args args)
     tb_wr_free(&payload);
 }
 
-static void
-connect_peers(size_t n)
-{
-    peers = realloc(peers, (n_peers + n) * sizeof(*peers));
-    if (!peers)
-        die("realloc");
-    for (; n > 0; n--, n_peers++) {
-        struct peer *p = &peers[n_peers];
-        char name[64];
-
-        snprintf(name, sizeof(name), "crowd_%zu@127.0.0.1", n_peers);
-        p->pid = (struct tb_pid){ tb_intern(tb_text_of(name)), 1, 0, 4 };
-        p->fd = dial();
-        shake_hands(p, tb_text_of(name));
-        cast(p, "{join, Pid}", TB_ARGS(tb_v_pid(p->pid)));
-    }
-}
-
-/* ---------------------------------------------------------- broadcast -- */
+/* ----------------------------------------------------------- messages -- */
 
 /* Until a message comes; frames of no length are ticks. */
 static void
@@ -168,13 +150,41 @@ read_message(const struct peer *p)
     }
 }
 
+/* Ticks that have come are dropped, and answered. */
 static void
-drop_ticks(const struct peer *p)
+tick_all(void)
 {
     uint8_t bytes[4096];
+    struct tb_wr tick;
 
-    while (recv(p->fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
-        continue;
+    for (size_t i = 0; i < n_peers; i++) {
+        while (recv(peers[i].fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+            continue;
+        tick = (struct tb_wr){ 0 };
+        tb_wr_u32(&tick, 0);
+        write_all(peers[i].fd, &tick);
+    }
+}
+
+static void
+connect_peers(size_t n)
+{
+    peers = realloc(peers, (n_peers + n) * sizeof(*peers));
+    if (!peers)
+        die("realloc");
+    for (; n > 0; n--, n_peers++) {
+        struct peer *p = &peers[n_peers];
+        char name[64];
+
+        snprintf(name, sizeof(name), "crowd_%zu@127.0.0.1", n_peers);
+        p->pid = (struct tb_pid){ tb_intern(tb_text_of(name)), 1, 0, 4 };
+        p->fd = dial();
+        shake_hands(p, tb_text_of(name));
+        cast(p, "{join, Pid}", TB_ARGS(tb_v_pid(p->pid)));
+        read_message(p); /* it has */
+        if (n_peers % 1000 == 0)
+            tick_all();
+    }
 }
 
 static int64_t
@@ -182,8 +192,7 @@ broadcast(size_t n)
 {
     int64_t start;
 
-    for (size_t i = 0; i < n_peers; i++)
-        drop_ticks(&peers[i]);
+    tick_all();
     start = now_us();
     cast(&peers[0], "{broadcast, N}", TB_ARGS(tb_v_int((int64_t)n)));
     for (size_t i = 0; i < n && i < n_peers; i++)

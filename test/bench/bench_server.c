@@ -60,7 +60,6 @@ on_join(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
     struct bench *b = state;
 
-    (void)self;
     if (b->n_crowd == b->room) {
         size_t room = b->room ? 2 * b->room : 64;
         struct tb_pid *crowd = tb_alloc(room * sizeof(*crowd));
@@ -72,6 +71,7 @@ on_join(struct tb_proc *self, void *state, const struct tb_msg *m)
         b->room = room;
     }
     b->crowd[b->n_crowd++] = m->arg[0].pid;
+    tb_send(self, m->arg[0].pid, "joined", TB_NONE);
     return TB_NOREPLY;
 }
 

@@ -31,9 +31,8 @@ main() ->
         {"Idle: the daemon beside erl -noinput, one connection each", fun idle/0},
         {"A crowd of nodes", fun crowd/0}
     ],
-    Results = [{Title, Section()} || {Title, Section} <- Sections],
     print_machine(),
-    [print_section(Title, Figures) || {Title, Figures} <- Results, Figures =/= []],
+    [print_section(Title, Section()) || {Title, Section} <- Sections],
     tb_lib:leave(Epmd),
     halt(0, [{flush, true}]).
 
@@ -176,6 +175,7 @@ handle_cast({flood, To, N, Size}, State) ->
     flood(To, N, binary:copy(<<0>>, Size)),
     {noreply, State};
 handle_cast({join, Pid}, {Sunk, Crowd}) ->
+    Pid ! joined,
     {noreply, {Sunk, [Pid | Crowd]}};
 handle_cast({broadcast, N}, {_, Crowd} = State) ->
     [Pid ! {broadcast, N} || Pid <- lists:sublist(lists:reverse(Crowd), N)],
@@ -404,7 +404,7 @@ crowd(Name, true) ->
             {each, "KiB each", {value, '=<', 16}},
             {few, "a message to 1,000 of them, µs each", none},
             {all, "a message to all, µs each", none},
-            {growth, "the same, all to 1,000", {value, '=<', 1.5}}
+            {growth, "that per message, all to 1,000", {value, '=<', 1.5}}
         ]
     ].
 
@@ -438,13 +438,14 @@ broadcast_us(Tool, N) ->
 tool(Node, Port) ->
     open_port(
         {spawn_executable, tb_lib:tmp("bench_crowd")},
-        [{args, [atom_to_list(Node), integer_to_list(Port), tb_lib:cookie()]}, {line, 80}]
+        [{args, [atom_to_list(Node), integer_to_list(Port), tb_lib:cookie()]}, {line, 80}, exit_status]
     ).
 
 ask(Tool, Command, N) ->
     port_command(Tool, [Command, " ", integer_to_list(N), "\n"]),
     receive
-        {Tool, {data, {eol, Line}}} -> list_to_integer(Line)
+        {Tool, {data, {eol, Line}}} -> list_to_integer(Line);
+        {Tool, {exit_status, Status}} -> error({ended, Command, Status})
     after 120000 -> error({no_answer, Command})
     end.
 
@@ -473,7 +474,9 @@ print_machine() ->
     {{Year, Month, Day}, _} = calendar:universal_time(),
     Machine = [Model, erlang:system_info(logical_processors_available), erlang:system_info(otp_release)],
     io:format("~ts, ~b cores; OTP ~s; ", Machine),
-    io:format("~b-~2..0b-~2..0b; ~b rounds.~n~n", [Year, Month, Day, rounds()]),
+    io:format("~b-~2..0b-~2..0b; ~b rounds; ", [Year, Month, Day, rounds()]),
+    {ok, Load} = file:read_file("/proc/loadavg"),
+    io:format("load of others at the start ~s.~n~n", [hd(binary:split(Load, <<" ">>))]),
     io:put_chars(how()).
 
 how() ->
@@ -481,9 +484,13 @@ how() ->
     "`gen_server:call`: a `gen_server` of another BEAM node, then a process of a C\n"
     "program on libtiebeam, in turns. Each figure is the median of the rounds; CPU\n"
     "time is that of the server, divided by its messages. Figures move with the\n"
-    "machine and its load: what counts is the ratio inside one run.\n".
+    "machine and its load: what counts is the ratio inside one run.\n"
+    "\"round trip\" is one caller; \"casts\" end with a call that counts them; \"batch\n"
+    "echo\" sends all requests before it reads an answer.\n".
 
 -spec print_section(string(), [figure()]) -> ok.
+print_section(_, []) ->
+    ok;
 print_section(Title, Figures) ->
     io:format("~n### ~ts~n~n", [Title]),
     Lines = [
