@@ -187,7 +187,7 @@ WIRE       := $(BUILD)/test/interop/wire
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
 FUZZERS    := check config control dns epmd frame handshake pattern text
 # what reads bytes or text that somebody else wrote
-PARSERS    := $(addprefix c_src/term/,check.c get.c print.c phash2.c pattern.c \
+PARSERS    := $(addprefix c_src/term/,check.c keys.c value_hash.c get.c print.c phash2.c pattern.c \
                   text.c leaf.c number.c scan.c) \
               $(addprefix c_src/dist/,handshake.c frame.c control.c dns.c epmd.c)
 C_FILES     = $(LIB_SRC) $(DAEMON_SRC) $(UNIT_TESTS) $(wildcard test/*.c test/*/*.c test/*/*.h test/*.h c_src/*/*.h include/*.h)
