@@ -47,7 +47,9 @@ make_chroot() {
 }
 
 release_of() {
-    ls "$1/usr/lib/erlang/releases" | grep -E '^[0-9]+$' | sort -n | tail -n 1
+    for d in "$1"/usr/lib/erlang/releases/[0-9]*; do
+        echo "${d##*/}"
+    done | sort -n | tail -n 1
 }
 
 # report COMMAND...: its figures go into ours.
@@ -89,6 +91,7 @@ enter() {
     fi
     export TB_RESULTS
     shift
+    # shellcheck disable=SC2086
     report $namespaces sh "$here/enter.sh" "$daemon" "$@"
 }
 
