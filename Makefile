@@ -94,6 +94,7 @@ LIB_SRC := \
     c_src/node/sup.c \
     c_src/node/sys.c \
     c_src/node/watch.c \
+    c_src/services/confirm.c \
     c_src/services/detector.c \
     c_src/services/dialler.c \
     c_src/services/health.c \
@@ -124,6 +125,7 @@ DAEMON_SRC := \
     c_src/daemon/client.c \
     c_src/daemon/config.c \
     c_src/daemon/cookie.c \
+    c_src/daemon/events.c \
     c_src/daemon/expand.c \
     c_src/daemon/help.c \
     c_src/daemon/logger.c \

@@ -109,6 +109,8 @@ const struct tb_verb tb_verbs[] = {
       0, 0, tb_verb_nodes },
     { "status", "", "a running tiebeam: its peers and counters",
       0, 0, tb_verb_status },
+    { "events", "[--follow]", "when nodes came and went, and why",
+      0, 0, tb_verb_events },
     { "call", "NODE NAME TERM", "gen_server:call({NAME, NODE}, TERM)",
       3, 3, tb_verb_call },
     { "discover", "[NAME]", "a round of discovery now, and what it found",

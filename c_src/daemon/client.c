@@ -143,12 +143,25 @@ init(struct tb_proc *self, void *state, const void *arg)
 static int
 on_timeout(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
+    struct tb_client *c = client_of(state);
+
     (void)m;
-    return finish(self, client_of(state), -TB_ETIMEOUT);
+    return c->endless && c->connected ? TB_NOREPLY
+                                      : finish(self, c, -TB_ETIMEOUT);
+}
+
+static int
+on_message(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_client *c = client_of(state);
+    int rc = c->heard && !c->finished ? c->heard(self, c, m->term) : 0;
+
+    return rc < 0 ? finish(self, c, rc) : TB_NOREPLY;
 }
 
 static const struct tb_clause clauses[] = {
     { TB_INFO, "timeout", on_timeout },
+    { TB_INFO, "Message", on_message },
     { 0 },
 };
 

@@ -15,6 +15,10 @@ struct tb_client {
     /* asks, once connected, with tb_client_done and the client as its ctx */
     void (*ask)(struct tb_proc *self, struct tb_client *c);
     void *ctx; /* its own */
+    /* NULL, or: takes the messages that come unasked. A negative error ends
+     * the run. */
+    int (*heard)(struct tb_proc *self, struct tb_client *c, struct tb_term m);
+    bool endless; /* the timeout is the connection's only */
 
     /* found */
     char name[256]; /* our own, while it ran */

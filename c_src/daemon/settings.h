@@ -44,6 +44,7 @@ enum tb_set {
     TB_SET_JSON,
     TB_SET_NODE,
     TB_SET_TIMEOUT,
+    TB_SET_FOLLOW,
     TB_SET_HELP,
     TB_SET_VERSION,
     TB_SET_MESSAGES,

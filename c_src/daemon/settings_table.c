@@ -175,6 +175,10 @@ const struct tb_setting tb_settings_table[TB_SET_COUNT] = {
         .value = "5", .twin = "--timeout", .values = "1..86400",
         .group = TB_GROUP_VERBS, .help = "seconds to wait" },
 
+    [TB_SET_FOLLOW] = { .key = "follow", .type = TB_SET_SWITCH,
+        .twin = "--follow", .group = TB_GROUP_VERBS,
+        .help = "events: go on as they happen" },
+
     [TB_SET_HELP] = { .key = "help", .type = TB_SET_SWITCH, .flag = "-h",
         .twin = "--help", .group = TB_GROUP_ABOUT, .help = "this text" },
     [TB_SET_VERSION] = { .key = "version", .type = TB_SET_SWITCH,

@@ -7,10 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/client.h"
 #include "daemon/cookie.h"
 #include "daemon/logger.h"
-#include "daemon/nodename.h"
 #include "daemon/status.h"
 #include "daemon/tls_options.h"
 
@@ -58,9 +56,8 @@ read_tls(const struct tb_cli *cli, struct tb_tls **tls)
     return ok;
 }
 
-/* Returns 0 with c filled, or the exit code. */
-static int
-ask(struct tb_cli *cli, struct tb_client *c)
+int
+tb_verb_ask(struct tb_cli *cli, struct tb_client *c)
 {
     const struct tb_settings *s = cli->settings;
     struct tb_secret cookie = { "", "flag -setcookie" };
@@ -92,8 +89,8 @@ ask(struct tb_cli *cli, struct tb_client *c)
     return code;
 }
 
-static void
-print_failure(struct tb_cli *cli, const struct tb_client *c)
+void
+tb_verb_failure(struct tb_cli *cli, const struct tb_client *c)
 {
     struct tb_wr why = { 0 }, w = { 0 };
 
@@ -115,9 +112,8 @@ print_failure(struct tb_cli *cli, const struct tb_client *c)
     tb_wr_free(&w);
 }
 
-/* The tiebeam that a verb is for; buf is used where no flag names it. */
-static const char *
-asked_node(struct tb_cli *cli, char buf[TB_NODENAME_MAX])
+const char *
+tb_verb_node(struct tb_cli *cli, char buf[TB_NODENAME_MAX])
 {
     char host[TB_NODENAME_MAX];
 
@@ -143,7 +139,7 @@ tb_verb_ping(struct tb_cli *cli)
 {
     struct tb_client c = { .target = cli->words.v[1], .ask = ask_ping };
     struct tb_val h[TB_MAX_HOLES];
-    int code = ask(cli, &c);
+    int code = tb_verb_ask(cli, &c);
     bool yes =
         code == TB_EXIT_OK && tb_match("yes", tb_wr_term(&c.result), h) == 1;
 
@@ -155,7 +151,7 @@ tb_verb_ping(struct tb_cli *cli)
     else if (!cli->json && code < TB_EXIT_USAGE)
         puts("pang");
     if (code == TB_EXIT_FAILED)
-        print_failure(cli, &c);
+        tb_verb_failure(cli, &c);
     tb_client_fini(&c);
     return code == TB_EXIT_OK && !yes ? TB_EXIT_FAILED : code;
 }
@@ -207,13 +203,14 @@ int
 tb_verb_nodes(struct tb_cli *cli)
 {
     char node[TB_NODENAME_MAX];
-    struct tb_client c = { .target = asked_node(cli, node), .ask = ask_nodes };
-    int code = ask(cli, &c);
+    struct tb_client c = { .target = tb_verb_node(cli, node),
+                           .ask = ask_nodes };
+    int code = tb_verb_ask(cli, &c);
 
     if (code == TB_EXIT_OK)
         print_nodes(cli, &c);
     else if (code == TB_EXIT_FAILED)
-        print_failure(cli, &c);
+        tb_verb_failure(cli, &c);
     tb_client_fini(&c);
     return code;
 }
@@ -245,16 +242,16 @@ tb_verb_status(struct tb_cli *cli)
 {
     char node[TB_NODENAME_MAX];
     struct tb_wr w = { 0 }, nodes = { 0 };
-    struct tb_client c = { .target = asked_node(cli, node),
+    struct tb_client c = { .target = tb_verb_node(cli, node),
                            .ask = ask_info,
                            .ctx = &nodes };
-    int code = ask(cli, &c);
+    int code = tb_verb_ask(cli, &c);
 
     if (code == TB_EXIT_OK)
         tb_status_put(&w, tb_wr_term(&c.result), tb_wr_term(&nodes), c.name,
                       cli->json);
     else if (code == TB_EXIT_FAILED)
-        print_failure(cli, &c);
+        tb_verb_failure(cli, &c);
     tb_cli_print(stdout, &w);
     tb_wr_free(&w);
     tb_wr_free(&nodes);
@@ -321,11 +318,11 @@ tb_verb_call(struct tb_cli *cli)
 
     if (parse_request(cli->words.v[3], &term)) {
         r.term = tb_wr_term(&term);
-        code = ask(cli, &c);
+        code = tb_verb_ask(cli, &c);
         if (code == TB_EXIT_OK)
             print_reply(cli, &c);
         else if (code == TB_EXIT_FAILED)
-            print_failure(cli, &c);
+            tb_verb_failure(cli, &c);
     }
     tb_wr_free(&term);
     tb_client_fini(&c);
@@ -384,12 +381,12 @@ ask_discovery(struct tb_cli *cli, struct tb_client *c, const char *name,
     struct request r = { .name = name, .term = tb_wr_term(request) };
     int code;
 
-    *c = (struct tb_client){ .target = asked_node(cli, node),
+    *c = (struct tb_client){ .target = tb_verb_node(cli, node),
                              .ask = ask_call,
                              .ctx = &r };
-    code = ask(cli, c);
+    code = tb_verb_ask(cli, c);
     if (code == TB_EXIT_FAILED)
-        print_failure(cli, c);
+        tb_verb_failure(cli, c);
     return code;
 }
 

@@ -255,6 +255,9 @@ typedef void (*tb_inquiry_end)(struct tb_proc *self, struct tb_monitor *mon,
                                tb_atom node, unsigned asked, unsigned seen);
 void tb_inquire(struct tb_proc *self, struct tb_monitor *mon, tb_atom node,
                 unsigned n, tb_inquiry_end end);
+
+/* --------------------------------------------------------- confirm.c -- */
+
 int tb_on_confirm(struct tb_proc *self, void *state, const struct tb_msg *m);
 
 #endif

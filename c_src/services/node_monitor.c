@@ -240,6 +240,8 @@ static const struct tb_clause clauses[] = {
     { TB_CALL, "{demonitor, _, _}",                       on_badarg            },
     { TB_CALL, "{reconfigure, Options}",                  tb_on_reconfigure    },
     { TB_CALL, "{reload, Options}",                       tb_on_reload         },
+    { TB_CALL, "{confirm_down, Node:atom, Creation:int}", tb_on_confirm        },
+    { TB_CALL, "{confirm_down, _, _}",                    on_badarg            },
     { TB_CALL, "info",                                    on_info              },
     { TB_INFO, UP,                                        on_nodeup            },
     { TB_INFO, DOWN,                                      on_nodedown          },

@@ -11,13 +11,14 @@
 -module(tiebeam_node_monitor).
 -compile({no_auto_import, [monitor/3]}).
 
--export([nodes/1, nodes/2, info/1]).
+-export([nodes/1, nodes/2, info/1, reconfigure/2, confirm_down/2, confirm_down/3]).
 -export([monitor_nodes/2, monitor_nodes/3, monitor_node/3, monitor_states/2]).
 -export([monitor/2, monitor/3, demonitor/2, demonitor/3]).
--export_type([kind/0, state/0, target/0, info/0, transition/0]).
+-export_type([kind/0, state/0, target/0, info/0, peer/0, transition/0, option/0]).
 
 -type kind() :: visible | hidden | all | managed.
--type state() :: up | down.
+%% suspect: silent; degraded: the emulator is well, the application is not.
+-type state() :: up | suspect | degraded | down.
 -type target() :: pid() | {Name :: atom(), node()}.
 -type transition() :: #{
     node := node(),
@@ -28,12 +29,63 @@
     creation := non_neg_integer(),
     time_ms := non_neg_integer()
 }.
+-type peer() :: #{
+    state := state(),
+    type := visible | hidden,
+    managed := boolean(),
+    connection_id := non_neg_integer(),
+    creation := non_neg_integer(),
+    since_ms := non_neg_integer(),
+    connection := connected | dialling | waiting | {failed, pos_integer(), atom()},
+    health := ok | atom(),
+    detector :=
+        off
+        | #{
+            quiet_ms := non_neg_integer(),
+            rtt_us := non_neg_integer(),
+            rttvar_us := non_neg_integer(),
+            timeout_ms := pos_integer(),
+            probes := non_neg_integer(),
+            answers := non_neg_integer(),
+            suspicions := non_neg_integer()
+        }
+}.
 -type info() :: #{
+    source :=
+        all
+        | {nodes, [node()]}
+        | {nodes_mfa, mfargs(), #{error := binary(), refresh_ms := pos_integer()}},
     managed := [node()],
     subscribers := non_neg_integer(),
-    nodes := #{node() => map()},
-    transitions := [transition()]
+    nodes := #{node() => peer()},
+    transitions := [transition()],
+    stalls := non_neg_integer()
 }.
+-type mfargs() :: {module(), Function :: atom(), Args :: list()}.
+-type option() ::
+    {nodes, [node()]}
+    | {nodes_mfa, mfargs()}
+    | {refresh_ms, pos_integer()}
+    | {on_error, empty | keep}
+    | {notify, [
+        {cast, {Name :: atom(), node()}} | {send, {Name :: atom(), node()}} | {call, module()}
+    ]}
+    | {detector,
+        off
+        | [
+            {suspect_ms | probe_ms | max_suspect_ms, pos_integer()}
+            | {down_ms, none | pos_integer()}
+            | {indirect, non_neg_integer()}
+        ]}
+    | {health,
+        off
+        | [
+            {probe, emulator | {call, Name :: atom()} | {call, Name :: atom(), Request :: term()}}
+            | {interval_ms | timeout_ms, pos_integer()}
+        ]}.
+
+%% A function on another node is waited for, for five seconds.
+-define(SLOW, 10000).
 
 %% @doc All nodes that the tiebeam node is connected to.
 -spec nodes(node()) -> [node()].
@@ -48,6 +100,30 @@ nodes(Tiebeam, Kind) ->
 -spec info(node()) -> info().
 info(Tiebeam) ->
     call(Tiebeam, info).
+
+%% @doc Another source of nodes, and other options. Without `nodes' and
+%% `nodes_mfa' all nodes are managed; of the rest, what is not given stays. The
+%% answer comes when the new set is announced.
+-spec reconfigure(node(), [option()]) -> ok | {error, {badarg, term()} | superseded}.
+reconfigure(Tiebeam, Options) ->
+    gen_server:call({node_monitor, Tiebeam}, {reconfigure, Options}, ?SLOW).
+
+%% @doc Whether a node that was lost is really gone; see `confirm_down/3'.
+-spec confirm_down(node(), node()) ->
+    {up, By :: [node()]} | {down, atom()} | {unknown, atom()}.
+confirm_down(Tiebeam, Other) ->
+    confirm_down(Tiebeam, Other, 0).
+
+%% @doc With the creation of the incarnation that was lost. `up': these nodes
+%% are connected to it. `down': nobody who could be asked is, and it refuses
+%% the tiebeam node's dial, or is another incarnation. `unknown': nobody is,
+%% but it does not refuse either.
+-spec confirm_down(node(), node(), Creation :: non_neg_integer()) ->
+    {up, By :: [node()]} | {down, atom()} | {unknown, atom()}.
+confirm_down(Tiebeam, Other, Creation) ->
+    Request = {confirm_down, Other, Creation},
+    Reply = gen_server:call({node_monitor, Tiebeam}, Request, ?SLOW),
+    ok_or_badarg(Reply, [Tiebeam, Other, Creation]).
 
 %% @doc As `net_kernel:monitor_nodes/1', with the tiebeam node's connections.
 -spec monitor_nodes(node(), boolean()) -> ok | error.

@@ -202,6 +202,57 @@ on_monitor_nodes(struct tb_proc *self, void *state, const struct tb_msg *m)
     return tb_reply(self, m, "ok", TB_NONE);
 }
 
+/* Status is ok where the node's emulator answered. */
+static int
+on_probe(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)state;
+    tb_probe(self, tb_intern(m->arg[0].text), on_done, tb_from_keep(m));
+    return TB_NOREPLY;
+}
+
+static int
+on_sys(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    char name[256];
+
+    (void)state;
+    tb_sys_name(self, c_string(m->arg[0].text, name), tb_intern(m->arg[1].text),
+                "Request", TB_ARGS(m->arg[2]), (uint64_t)m->arg[3].i, on_done,
+                tb_from_keep(m));
+    return TB_NOREPLY;
+}
+
+static int
+on_peer_info(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_peer_info info;
+    struct tb_node *node = tb_self_node(self);
+
+    (void)state;
+    if (!tb_peer_info(node, tb_intern(m->arg[0].text), &info))
+        return tb_reply(self, m, "undefined", TB_NONE);
+    return tb_reply(
+        self, m,
+        "#{visible => V, answers_probes => P, connection_id => Id, "
+        "creation => C, silence_ms => S, bytes_in => I, bytes_out => O}",
+        TB_ARGS(tb_v_bool(info.visible), tb_v_bool(info.answers_probes),
+                tb_v_int((int64_t)info.connection_id), tb_v_int(info.creation),
+                tb_v_int((int64_t)(tb_now_ms(node) - info.read_ms)),
+                tb_v_int((int64_t)info.bytes_in),
+                tb_v_int((int64_t)info.bytes_written)));
+}
+
+static int
+on_disconnect_for(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)state;
+    return tb_reply(
+        self, m, "Was",
+        TB_ARGS(tb_v_bool(tb_disconnect_for(
+            tb_self_node(self), tb_intern(m->arg[0].text), -TB_EPROBE))));
+}
+
 static int
 on_info(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
@@ -263,6 +314,10 @@ static const struct tb_clause clauses[] = {
     { TB_CALL, "{send_after, Ms:int, Message}",               on_after         },
     { TB_CALL, "{cancel_timer, Ref:ref}",                     on_cancel        },
     { TB_CALL, "{monitor_nodes, Flag:atom}",                  on_monitor_nodes },
+    { TB_CALL, "{probe, Node:atom}",                          on_probe         },
+    { TB_CALL, "{sys, {Name:atom, Node:atom}, Request, Timeout:int}", on_sys   },
+    { TB_CALL, "{peer_info, Node:atom}",                      on_peer_info     },
+    { TB_CALL, "{disconnect_for, Node:atom}",                 on_disconnect_for },
     { TB_CALL, "crash",                                       on_crash         },
     { TB_CAST, "stop",                                        on_stop          },
     { TB_INFO, "Any",                                         on_message       },
@@ -296,6 +351,12 @@ to_stderr(void *ctx, enum tb_level level, const char *event, const char *text,
     fprintf(stderr, "[%s] %s\n", event, text);
 }
 
+/* [{detector, off}]: it would have calls of its own under way. */
+static const uint8_t options[] = { 108, 0,   0,   0,   1,   104, 2,   119,
+                                   8,   'd', 'e', 't', 'e', 'c', 't', 'o',
+                                   'r', 119, 3,   'o', 'f', 'f', 106 };
+static const struct tb_term no_detector = { options, sizeof(options) };
+
 int
 main(int argc, char **argv)
 {
@@ -307,6 +368,8 @@ main(int argc, char **argv)
     tb_log_to(to_stderr, NULL, TB_NOTICE);
     if (node)
         rc = tb_start(node, &probe, NULL, TB_PERMANENT, NULL);
+    if (node && rc == 0)
+        rc = tb_start_node_monitor(node, &no_detector);
     if (node && rc == 0)
         rc = tb_node_start(node, on_ready, NULL);
     if (node && rc == 0)

@@ -35,6 +35,8 @@ cases() ->
         {"ping: a node that does not answer", fun silent_node/1},
         {"nodes", fun nodes_verb/1},
         {"status", fun status/1},
+        {"events", fun events/1},
+        {"events: as they happen", fun events_follow/1},
         {"call", fun call/1},
         {"call: a BEAM's server", fun call_beam/1},
         {"call: failures", fun call_failures/1},
@@ -171,6 +173,46 @@ pang(N) ->
     contains(Port, NoEpmd),
     ?assertMatch({?FAILED, #{"error" := "not_in_epmd", "text" := [_ | _]}}, json(["ping", absent()])),
     ?assertMatch({?FAILED, #{"error" := "nxdomain"}}, json(["ping", "a@no.such.host.invalid"])).
+
+json_lines(Text) ->
+    [decode(Line) || Line <- string:lexemes(Text, "\n")].
+
+events(N) ->
+    {?OK, Text, ""} = cli(["--node", text(N), "events"]),
+    contains("up        " ++ text(node()) ++ "  (connected)", Text),
+    {?OK, Json, ""} = cli(["--json", "--node", text(N), "events"]),
+    Me = text(node()),
+    ?assertMatch(
+        [#{"node" := Me, "from" := "down", "to" := "up", "reason" := "connected", "time" := _} | _],
+        json_lines(Json)
+    ),
+    %% the command itself is no event
+    ?assertEqual([], [E || #{"node" := "tiebeam_cli" ++ _} = E <- json_lines(Json)]),
+    {?FAILED, "", Why} = cli(["--node", absent(), "events"]),
+    contains("knows no node", Why),
+    {?FAILED, "", NoProc} = cli(["--node", text(node()), "events"]),
+    contains("no such process", NoProc).
+
+events_follow(_) ->
+    Daemon = tb_lib:daemon(followed),
+    N = tb_lib:node_of(Daemon),
+    true = net_kernel:connect_node(N),
+    Args = ["-setcookie", tb_lib:cookie(), "--timeout", "1", "--json", "--node", text(N)],
+    Follower = tb_lib:start(tb_lib:binary(), Args ++ ["events", "--follow"]),
+    Lines = fun() -> json_lines(binary_to_list(tb_lib:output(Follower))) end,
+    tb_lib:until(fun() -> length(Lines()) =:= 1 end),
+    true = erlang:disconnect_node(N),
+    tb_lib:until(fun() -> length(Lines()) =:= 2 end),
+    %% longer than the timeout
+    receive
+    after 1500 -> ok
+    end,
+    true = net_kernel:connect_node(N),
+    tb_lib:until(fun() -> length(Lines()) =:= 3 end),
+    ?assertEqual(["up", "down", "up"], [To || #{"to" := To} <- Lines()]),
+    %% it ends with what it follows, and says so
+    tb_lib:stop(Daemon),
+    ?assertEqual(?FAILED, tb_lib:wait_exit(Follower)).
 
 %% The cookie itself is never shown.
 wrong_cookie(N) ->

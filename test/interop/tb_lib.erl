@@ -484,7 +484,17 @@ info(Node) ->
 %% The sizes of a daemon's tables, less the names it has seen.
 -spec tables(node()) -> map().
 tables(Node) ->
-    maps:remove(node_names, maps:get(tables, info(Node))).
+    tables(Node, 200).
+
+%% Not in the moment in which it waits for an answer to a probe.
+tables(Node, Tries) ->
+    case maps:remove(node_names, maps:get(tables, info(Node))) of
+        #{calls := Calls} when Calls > 0, Tries > 0 ->
+            poll_pause(),
+            tables(Node, Tries - 1);
+        Tables ->
+            Tables
+    end.
 
 -spec pid_of(node(), atom()) -> pid() | undefined.
 pid_of(Node, Name) ->

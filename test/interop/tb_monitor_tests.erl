@@ -20,7 +20,7 @@ monitor_test_() ->
 
 setup() ->
     Epmd = tb_lib:join(monitor),
-    Daemon = tb_lib:daemon(tb),
+    Daemon = tb_lib:daemon(tb, #{args => ["-kernel", "net_setuptime", "1"]}),
     pong = net_adm:ping(tb_lib:node_of(Daemon)),
     {Epmd, Daemon}.
 
@@ -68,6 +68,7 @@ cases() ->
         {"demonitor: info agrees with the mailbox, in races", fun demonitor_races/1},
         {"demonitor: bad arguments", fun demonitor_badarg/1},
         {"demonitor and monitor without a tiebeam", fun no_tiebeam/1},
+        {"confirm_down: up, down, and nobody knows", fun confirm/1},
         {"DOWN comes before nodedown", fun down_before_nodedown/1},
         {"node_monitor ends and is back", fun restarted/1}
     ].
@@ -727,6 +728,39 @@ no_tiebeam(_) ->
     ?assertEqual({'DOWN', NoProc, process, self(), noproc}, one_message()),
     ?assertEqual(true, ?MON:demonitor(Nobody, Ref)),
     ?assertEqual(false, ?MON:demonitor(Nobody, Ref, [flush, info])).
+
+%% ------------------------------------------------------------ confirm_down
+
+confirm(N) ->
+    B = with_beam(N, mon_a, fun(Beam, Node) ->
+        #{nodes := #{Node := #{creation := Creation}}} = ?MON:info(N),
+        ?assertEqual({up, [N]}, ?MON:confirm_down(N, Node)),
+        pong = net_adm:ping(Node),
+        ?assertEqual({up, lists:sort([node(), N])}, confirmed(N, Node, Creation)),
+        %% only this VM is connected to it, and it does not answer us
+        true = tb_lib:call(N, {disconnect, Node}),
+        gone(N, Node),
+        tb_lib:signal(Beam, "STOP"),
+        ?assertEqual({up, [node()]}, confirmed(N, Node, Creation)),
+        true = erlang:disconnect_node(Node),
+        ?assertMatch({unknown, _}, confirmed(N, Node, Creation)),
+        tb_lib:signal(Beam, "CONT"),
+        ?assertEqual({up, [N]}, confirmed(N, Node, Creation)),
+        %% another incarnation is not the one that is asked for
+        ?assertEqual({down, restarted}, ?MON:confirm_down(N, Node, Creation + 1)),
+        Node
+    end),
+    {down, Why} = ?MON:confirm_down(N, B),
+    ?assert(lists:member(Why, [econnrefused, not_in_epmd])),
+    ?assertMatch({unknown, nxdomain}, ?MON:confirm_down(N, 'a@no.such.host.invalid')),
+    [?assertError(badarg, ?MON:confirm_down(N, Bad)) || Bad <- [N, noname]],
+    ?assertError(badarg, ?MON:confirm_down(N, B, -1)).
+
+confirmed(N, Node, Creation) ->
+    case ?MON:confirm_down(N, Node, Creation) of
+        {up, By} -> {up, lists:sort(By)};
+        Other -> Other
+    end.
 
 %% ------------------------------------------------------------------- order
 

@@ -110,6 +110,10 @@ tests() ->
         {send, fun send/1},
         {timers, fun timers/1},
         {node_events, fun node_events/1},
+        {node_monitor_in_a_c_program, fun node_monitor/1},
+        {probe_an_emulator, fun probe/1},
+        {sys_requests, fun sys_requests/1},
+        {peer_info_and_disconnect_for, fun peer_info/1},
         {crash_is_error_and_restart, fun crash/1},
         {example, fun example/1}
     ].
@@ -390,6 +394,82 @@ node_events(Node) ->
     ] = seen(Node, 2),
     ok = ask(Node, {monitor_nodes, false}),
     ?assertEqual({not_in_epmd, not_in_epmd}, ask(Node, {connect, BeamNode})).
+
+%% A process of the C program subscribes as one of a BEAM does.
+node_monitor(Node) ->
+    Us = {node_monitor, Node},
+    Subscribe = {monitor_nodes, true, [{node_type, all}, nodedown_reason]},
+    ?assertEqual({ok, ok}, ask(Node, {call, Us, Subscribe, 5000})),
+    ?assertEqual({ok, ok}, ask(Node, {call, Us, {monitor_states, true}, 5000})),
+    Beam = tb_lib:beam(list_to_atom(tb_lib:name(event))),
+    BeamNode = tb_lib:node_of(Beam),
+    ?assertEqual({ok, BeamNode}, ask(Node, {connect, BeamNode})),
+    ?assertEqual({ok, true}, ask(Node, {call, Us, {monitor_node, BeamNode, true}, 5000})),
+    tb_lib:end_beam(Beam),
+    Seen = seen(Node, 5),
+    ?assertMatch(
+        [
+            {nodedown, BeamNode},
+            {nodedown, BeamNode, [{nodedown_reason, connection_closed}, {node_type, visible}]},
+            {nodeup, BeamNode, [{node_type, visible}]}
+        ],
+        lists:sort([M || M <- Seen, element(1, M) =/= node_state])
+    ),
+    ?assertMatch(
+        [{_, _, up, #{from := down}}, {_, _, down, #{from := up, reason := connection_closed}}],
+        [M || {node_state, N, _, _} = M <- Seen, N =:= BeamNode]
+    ),
+    Unsubscribe = setelement(2, Subscribe, false),
+    ?assertEqual({ok, ok}, ask(Node, {call, Us, Unsubscribe, 5000})),
+    ?assertEqual({ok, ok}, ask(Node, {call, Us, {monitor_states, false}, 5000})).
+
+%% It needs no process there: every one that could answer is suspended.
+probe(Node) ->
+    ?assertEqual({ok, noproc}, ask(Node, {probe, node()})),
+    Beam = tb_lib:beam(list_to_atom(tb_lib:name(probed))),
+    BeamNode = tb_lib:node_of(Beam),
+    ?assertEqual({noconnection, noconnection}, ask(Node, {probe, BeamNode})),
+    {ok, BeamNode} = ask(Node, {connect, BeamNode}),
+    [{ok, noproc} = ask(Node, {probe, BeamNode}) || _ <- lists:seq(1, 50)],
+    ok = rpc:call(BeamNode, sys, suspend, [net_kernel]),
+    ?assertEqual({ok, noproc}, ask(Node, {probe, BeamNode})),
+    tb_lib:signal(Beam, "STOP"),
+    Request = gen_server:send_request({probe, Node}, {probe, BeamNode}),
+    timeout = gen_server:wait_response(Request, 300),
+    tb_lib:signal(Beam, "KILL"),
+    ?assertEqual({reply, {noconnection, noconnection}}, gen_server:receive_response(Request, 10000)),
+    tb_lib:end_beam(Beam).
+
+sys_requests(Node) ->
+    ?assertMatch({ok, {ok, _}}, ask(Node, {sys, {kernel_sup, node()}, {debug, {statistics, get}}, 5000})),
+    ?assertMatch({ok, {status, _, _, _}}, ask(Node, {sys, {kernel_sup, node()}, get_status, 5000})),
+    ?assertEqual({noproc, noproc}, ask(Node, {sys, {nobody, node()}, get_status, 5000})),
+    Pid = server(),
+    register(outgoing_sys, Pid),
+    Caller = spawn(fun() -> gen_server:call(Pid, {sleep, 500}) end),
+    tb_lib:until(fun() -> element(2, process_info(Pid, current_function)) =/= {gen_server, loop, 7} end),
+    ?assertEqual({timeout, timeout}, ask(Node, {sys, {outgoing_sys, node()}, get_status, 100})),
+    tb_lib:until(fun() -> not is_process_alive(Caller) end),
+    gen_server:stop(Pid).
+
+peer_info(Node) ->
+    ?assertEqual(undefined, ask(Node, {peer_info, 'nobody@nowhere'})),
+    Info = ask(Node, {peer_info, node()}),
+    ?assertMatch(#{visible := true, answers_probes := true, silence_ms := S} when S < 1000, Info),
+    #{bytes_in := In, bytes_out := Out} = Info,
+    _ = ask(Node, info),
+    #{bytes_in := In2, bytes_out := Out2} = ask(Node, {peer_info, node()}),
+    ?assert(In2 > In),
+    ?assert(Out2 > Out),
+    %% a peer that knows no spawn requests is no emulator
+    Raw = tb_raw:connect(Node, list_to_atom(tb_lib:name(old) ++ "@" ++ tb_lib:host()), #{
+        flags => tb_raw:flags() band bnot (1 bsl 32)
+    }),
+    Old = list_to_atom(tb_lib:name(old) ++ "@" ++ tb_lib:host()),
+    ?assertMatch(#{visible := false, answers_probes := false}, ask(Node, {peer_info, Old})),
+    ?assertEqual(true, ask(Node, {disconnect_for, Old})),
+    ?assertEqual(closed, tb_raw:recv(Raw)),
+    ?assertEqual(false, ask(Node, {disconnect_for, Old})).
 
 crash(Node) ->
     Ref = monitor(process, {probe, Node}),
