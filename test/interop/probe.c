@@ -352,10 +352,11 @@ to_stderr(void *ctx, enum tb_level level, const char *event, const char *text,
 }
 
 /* [{detector, off}]: it would have calls of its own under way. */
-static const uint8_t options[] = { 108, 0,   0,   0,   1,   104, 2,   119,
-                                   8,   'd', 'e', 't', 'e', 'c', 't', 'o',
-                                   'r', 119, 3,   'o', 'f', 'f', 106 };
-static const struct tb_term no_detector = { options, sizeof(options) };
+static const uint8_t detector_off[] = { 108, 0,   0,   0,   1,   104, 2,   119,
+                                        8,   'd', 'e', 't', 'e', 'c', 't', 'o',
+                                        'r', 119, 3,   'o', 'f', 'f', 106 };
+static const struct tb_term no_detector = { detector_off,
+                                            sizeof(detector_off) };
 
 int
 main(int argc, char **argv)
