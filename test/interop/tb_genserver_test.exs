@@ -229,10 +229,10 @@ defmodule TbGenserverTest do
   test "Supervisor.which_children, count_children", %{node: node} do
     children = Supervisor.which_children({:tiebeam_sup, node})
     names = for {name, pid, :worker, [name]} <- children, is_pid(pid), do: name
-    assert Enum.sort(names) == [:net_kernel, :rex, :tiebeam]
+    assert Enum.sort(names) == [:net_kernel, :node_monitor, :rex, :tiebeam]
 
     assert Supervisor.count_children({:tiebeam_sup, node}) ==
-             %{active: 3, specs: 3, supervisors: 0, workers: 3}
+             %{active: 4, specs: 4, supervisors: 0, workers: 4}
   end
 
   test ":rpc and :erpc", %{node: node} do

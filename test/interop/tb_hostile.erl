@@ -34,7 +34,9 @@
 %% it may have open).
 -spec survive(string(), map(), node(), fun((context()) -> [reason()])) -> ok.
 survive(Title, Options, Beam, Peers) ->
-    Config = [{tiebeam, [{discovery, []}, {log, [{level, debug}]}]}],
+    %% what asks by itself would be counted with what the peers cause
+    Quiet = {node_monitor, [{detector, off}]},
+    Config = [{tiebeam, [{discovery, []}, Quiet, {log, [{level, debug}]}]}],
     Args = maps:get(args, Options, []),
     Daemon = with_files(maps:get(files, Options, unlimited), fun() ->
         tb_lib:daemon(tb, #{config => Config, args => Args})
