@@ -252,6 +252,10 @@ long: $(BIN) ## the life and race suites at their full length
 	@TB_RESTARTS=1000 TB_CYCLES=1000 TB_RACES=200000 \
 	    $(MAKE) --no-print-directory interop SUITES="tb_life_tests tb_race_tests"
 
+false-alarms: $(BIN) $(WIRE) ## an hour of bad links, busy nodes, 100 MB messages: nobody may be down
+	@TB_QUIET_S=$(or $(S),3600) TB_QUIET_NODES=20 TB_QUIET_MB=100 TB_ONLY="no false alarm" \
+	    $(MAKE) --no-print-directory interop SUITES=tb_detect_tests
+
 record-rtt: $(BIN) $(WIRE) ## record test/data/rtt anew, for the tests of the detector
 	@mkdir -p $(BUILD)/interop && erlc -o $(BUILD)/interop test/interop/tb_*.erl
 	@TB_RTT=$(CURDIR)/test/data/rtt WIRE_BIN=$(WIRE) ERL_EPMD_PORT=4399 \
@@ -397,6 +401,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE record-rtt all install uninstall installed run test unit interop bench bench-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)
