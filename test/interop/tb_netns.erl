@@ -7,6 +7,7 @@
 -module(tb_netns).
 
 -export([available/0, join/1, leave/1, address/1, options/2, wire/2, set/5, unwire/1]).
+-export([vanish/1, appear/1]).
 -export_type([world/0, wire/0]).
 
 -type host() :: 1..99.
@@ -123,6 +124,17 @@ unwire({Port, Ns, Dev}) ->
     true = port_close(Port),
     Show = "ip -n " ++ Ns ++ " link show " ++ Dev ++ " 2>&1",
     tb_lib:until(fun() -> string:find(os:cmd(Show), "does not exist") =/= nomatch end).
+
+%% No packet of the first host finds that one any more, and nobody says so.
+-spec vanish(host()) -> ok.
+vanish(Host) ->
+    ip(["-n ", ns(1), " route replace blackhole ", address(Host)]).
+
+%% The end of that; its wire has to be made anew.
+-spec appear(host()) -> ok.
+appear(Host) ->
+    _ = os:cmd(lists:flatten(["ip -n ", ns(1), " route del blackhole ", address(Host)])),
+    ok.
 
 answer(Port, Text) ->
     receive
