@@ -269,12 +269,23 @@ sanitize: ## unit tests and suites with ASan and UBSan
 
 long: $(BIN) ## the life and race suites at their full length
 	@TB_RESTARTS=1000 TB_CYCLES=1000 TB_RACES=200000 \
-	    $(MAKE) --no-print-directory interop SUITES="tb_life_tests tb_race_tests"
+	    $(MAKE) --no-print-directory interop SUITES="tb_life_tests tb_race_tests tb_monitor_tests"
+
+false-alarms: $(BIN) $(WIRE) ## an hour of bad links, busy nodes, 100 MB messages: nobody may be down
+	@TB_QUIET_S=$(or $(S),3600) TB_QUIET_NODES=20 TB_QUIET_MB=100 TB_ONLY="no false alarm" \
+	    $(MAKE) --no-print-directory interop SUITES=tb_detect_tests
+
+# A program of Erlang in a network namespace of its own.
+NETNS_ERL = mkdir -p $(BUILD)/interop && erlc -o $(BUILD)/interop erl/src/*.erl test/interop/tb_*.erl && \
+            TIEBEAM_BIN=$(BIN) WIRE_BIN=$(WIRE) ERL_EPMD_PORT=4399 unshare -n \
+            erl -noinput -pa $(BUILD)/interop -kernel logger_level critical
+
+detection: $(BIN) $(WIRE) ## how soon silence is noticed, into priv/doc/detection.md; ROUNDS=3
+	@export TB_ROUNDS=$(or $(ROUNDS),3); $(NETNS_ERL) -run tb_detect_table main >$(BUILD)/detection.md
+	@mkdir -p priv/doc && cp $(BUILD)/detection.md priv/doc/
 
 record-rtt: $(BIN) $(WIRE) ## record test/data/rtt anew, for the tests of the detector
-	@mkdir -p $(BUILD)/interop && erlc -o $(BUILD)/interop test/interop/tb_*.erl
-	@TB_RTT=$(CURDIR)/test/data/rtt WIRE_BIN=$(WIRE) ERL_EPMD_PORT=4399 \
-	    unshare -n erl -noinput -pa $(BUILD)/interop -run tb_rtt_record main
+	@export TB_RTT=$(CURDIR)/test/data/rtt; $(NETNS_ERL) -run tb_rtt_record main
 
 fuzz: ## each fuzzer for T seconds (default 60)
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
@@ -416,6 +427,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE record-rtt all install uninstall installed run test unit interop bench bench-doc hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)

@@ -351,30 +351,30 @@ to_stderr(void *ctx, enum tb_level level, const char *event, const char *text,
     fprintf(stderr, "[%s] %s\n", event, text);
 }
 
-/* [{detector, off}]: it would have calls of its own under way. */
-static const uint8_t detector_off[] = { 108, 0,   0,   0,   1,   104, 2,   119,
-                                        8,   'd', 'e', 't', 'e', 'c', 't', 'o',
-                                        'r', 119, 3,   'o', 'f', 'f', 106 };
-static const struct tb_term no_detector = { detector_off,
-                                            sizeof(detector_off) };
-
 int
 main(int argc, char **argv)
 {
     struct tb_options options = { .name = argc > 1 ? argv[1] : NULL,
                                   .cookie = argc > 2 ? argv[2] : NULL };
-    int rc = 0;
+    /* a detector would have calls of its own under way */
+    static const char no_detector[] = "[{detector, off}]";
+    struct tb_text_error error;
+    struct tb_wr w = { 0 };
+    struct tb_term monitor;
+    int rc = tb_parse(&w, no_detector, sizeof(no_detector) - 1, &error);
     struct tb_node *node = tb_node_new(&options, &rc);
 
+    monitor = tb_wr_term(&w);
     tb_log_to(to_stderr, NULL, TB_NOTICE);
     if (node)
         rc = tb_start(node, &probe, NULL, TB_PERMANENT, NULL);
     if (node && rc == 0)
-        rc = tb_start_node_monitor(node, &no_detector);
+        rc = tb_start_node_monitor(node, &monitor);
     if (node && rc == 0)
         rc = tb_node_start(node, on_ready, NULL);
     if (node && rc == 0)
         rc = tb_node_run(node);
     tb_node_free(node);
+    tb_wr_free(&w);
     return rc < 0;
 }

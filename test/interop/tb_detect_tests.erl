@@ -3,8 +3,10 @@
 -module(tb_detect_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 120).
+-define(TIMEOUT, 120 + tb_lib:int_env("TB_QUIET_S", 30)).
 -define(MON, tiebeam_node_monitor).
+
+-export([spin/0, load/3]).
 
 -spec detect_test_() -> tuple() | [tuple()].
 detect_test_() ->
@@ -22,7 +24,7 @@ detect_test_() ->
     end.
 
 setup() ->
-    tb_netns:join(2).
+    tb_netns:join(1 + quiet_nodes()).
 
 cleanup(World) ->
     tb_netns:leave(World).
@@ -43,7 +45,8 @@ cases() ->
         {"suspect, and back", fun and_back/0},
         {"others hear it: not down", fun indirect/0},
         {"off, on, and other parameters at run time", fun reconfigured/0},
-        {"nobody is suspect for nothing", fun idle/0}
+        {"nobody is suspect for nothing", fun idle/0},
+        {"no false alarm: busy nodes, big messages, bad links, a stop of our own", fun quiet/0}
     ].
 
 %% ------------------------------------------------------------------ helper
@@ -135,7 +138,7 @@ black_hole() ->
         "" = os:cmd("ip -n " ++ Ns ++ " route replace blackhole 10.77.0.2"),
         Since = now_ms(),
         silent(P, Since, 2000),
-        "" = os:cmd("ip -n " ++ Ns ++ " route replace 10.77.0.2 dev tb0 src 10.77.0.1"),
+        "" = os:cmd("ip -n " ++ Ns ++ " route replace 10.77.0.2 dev tb1to2 src 10.77.0.1"),
         %% it is looked for, and found again
         {_, Info} = state_after(now_ms(), B, up),
         ?assertMatch(#{from := down, reason := connected}, Info),
@@ -211,3 +214,95 @@ idle() ->
         ?assert(Rtt > 0),
         ?assert(is_integer(Stalls))
     end).
+
+%% ------------------------------------------------------- no false alarm
+
+%% Beside this VM, which has a direct link.
+quiet_nodes() ->
+    tb_lib:int_env("TB_QUIET_NODES", 4) - 1.
+
+%% In turn: a clean link with big messages; one that is slow and lossy, idle;
+%% one that is slow and lossy, with messages. All schedulers are busy. The
+%% biggest ones come from one node: a daemon takes 192 MiB at a time from all.
+link_of(3) -> {0, 0, 0, 1000000 * tb_lib:int_env("TB_QUIET_MB", 10)};
+link_of(I) when I rem 3 =:= 0 -> {0, 0, 0, 2000000};
+link_of(I) when I rem 3 =:= 1 -> {200, 100, 5, 0};
+link_of(I) when I rem 3 =:= 2 -> {200, 100, 5, 20000}.
+
+quiet() ->
+    Seconds = tb_lib:int_env("TB_QUIET_S", 30),
+    Hosts = lists:seq(2, 1 + quiet_nodes()),
+    Wires = [tb_netns:wire(1, H) || H <- Hosts],
+    %% nobody else's word helps
+    Detector = {detector, [{suspect_ms, 1000}, {down_ms, 5000}, {indirect, 0}]},
+    Daemon = tb_lib:daemon(tb, tb_netns:options(1, config([Detector]))),
+    N = tb_lib:node_of(Daemon),
+    Beams = [tb_lib:beam(b, tb_netns:options(H, #{})) || H <- Hosts],
+    Nodes = [tb_lib:node_of(B) || B <- Beams],
+    try
+        pong = net_adm:ping(N),
+        [ok = tb_lib:call(N, {connect, B}) || B <- Nodes],
+        Before = ids(N),
+        ?assertEqual(length(Nodes) + 1, map_size(Before)),
+        disturb(N, lists:zip3(Hosts, Wires, Nodes)),
+        %% we ourselves are away for three seconds in the middle
+        pause(Seconds * 500),
+        tb_lib:signal(Daemon, "STOP"),
+        pause(3000),
+        tb_lib:signal(Daemon, "CONT"),
+        pause(Seconds * 500),
+        [ok = tb_netns:set(W, both, 0, 0, 0) || W <- Wires],
+        ?assertEqual(Before, ids(N)),
+        %% the messages did come
+        Peers = maps:get(nodes, tb_lib:info(N)),
+        [
+            ?assert(maps:get(bytes_in, maps:get(B, Peers)) >= element(4, link_of(H)))
+         || {H, B} <- lists:zip(Hosts, Nodes), element(3, link_of(H)) =:= 0
+        ],
+        #{nodes := States, transitions := Transitions, stalls := Stalls} = ?MON:info(N),
+        ?assertEqual([], [T || #{to := down} = T <- Transitions]),
+        ?assert(Stalls >= 1),
+        Suspicions = [S || #{detector := #{suspicions := S}} <- maps:values(States)],
+        io:format(user, "  no false alarm: ~b s, ~b nodes, suspicions of each: ~w~n", [
+            Seconds, map_size(Before), Suspicions
+        ])
+    after
+        lists:foreach(fun tb_lib:end_beam/1, Beams),
+        tb_lib:signal(Daemon, "CONT"),
+        tb_lib:stop(Daemon),
+        lists:foreach(fun tb_netns:unwire/1, Wires)
+    end.
+
+ids(N) ->
+    maps:map(fun(_, #{connection_id := Id}) -> Id end, maps:get(nodes, tb_lib:info(N))).
+
+pause(Ms) ->
+    receive
+    after Ms -> ok
+    end.
+
+disturb(N, Links) ->
+    [
+        begin
+            {Delay, Jitter, Loss, Bytes} = link_of(H),
+            [
+                rpc:call(B, erlang, spawn, [?MODULE, spin, []])
+             || _ <- lists:seq(1, rpc:call(B, erlang, system_info, [schedulers]))
+            ],
+            ok = tb_netns:set(Wire, both, Delay, Jitter, Loss),
+            Bytes > 0 andalso rpc:call(B, erlang, spawn, [?MODULE, load, [N, Bytes, 2000]])
+        end
+     || {H, Wire, B} <- Links
+    ],
+    ok.
+
+-spec spin() -> no_return().
+spin() ->
+    spin().
+
+%% There and back again.
+-spec load(node(), pos_integer(), pos_integer()) -> no_return().
+load(N, Bytes, EveryMs) ->
+    _ = (catch gen_server:call({tiebeam, N}, {echo, binary:copy(<<7>>, Bytes)}, infinity)),
+    pause(EveryMs),
+    load(N, Bytes, EveryMs).

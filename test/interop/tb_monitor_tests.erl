@@ -5,7 +5,7 @@
 
 -export([collect/2]).
 
--define(TIMEOUT, 120).
+-define(TIMEOUT, 120 + 5 * tb_lib:int_env("TB_CYCLES", 15)).
 -define(MON, tiebeam_node_monitor).
 
 -spec monitor_test_() -> tuple().
@@ -22,6 +22,7 @@ setup() ->
     Epmd = tb_lib:join(monitor),
     Daemon = tb_lib:daemon(tb, #{args => ["-kernel", "net_setuptime", "1"]}),
     pong = net_adm:ping(tb_lib:node_of(Daemon)),
+    persistent_term:put(?MODULE, Daemon),
     {Epmd, Daemon}.
 
 cleanup({Epmd, Daemon}) ->
@@ -70,6 +71,7 @@ cases() ->
         {"demonitor and monitor without a tiebeam", fun no_tiebeam/1},
         {"confirm_down: up, down, and nobody knows", fun confirm/1},
         {"DOWN comes before nodedown", fun down_before_nodedown/1},
+        {"a node that is killed and comes back, again and again", fun cycles/1},
         {"node_monitor ends and is back", fun restarted/1}
     ].
 
@@ -782,6 +784,69 @@ down_before_nodedown(N) ->
         end
      || _ <- lists:seq(1, 3)
     ].
+
+%% To every subscriber up and down alternate; all of a connection comes before
+%% the next one's nodeup.
+cycles(N) ->
+    Rounds = tb_lib:int_env("TB_CYCLES", 15),
+    Options = #{connection_id => true, node_type => all, nodedown_reason => true},
+    Us = list_to_atom(tb_lib:name(mon_cycle)),
+    B = beam_node(Us),
+    ok = ?MON:monitor_nodes(N, true, Options),
+    ok = ?MON:monitor_states(N, true),
+    Others = [start_collector(fun(F, O) -> ?MON:monitor_nodes(N, F, O) end, [{true, Options}]) || _ <- lists:seq(1, 50)],
+    Memory = [cycle(N, Us, B, I) || I <- lists:seq(1, Rounds)],
+    ok = ?MON:monitor_nodes(N, false, Options),
+    ok = ?MON:monitor_states(N, false),
+    alternating(Rounds, tb_lib:flush()),
+    [alternating(Rounds, collected(P, [B])) || P <- Others],
+    [exit(P, kill) || P <- Others],
+    flat(Memory).
+
+%% Monitors of processes there, and of the node itself, are told in between.
+cycle(N, Name, B, I) ->
+    Beam = tb_lib:beam(Name),
+    B = tb_lib:node_of(Beam),
+    ok = tb_lib:call(N, {connect, B}),
+    true = ?MON:monitor_node(N, B, true),
+    [_ = ?MON:monitor(N, ending(B), [{tag, {down, I}}]) || _ <- [1, 2, 3]],
+    tb_lib:end_beam(Beam),
+    I rem 2 =:= 0 andalso gone(N, B),
+    resident_kib().
+
+alternating(Rounds, Events) ->
+    Nodes = [{E, Id} || {E, _, #{connection_id := Id}} <- Events],
+    ?assertEqual(2 * Rounds, length(Nodes)),
+    ?assertEqual(lists:append(lists:duplicate(Rounds, [nodeup, nodedown])), [E || {E, _} <- Nodes]),
+    Ids = [Id || {nodeup, Id} <- Nodes],
+    ?assertEqual(Ids, [Id || {nodedown, Id} <- Nodes]),
+    ?assertEqual(Ids, lists:usort(Ids)),
+    States = [S || {node_state, _, S, _} <- Events],
+    ?assert(lists:member(States, [[], lists:append(lists:duplicate(Rounds, [up, down]))])),
+    in_order(1, Events).
+
+%% The DOWNs of round I stand between the nodeup of I and that of I + 1.
+in_order(_, []) ->
+    ok;
+in_order(I, [{nodeup, _, _} | Rest]) ->
+    {These, Next} = lists:splitwith(fun(E) -> element(1, E) =/= nodeup end, Rest),
+    ?assertEqual([], [D || {{down, J}, _, process, _, _} = D <- These, J =/= I]),
+    in_order(I + 1, Next);
+in_order(I, [{node_state, _, up, _} | Rest]) ->
+    in_order(I, Rest).
+
+resident_kib() ->
+    File = "/proc/" ++ integer_to_list(tb_lib:os_pid(persistent_term:get(?MODULE))) ++ "/status",
+    {ok, Text} = file:read_file(File),
+    {match, [Kib]} = re:run(Text, "VmRSS:\\s+([0-9]+) kB", [{capture, all_but_first, list}]),
+    list_to_integer(Kib).
+
+%% After the first rounds it does not grow any more.
+flat(Memory) ->
+    {First, Rest} = lists:split(length(Memory) div 3, Memory),
+    Grown = lists:last(Rest) - lists:max(First),
+    tb_lib:is_sanitized(persistent_term:get(?MODULE)) orelse ?assert(Grown < 256),
+    ok.
 
 %% Its monitors see it end; the new one knows who is connected.
 restarted(N) ->

@@ -7,11 +7,12 @@
 -module(tb_netns).
 
 -export([available/0, join/1, leave/1, address/1, options/2, wire/2, set/5, unwire/1]).
+-export([vanish/1, appear/1]).
 -export_type([world/0, wire/0]).
 
 -type host() :: 1..99.
 -opaque world() :: #{hosts := [host()], epmds := [tb_lib:program()]}.
--opaque wire() :: {port(), Ns :: string()}.
+-opaque wire() :: {port(), Ns :: string(), Device :: string()}.
 
 -define(US, "10.79.0.1").
 
@@ -100,28 +101,40 @@ i(I) ->
 -spec wire(host(), host()) -> wire().
 wire(A, B) ->
     Bin = filename:absname(os:getenv("WIRE_BIN", "build/release/test/interop/wire")),
-    Port = open_port({spawn_executable, Bin}, [{args, [ns(A), ns(B)]}, {line, 80}, exit_status]),
+    Dev = lists:concat(["tb", A, "to", B]),
+    Port = open_port({spawn_executable, Bin}, [{args, [ns(A), ns(B), Dev]}, {line, 80}, exit_status]),
     answer(Port, "ready"),
     [
         begin
-            ip(["-n ", ns(From), " link set tb0 up"]),
-            ip(["-n ", ns(From), " route add ", address(To), " dev tb0 src ", address(From)])
+            ip(["-n ", ns(From), " link set ", Dev, " up"]),
+            ip(["-n ", ns(From), " route add ", address(To), " dev ", Dev, " src ", address(From)])
         end
      || {From, To} <- [{A, B}, {B, A}]
     ],
-    {Port, ns(A)}.
+    {Port, ns(A), Dev}.
 
 %% Delay and jitter in milliseconds, loss in percent; ab is from the first one.
 -spec set(wire(), ab | ba | both, number(), number(), number()) -> ok.
-set({Port, _}, Way, Delay, Jitter, Loss) ->
+set({Port, _, _}, Way, Delay, Jitter, Loss) ->
     true = port_command(Port, io_lib:format("set ~s ~w ~w ~w~n", [Way, Delay, Jitter, Loss])),
     answer(Port, "ok").
 
 -spec unwire(wire()) -> ok.
-unwire({Port, Ns}) ->
+unwire({Port, Ns, Dev}) ->
     true = port_close(Port),
-    Show = "ip -n " ++ Ns ++ " link show tb0 2>&1",
+    Show = "ip -n " ++ Ns ++ " link show " ++ Dev ++ " 2>&1",
     tb_lib:until(fun() -> string:find(os:cmd(Show), "does not exist") =/= nomatch end).
+
+%% No packet of the first host finds that one any more, and nobody says so.
+-spec vanish(host()) -> ok.
+vanish(Host) ->
+    ip(["-n ", ns(1), " route replace blackhole ", address(Host)]).
+
+%% The end of that; its wire has to be made anew.
+-spec appear(host()) -> ok.
+appear(Host) ->
+    _ = os:cmd(lists:flatten(["ip -n ", ns(1), " route del blackhole ", address(Host)])),
+    ok.
 
 answer(Port, Text) ->
     receive

@@ -1,7 +1,7 @@
 /* wire.c - a link between two network namespaces that can be slow, lossy or
  * cut, in each direction on its own; for kernels without netem.
  *
- * Usage: wire NS_A NS_B. It makes a tun device tb0 in each namespace, prints
+ * Usage: wire NS_A NS_B DEV. It makes a tun device in each namespace, prints
  * "ready", and carries packets until its standard input ends. Commands, a line
  * each, answered with "ok":
  *
@@ -60,7 +60,7 @@ die(const char *what)
 }
 
 static int
-tun_in(const char *ns)
+tun_in(const char *ns, const char *dev)
 {
     char path[256];
     struct ifreq r = { .ifr_flags = IFF_TUN | IFF_NO_PI };
@@ -72,7 +72,7 @@ tun_in(const char *ns)
         die(path);
     close(at);
     fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    snprintf(r.ifr_name, sizeof(r.ifr_name), "tb0");
+    snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", dev);
     if (fd < 0 || ioctl(fd, TUNSETIFF, &r) < 0)
         die("/dev/net/tun");
     return fd;
@@ -162,14 +162,14 @@ main(int argc, char **argv)
 {
     struct pollfd fds[3] = { { .fd = 0, .events = POLLIN } };
 
-    if (argc != 3) {
-        fputs("Usage: wire NS_A NS_B\n", stderr);
+    if (argc != 4) {
+        fputs("Usage: wire NS_A NS_B DEV\n", stderr);
         return 2;
     }
     setvbuf(stdin, NULL, _IONBF, 0); /* poll sees each line */
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (int i = 0; i < 2; i++) {
-        int fd = tun_in(argv[i + 1]);
+        int fd = tun_in(argv[i + 1], argv[3]);
 
         ways[i].from = ways[1 - i].to = fd;
         ways[i].queue = calloc(QUEUE, sizeof(struct packet));
