@@ -14,6 +14,7 @@
 -define(SLICE_MS, 400).
 -define(IDLE_MS, 10000).
 -define(CROWD, 5000).
+-define(SUBSCRIBERS, 10000).
 
 %% At most, or at least, a value or a ratio of tiebeam to BEAM.
 -type target() :: none | {ratio | value, '=<' | '>=', number()}.
@@ -29,7 +30,8 @@ main() ->
         {"Client and server on one CPU", fun() -> echo(same) end},
         {"Boot: the daemon beside erl -noinput", fun boot/0},
         {"Idle: the daemon beside erl -noinput, one connection each", fun idle/0},
-        {"A crowd of nodes", fun crowd/0}
+        {"A crowd of nodes", fun crowd/0},
+        {"Subscribers of node events: on one BEAM node, told by its own net_kernel or by a daemon", fun subscribers/0}
     ],
     print_machine(),
     [print_section(Title, Section()) || {Title, Section} <- Sections],
@@ -432,6 +434,86 @@ crowd_of({Program, Node}) ->
 
 broadcast_us(Tool, N) ->
     median([ask(Tool, "broadcast", N) || _ <- lists:seq(1, rounds() + 2)]) / N.
+
+%% ------------------------------------------------------------- subscribers
+
+%% Processes of this VM. A node comes and goes: how long is it from the first
+%% of them that knows to the last one, and what did that cost the daemon?
+subscribers() ->
+    Name = "subscribers",
+    chosen(Name) andalso note("~ts", [Name]),
+    subscribers(chosen(Name)).
+
+subscribers(false) ->
+    [];
+subscribers(true) ->
+    Visitor = tb_lib:beam(visitor),
+    V = tb_lib:node_of(Visitor),
+    Own = told(fun() -> net_kernel:monitor_nodes(true, [{node_type, all}]) end, fun
+        (up) -> true = net_kernel:connect_node(V);
+        (down) -> true = erlang:disconnect_node(V)
+    end, V),
+    Daemon = tb_lib:daemon(subscribed),
+    N = tb_lib:node_of(Daemon),
+    true = net_kernel:connect_node(N),
+    Pid = tb_lib:os_pid(Daemon),
+    Before = resident_kib(Pid),
+    [Alive, _] = string:split(atom_to_list(N), "@"),
+    {ok, Names} = tb_raw:names(tb_lib:epmd_port()),
+    Tool = tool(N, element(2, lists:keyfind(Alive, 1, Names))),
+    Cpu = cpu_ns(Tool, Pid),
+    Subscribe = fun() -> gen_server:call({node_monitor, N}, {monitor_nodes, true, []}, infinity) end,
+    Ours = told(Subscribe, fun
+        (up) -> ok = tb_lib:call(N, {connect, V});
+        (down) -> true = tb_lib:call(N, {disconnect, V})
+    end, V),
+    Used = cpu_ns(Tool, Pid) - Cpu,
+    Grown = resident_kib(Pid) - Before,
+    port_close(Tool),
+    tb_lib:stop(Daemon),
+    tb_lib:end_beam(Visitor),
+    Text = integer_to_list(?SUBSCRIBERS) ++ " subscribers: ",
+    [
+        {Text ++ "all know, µs each", "µs", Own / ?SUBSCRIBERS, Ours / ?SUBSCRIBERS, none},
+        {Text ++ "own CPU, µs each, subscription included", "µs", none,
+            Used / 1000 / ?SUBSCRIBERS / (2 * rounds() + 1), none},
+        {Text ++ "memory, KiB each", "KiB", none, Grown / ?SUBSCRIBERS, none}
+    ].
+
+%% The median of the times from the first that knows to the last one, in µs.
+told(Subscribe, Let, Node) ->
+    Told = atomics:new(1, []),
+    Self = self(),
+    Pids = [
+        spawn_link(fun() ->
+            ok = Subscribe(),
+            Self ! {subscribed, self()},
+            hear(Self, Told, Node)
+        end)
+     || _ <- lists:seq(1, ?SUBSCRIBERS)
+    ],
+    [receive {subscribed, P} -> ok end || P <- Pids],
+    Times = [
+        begin
+            Let(Event),
+            receive {first, First} -> ok end,
+            receive {last, Last} -> Last - First end
+        end
+     || _ <- lists:seq(1, rounds()), Event <- [up, down]
+    ],
+    [begin unlink(P), exit(P, kill) end || P <- Pids],
+    median(Times).
+
+hear(Self, Told, Node) ->
+    receive
+        Event when element(2, Event) =:= Node ->
+            case atomics:add_get(Told, 1, 1) rem ?SUBSCRIBERS of
+                1 -> Self ! {first, erlang:monotonic_time(microsecond)};
+                0 -> Self ! {last, erlang:monotonic_time(microsecond)};
+                _ -> ok
+            end
+    end,
+    hear(Self, Told, Node).
 
 %% -------------------------------------------------------------- the helper
 

@@ -150,12 +150,13 @@ now_ms() ->
 %% ---------------------------------------------------------------- printing
 
 print(Events, Rounds) ->
+    ok = io:setopts([{encoding, unicode}]),
     io:format(
         "# Detection\n\n"
         "How soon the ways in which a node can go silent are noticed, measured by\n"
         "`make detection`: a BEAM node with default ticks (OTP ~s), a tiebeam with\n"
         "its defaults, and a tiebeam with `{down_ms, ~b}`, side by side on one host;\n"
-        "the node on another one, behind a link of its own. Medians of ~b rounds, the\n"
+        "each node on another one, behind a link of its own. Medians of ~b rounds, the\n"
         "range in brackets.\n\n"
         "| | BEAM: nodedown | tiebeam: suspect | down, by default | down with `{down_ms, ~b}` |\n"
         "| --- | --- | --- | --- | --- |\n",
@@ -168,7 +169,7 @@ print(Events, Rounds) ->
                 cell([maps:get({Node, What}, R) || R <- Rounds, maps:is_key({Node, What}, R)])
              || What <- [beam, {default, suspect}, {default, down}, {configured, down}]
             ],
-            io:format("| ~s | ~s | ~s | ~s | ~s |\n", [Title | Cells])
+            io:format("| ~ts | ~ts | ~ts | ~ts | ~ts |\n", [Title | Cells])
         end
      || {{Title, _}, Host} <- lists:zip(Events, lists:seq(2, 1 + length(Events)))
     ],
@@ -182,7 +183,7 @@ cell([]) ->
 cell(List) ->
     Sorted = lists:sort(List),
     Median = lists:nth((length(Sorted) + 1) div 2, Sorted),
-    io_lib:format("~s (~s–~s)", [seconds(Median), seconds(hd(Sorted)), seconds(lists:last(Sorted))]).
+    io_lib:format("~ts (~ts–~ts)", [seconds(Median), seconds(hd(Sorted)), seconds(lists:last(Sorted))]).
 
 seconds(Ms) when Ms < 100 -> io_lib:format("~b ms", [Ms]);
 seconds(Ms) when Ms < 10000 -> io_lib:format("~.2f s", [Ms / 1000]);
