@@ -135,7 +135,7 @@ tb_dns_lookup(struct tb_proc *self, struct tb_dns *dns, enum tb_dns_type type,
     tb_list_add(&self->node->dns_questions, &q->link);
     if (type == TB_DNS_PTR && tb_dns_reverse(name, reverse))
         name = reverse;
-    q->records = tb_resolve_records(dns->resolver, name, type, timeout_ms,
+    q->records = tb_resolve_records(dns->resolver, name, (int)type, timeout_ms,
                                     on_records, q);
     if (!q->records)
         on_records(q, -TB_ELIMIT, NULL, 0);
