@@ -656,6 +656,9 @@ notify_call() ->
             tb_lib:until_equal(sorted([A, C]), fun() -> Live(B) end),
             with_beams([m_c], fun(_) ->
                 {ok, _} = rpc:call(C, ?MODULE, start_manager, [called]),
+                %% the first connection may have come before the manager
+                connected(N, C),
+                true = rpc:call(C, erlang, disconnect_node, [N]),
                 connected(N, C),
                 %% who comes later is told of all
                 tb_lib:until_equal(sorted([A, B]), fun() -> Live(C) end)
