@@ -8,7 +8,7 @@
 #include "services/suspicion.h"
 
 /* Between the first look and the second one. */
-#define SECOND_LOOK_MS 20
+#define SECOND_LOOK_MS UINT64_C(20)
 
 void
 tb_suspicion_start(struct tb_suspicion *s, uint64_t now)
