@@ -43,7 +43,8 @@ cases() ->
         {"a link cut in both directions", fun() -> cut(both) end},
         {"a host that is gone", fun black_hole/0},
         {"suspect, and back", fun and_back/0},
-        {"others hear it: not down", fun indirect/0},
+        {"others hear it: not down", fun() -> indirect(2000) end},
+        {"others hear it: not down, however soon it would be", fun() -> indirect(1000) end},
         {"off, on, and other parameters at run time", fun reconfigured/0},
         {"nobody is suspect for nothing", fun idle/0},
         {"no false alarm: busy nodes, big messages, bad links, a stop of our own", fun quiet/0}
@@ -162,8 +163,8 @@ and_back() ->
     end).
 
 %% This VM is connected to both, over links that are whole.
-indirect() ->
-    with_pair([{down_ms, 2000}], fun(#{wire := Wire, b := B, n := N}) ->
+indirect(DownMs) ->
+    with_pair([{down_ms, DownMs}], fun(#{wire := Wire, b := B, n := N}) ->
         pong = net_adm:ping(B),
         Since = now_ms(),
         ok = tb_netns:set(Wire, both, 0, 0, 100),
