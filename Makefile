@@ -271,8 +271,9 @@ long: $(BIN) ## the life and race suites at their full length
 	@TB_RESTARTS=1000 TB_CYCLES=1000 TB_RACES=200000 \
 	    $(MAKE) --no-print-directory interop SUITES="tb_life_tests tb_race_tests tb_monitor_tests"
 
-false-alarms: $(BIN) $(WIRE) ## an hour of bad links, busy nodes, 100 MB messages: nobody may be down
-	@TB_QUIET_S=$(or $(S),3600) TB_QUIET_NODES=20 TB_QUIET_MB=100 TB_ONLY="no false alarm" \
+false-alarms: $(BIN) $(WIRE) ## an hour of bad links, busy nodes, 100 MB messages: nobody may be down; S=3600 BUSY=2 (percent)
+	@TB_QUIET_S=$(or $(S),3600) TB_QUIET_NODES=20 TB_QUIET_MB=100 \
+	    TB_QUIET_BUSY=$(or $(BUSY),2) TB_QUIET_EVERY_MS=5000 TB_ONLY="no false alarm" \
 	    $(MAKE) --no-print-directory interop SUITES=tb_detect_tests
 
 # A program of Erlang in a network namespace of its own.

@@ -579,7 +579,8 @@ TB_API int tb_node_set_cookie(struct tb_node *node, tb_atom peer,
 TB_API int tb_node_set_port(struct tb_node *node, const char *peer, int port);
 
 /* tb_intern - the small value of a node name; 0 where it is no node name
- * (Name@Host, at most 255 characters) or the table is full. */
+ * (Name@Host, at most 255 characters) or the table is full: half of it, 32768
+ * names, is kept for nodes that connect. */
 TB_API tb_atom tb_intern(struct tb_text name);
 
 /* tb_connect - done(…, 0, Node) once connected, or an error with a term that
