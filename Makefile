@@ -105,6 +105,10 @@ LIB_SRC := \
     c_src/services/net_kernel.c \
     c_src/services/node_monitor.c \
     c_src/services/notifier.c \
+    c_src/services/pg.c \
+    c_src/services/pg_groups.c \
+    c_src/services/pg_peers.c \
+    c_src/services/pg_watches.c \
     c_src/services/rex.c \
     c_src/services/rule.c \
     c_src/services/subscriber.c \
@@ -134,6 +138,7 @@ DAEMON_SRC := \
     c_src/daemon/nodename.c \
     c_src/daemon/notify.c \
     c_src/daemon/options.c \
+    c_src/daemon/pg_section.c \
     c_src/daemon/reader.c \
     c_src/daemon/run.c \
     c_src/daemon/sections.c \

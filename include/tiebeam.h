@@ -235,6 +235,12 @@ TB_API int tb_consult(struct tb_wr *w, const char *text, size_t n,
 /* tb_phash2 - erlang:phash2(Term, Range); range 0 stands for 2^32. */
 TB_API uint32_t tb_phash2(struct tb_term term, uint32_t range);
 
+/* tb_key - what stands for a term as the key of a map: the same bytes for terms
+ * that are =:=, however they are encoded, else others. Good in this run of the
+ * program only; nobody else can tell it in advance. */
+#define TB_KEY_BYTES 16
+TB_API void tb_key(struct tb_term t, uint8_t key[TB_KEY_BYTES]);
+
 /* Elements of a list, one after the other. */
 struct tb_elems {
     struct tb_term rest; /* the tail, once tb_elems_next() gave 0 */
@@ -403,6 +409,15 @@ TB_API int tb_start_kernel(struct tb_node *node);
  * -TB_EBADARG, or as tb_start(). */
 TB_API int tb_start_node_monitor(struct tb_node *node,
                                  const struct tb_term *options);
+
+/* tb_start_pg - a scope of process groups, in step with the scopes of that name
+ * on BEAM nodes (OTP 23 and later): a process so named, with the functions of
+ * pg as requests, which C programs use too:
+ *   {join, Group, PidOrPids}, {leave, Group, PidOrPids}   of this node's own
+ *   {get_members, Group}, {get_local_members, Group}, which_groups,
+ *   which_local_groups, monitor, {monitor, Group}, {demonitor, Ref}
+ * scope ("pg" is OTP's own) lives as long as the node. 0, or as tb_start(). */
+TB_API int tb_start_pg(struct tb_node *node, const char *scope);
 
 TB_API struct tb_node *tb_self_node(const struct tb_proc *self);
 TB_API struct tb_pid tb_self(const struct tb_proc *self);

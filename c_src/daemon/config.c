@@ -11,6 +11,7 @@
 
 #include "daemon/monitor_section.h"
 #include "daemon/options.h"
+#include "daemon/pg_section.h"
 #include "daemon/sections.h"
 
 void
@@ -163,6 +164,7 @@ tb_config_default(struct tb_config *c, const struct tb_settings *s,
     size_t n;
 
     tb_monitor_section_default(c);
+    tb_pg_section_default(c);
     if (c->has_discovery)
         return 0;
     tb_wr_free(&c->body);
@@ -185,7 +187,7 @@ tb_config_default(struct tb_config *c, const struct tb_settings *s,
 bool
 tb_config_same(const struct tb_config *a, const struct tb_config *b)
 {
-    if (a->n_discovery != b->n_discovery)
+    if (a->n_discovery != b->n_discovery || !tb_pg_section_same(a, b))
         return false;
     for (size_t i = 0; i < a->n_discovery; i++) {
         const struct tb_discovery_config *x = &a->discovery[i];
@@ -207,4 +209,5 @@ tb_config_fini(struct tb_config *c)
     tb_free(c->path);
     tb_wr_free(&c->body);
     tb_wr_free(&c->monitor);
+    tb_pg_section_fini(c);
 }

@@ -17,6 +17,7 @@
 #include "daemon/monitor_section.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
+#include "daemon/pg_section.h"
 #include "daemon/tls_options.h"
 #include "daemon/transport.h"
 #include "services/services.h"
@@ -126,7 +127,7 @@ reload(struct daemon *d)
         compare_settings(d, &now);
         if (!tb_config_same(&d->r->config, &config))
             tb_log(TB_NOTICE, "config.changed",
-                   "key=discovery needs a restart");
+                   "key=discovery or pg needs a restart");
         tb_monitor_section_reload(d->node, &d->r->config, &config);
         take_log_level(d, &now);
         renew_tls(d, &now, &errors);
@@ -239,6 +240,8 @@ start_services(struct daemon *d)
         err = tb_start(d->node, &tb_tiebeam, NULL, TB_PERMANENT, &pid);
     if (err >= 0)
         err = tb_start_node_monitor(d->node, &d->r->config.monitor_options);
+    if (err >= 0)
+        err = tb_pg_section_start(d->node, &d->r->config);
     for (size_t i = 0; err >= 0 && i < d->r->config.n_discovery; i++)
         err = tb_start(d->node, &tb_discovery, &d->r->config.discovery[i],
                        TB_TRANSIENT, &pid);

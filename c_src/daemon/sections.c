@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/monitor_section.h"
+#include "daemon/pg_section.h"
 #include "daemon/value.h"
 
 static struct tb_sections *
@@ -139,6 +140,12 @@ on_node_monitor(struct tb_reader *r, const char *place, struct tb_term value)
 }
 
 static void
+on_pg(struct tb_reader *r, const char *place, struct tb_term value)
+{
+    tb_pg_section(r, to(r)->c, place, value);
+}
+
+static void
 on_later(struct tb_reader *r, const char *place, struct tb_term value)
 {
     tb_problem(r, value.p, "%s: not supported in this version", place);
@@ -153,6 +160,7 @@ static const struct {
     { "tiebeam.log",              on_log         },
     { "tiebeam.discovery",        on_discoveries },
     { "tiebeam.node_monitor",     on_node_monitor },
+    { "tiebeam.pg",               on_pg          },
     { "tiebeam.supervisors",      on_later       },
     { "tiebeam.process_clusters", on_later       },
     { "tiebeam.http",             on_later       },
