@@ -195,10 +195,14 @@ on_linked(struct tb_proc *self, void *state, void *ctx, int status,
 static void
 link_pair(struct tb_proc *self, struct tb_discovery *d, struct tb_pair *p)
 {
+    struct tb_candidate *c = tb_candidate_find(d, other_end(d, p));
+
     if (p->busy)
         return;
     p->busy = true;
     d->mesh.work++;
+    if (tb_mesh_is_hub(d) && c)
+        c->dialled_ms = tb_discovery_now_ms();
     tb_mesh_apply(self, dialler(d, p), d->o.connect, "net_kernel:connect_node",
                   other_end(d, p), d->o.connect_timeout_ms, on_linked, p);
 }

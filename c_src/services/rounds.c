@@ -116,6 +116,8 @@ dial(struct tb_proc *self, struct tb_discovery *d, struct tb_candidate *c)
     d->asked++;
     c->busy++;
     c->dialling = true;
+    if (c->dialled_ms == 0) /* the attached node may have begun */
+        c->dialled_ms = tb_discovery_now_ms();
     d->ops->connect(self, c->node, on_dialled, c);
 }
 
