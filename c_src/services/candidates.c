@@ -13,6 +13,14 @@ tb_candidate_name(const struct tb_candidate *c)
     return tb_atom_text(c->node).p;
 }
 
+bool
+tb_is_sidecar(struct tb_text name)
+{
+    size_t n = strlen(TB_SIDECAR_PREFIX);
+
+    return name.n > n && memcmp(name.p, TB_SIDECAR_PREFIX, n) == 0;
+}
+
 static struct tb_candidate **
 bucket_of(struct tb_discovery *d, tb_atom node)
 {
@@ -285,7 +293,8 @@ on_hint(struct tb_proc *self, void *state, void *ctx, int status,
     if (status == 0 && tb_match("{ok, Names:list}", result, v) == 1)
         for (tb_elems_open(&e, v[0].term);
              w.len < 200 && tb_elems_next(&e, &item);)
-            if (tb_match("{Name:bin, _}", item, v) == 1)
+            if (tb_match("{Name:bin, _}", item, v) == 1 &&
+                !tb_is_sidecar(v[0].text))
                 tb_wr_printf(&w, "%s%.*s", w.len ? ", " : "", (int)v[0].text.n,
                              v[0].text.p);
     tb_discovery_error(d, "discovery.not_connected", -TB_ENOT_IN_EPMD, true,

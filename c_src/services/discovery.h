@@ -62,6 +62,7 @@ struct tb_candidate {
     bool seen;         /* in this round's answers */
     bool connected;
     bool dialling, tried_srv;
+    bool relinked;      /* the attached node was asked again in this round */
     unsigned busy;      /* calls whose ctx it is: it stays till they end */
     int last;           /* the last outcome */
     int64_t dialled_ms; /* when the attempt that ran last began; 0: none */
@@ -184,6 +185,8 @@ void tb_discovery_error(struct tb_discovery *d, const char *event, int cause,
     __attribute__((format(printf, 5, 6)));
 
 /* candidates.c */
+/* tb_is_sidecar - the name of what runs beside a release to find its peers. */
+bool tb_is_sidecar(struct tb_text name);
 struct tb_candidate *tb_candidate_find(struct tb_discovery *d, tb_atom node);
 /* tb_candidate_see - a name of this round's answers. */
 struct tb_candidate *tb_candidate_see(struct tb_proc *self,

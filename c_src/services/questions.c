@@ -124,16 +124,6 @@ tb_ask_dns(struct tb_proc *self, struct tb_discovery *d)
 
 /* --------------------------------------------------------------- epmd -- */
 
-/* What runs beside a release to find its peers is none of them. */
-static bool
-is_sidecar(struct tb_text name, const char *basename)
-{
-    size_t n = strlen(TB_SIDECAR_PREFIX);
-
-    return !basename[0] && name.n > n &&
-           memcmp(name.p, TB_SIDECAR_PREFIX, n) == 0;
-}
-
 static unsigned
 see_names(struct tb_proc *self, struct tb_discovery *d, struct tb_query *q,
           struct tb_term names)
@@ -148,7 +138,7 @@ see_names(struct tb_proc *self, struct tb_discovery *d, struct tb_query *q,
         int n;
 
         if (tb_match("{Name:bin, _}", item, v) != 1 ||
-            is_sidecar(v[0].text, basename_of(d, q)))
+            (!basename_of(d, q)[0] && tb_is_sidecar(v[0].text)))
             continue;
         n = snprintf(node, sizeof(node), "%.*s@%s", (int)v[0].text.n,
                      v[0].text.p, q->name);
