@@ -138,6 +138,7 @@ DAEMON_SRC := \
     c_src/daemon/nodename.c \
     c_src/daemon/notify.c \
     c_src/daemon/options.c \
+    c_src/daemon/parent.c \
     c_src/daemon/pg_section.c \
     c_src/daemon/reader.c \
     c_src/daemon/run.c \

@@ -57,24 +57,39 @@ read_file(struct tb_config *c, struct tb_wr *raw)
     return 0;
 }
 
+/* A file goes before a text in the environment. */
+static int
+read_raw(struct tb_config *c, const struct tb_settings *s, struct tb_wr *raw,
+         struct tb_wr *errors)
+{
+    const char *path = tb_settings_text(s, TB_SET_CONFIG);
+    int err = 0;
+
+    c->path = tb_copy(path ? path : s->v[TB_SET_CONFIG_TEXT].origin);
+    if (!path)
+        tb_wr_str(raw, tb_settings_text(s, TB_SET_CONFIG_TEXT));
+    else
+        err = read_file(c, raw);
+    if (err < 0)
+        tb_wr_printf(errors, "tiebeam: %s: cannot read %s: %s\n",
+                     s->v[TB_SET_CONFIG].origin, path, tb_strerror(err));
+    return err;
+}
+
 int
 tb_config_read(struct tb_config *c, struct tb_settings *s, struct tb_wr *errors)
 {
     struct tb_sections to = { c, s };
     struct tb_reader r = { .errors = errors, .ctx = &to };
-    const char *path = tb_settings_text(s, TB_SET_CONFIG);
     size_t before = errors->len;
     struct tb_wr raw = { 0 };
     int err;
 
     memset(c, 0, sizeof(*c));
-    if (!path)
+    if (!tb_settings_text(s, TB_SET_CONFIG) &&
+        !tb_settings_text(s, TB_SET_CONFIG_TEXT))
         return 0;
-    c->path = tb_copy(path);
-    err = read_file(c, &raw);
-    if (err < 0)
-        tb_wr_printf(errors, "tiebeam: %s: cannot read %s: %s\n",
-                     s->v[TB_SET_CONFIG].origin, path, tb_strerror(err));
+    err = read_raw(c, s, &raw, errors);
     r.path = c->path;
     if (err == 0)
         check_text(&r, &raw);

@@ -18,6 +18,7 @@
 #include "daemon/notify.h"
 #include "daemon/options.h"
 #include "daemon/pg_section.h"
+#include "daemon/parent.h"
 #include "daemon/tls_options.h"
 #include "daemon/transport.h"
 #include "services/services.h"
@@ -31,6 +32,7 @@ struct daemon {
     struct tb_logger logger;
     uv_loop_t loop;
     uv_signal_t signal[SIGNALS];
+    struct tb_parent parent;
     struct tb_node *node;
     bool stopping;
 };
@@ -143,9 +145,27 @@ reload(struct daemon *d)
 /* ----------------------------------------------------------- signals -- */
 
 static void
+leave(struct daemon *d, const char *why)
+{
+    if (d->stopping)
+        return;
+    d->stopping = true;
+    tb_log(TB_NOTICE, "node.stopping", "%s", why);
+    tb_notify("STOPPING=1");
+    tb_node_stop(d->node);
+}
+
+static void
+on_parent_gone(void *ctx)
+{
+    leave(ctx, "stdin=closed");
+}
+
+static void
 on_signal(uv_signal_t *handle, int sig)
 {
     struct daemon *d = handle->data;
+    char why[32];
 
     if (sig == SIGHUP) {
         reload(d);
@@ -153,12 +173,8 @@ on_signal(uv_signal_t *handle, int sig)
     }
     if (d->stopping && sig == SIGINT) /* somebody who cannot wait */
         _exit(TB_EXIT_OK);
-    if (d->stopping)
-        return;
-    d->stopping = true;
-    tb_log(TB_NOTICE, "node.stopping", "signal=SIG%s", sigabbrev_np(sig));
-    tb_notify("STOPPING=1");
-    tb_node_stop(d->node);
+    snprintf(why, sizeof(why), "signal=SIG%s", sigabbrev_np(sig));
+    leave(d, why);
 }
 
 static void
@@ -264,6 +280,14 @@ set_peer_cookies(struct daemon *d)
     return err;
 }
 
+/* For the log of the program that runs us. */
+static void
+log_start(const struct daemon *d)
+{
+    tb_log(TB_NOTICE, "node.started", "node=%s port=%d version=" TB_VERSION,
+           d->r->name.text, tb_node_port(d->node));
+}
+
 /* What to paste into a shell of the cluster comes last. */
 static void
 print_block(const struct daemon *d)
@@ -294,7 +318,10 @@ on_ready(void *ctx, int error)
 
     if (error < 0)
         return; /* tb_node_run() gives it too */
-    print_block(d);
+    if (given(d, TB_SET_SIDECAR))
+        log_start(d);
+    else
+        print_block(d);
     tb_notify("READY=1");
 }
 
@@ -348,7 +375,10 @@ run_node(struct daemon *d)
     if (!d->node)
         return exit_code(d, err);
     watch_signals(d);
-    err = set_peer_cookies(d);
+    if (given(d, TB_SET_SIDECAR))
+        err = tb_parent_watch(&d->parent, &d->loop, on_parent_gone, d);
+    if (err >= 0)
+        err = set_peer_cookies(d);
     if (err >= 0)
         err = tb_transport_ports(&d->r->settings, d->node);
     if (err >= 0)
@@ -359,6 +389,7 @@ run_node(struct daemon *d)
         tb_node_stop(d->node);
     run_err = tb_node_run(d->node);
     err = err < 0 ? err : run_err;
+    tb_parent_unwatch(&d->parent);
     unwatch_signals(d);
     tb_node_free(d->node);
     return err < 0 ? exit_code(d, err) : TB_EXIT_OK;

@@ -13,7 +13,9 @@
 #define TB_DISCOVERY_MAX_QUERIES    64
 #define TB_DISCOVERY_MAX_WAITING    1024
 #define TB_DISCOVERY_BUCKETS        1024
-#define TB_DISCOVERY_NAME           256 /* of hosts, queries, basenames */
+/* of the names that erl/ gives to sidecars */
+#define TB_SIDECAR_PREFIX "tiebeam-"
+#define TB_DISCOVERY_NAME 256 /* of hosts, queries, basenames */
 
 /* ----------------------------------------------------------- options -- */
 
@@ -42,6 +44,7 @@ struct tb_discovery_options {
     bool quiet;
     enum tb_level level;                            /* of changes */
     struct tb_term connect, disconnect, list_nodes; /* {M,F,A}; n == 0: OTP's */
+    struct tb_term notify; /* of {send, {Name, Node}}; n == 0: nobody */
 };
 
 /* tb_discovery_read - options that have been checked, over the defaults. */
@@ -59,9 +62,11 @@ struct tb_candidate {
     bool seen;         /* in this round's answers */
     bool connected;
     bool dialling, tried_srv;
-    unsigned busy;     /* calls whose ctx it is: it stays till they end */
-    int last;          /* the last outcome */
-    unsigned failures; /* in a row */
+    bool relinked;      /* the attached node was asked again in this round */
+    unsigned busy;      /* calls whose ctx it is: it stays till they end */
+    int last;           /* the last outcome */
+    int64_t dialled_ms; /* when the attempt that ran last began; 0: none */
+    unsigned failures;  /* in a row */
     int64_t not_before_ms;
     int64_t stopping_ms; /* when it was last seen on its way out */
     unsigned gone;       /* complete answers in a row that lack it */
@@ -101,6 +106,7 @@ struct tb_mesh {
     struct tb_mesh_member *member; /* owned; of the pass that ran last */
     uint8_t *has;                  /* owned; row i: whom i's nodes() has */
     unsigned *group;               /* owned; whom links join, see mesh.c */
+    struct tb_wr hidden;           /* owned: nodes(hidden) of the hub */
     unsigned n, rows, pass, waiting;
     bool judged, timed;
     unsigned work;        /* probes and dials under way */
@@ -179,6 +185,8 @@ void tb_discovery_error(struct tb_discovery *d, const char *event, int cause,
     __attribute__((format(printf, 5, 6)));
 
 /* candidates.c */
+/* tb_is_sidecar - the name of what runs beside a release to find its peers. */
+bool tb_is_sidecar(struct tb_text name);
 struct tb_candidate *tb_candidate_find(struct tb_discovery *d, tb_atom node);
 /* tb_candidate_see - a name of this round's answers. */
 struct tb_candidate *tb_candidate_see(struct tb_proc *self,
@@ -191,6 +199,10 @@ void tb_candidates_mark(struct tb_discovery *d, struct tb_term list);
 /* tb_candidates_sift - after a round's answers: forget or count what they
  * lack. */
 void tb_candidates_sift(struct tb_proc *self, struct tb_discovery *d);
+/* tb_candidate_tell - event: what those who want to know are told; cause: an
+ * error, or 0. */
+void tb_candidate_tell(struct tb_proc *self, struct tb_discovery *d,
+                       struct tb_candidate *c, const char *event, int cause);
 /* tb_candidate_outcome - a dial's end; why: its term. */
 void tb_candidate_outcome(struct tb_proc *self, struct tb_discovery *d,
                           struct tb_candidate *c, int status,

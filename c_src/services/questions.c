@@ -137,7 +137,8 @@ see_names(struct tb_proc *self, struct tb_discovery *d, struct tb_query *q,
     for (tb_elems_open(&e, names); tb_elems_next(&e, &item); count++) {
         int n;
 
-        if (tb_match("{Name:bin, _}", item, v) != 1)
+        if (tb_match("{Name:bin, _}", item, v) != 1 ||
+            (!basename_of(d, q)[0] && tb_is_sidecar(v[0].text)))
             continue;
         n = snprintf(node, sizeof(node), "%.*s@%s", (int)v[0].text.n,
                      v[0].text.p, q->name);

@@ -74,18 +74,62 @@ one_less(struct tb_proc *self, struct tb_discovery *d)
         end_round(self, d);
 }
 
+static void
+dial_over(struct tb_proc *self, struct tb_discovery *d, struct tb_candidate *c,
+          int status, struct tb_term result)
+{
+    bool awaited = c->dialling;
+
+    c->dialling = c->relinked = false;
+    if (awaited || status == 0)
+        tb_candidate_outcome(self, d, c, status, result);
+    if (awaited && d->phase == TB_ROUND_DIAL)
+        one_less(self, d);
+}
+
+static int
+on_relinked(struct tb_proc *self, void *state, void *ctx, int status,
+            struct tb_term result)
+{
+    struct tb_discovery *d = state;
+    struct tb_candidate *c = ctx;
+    struct tb_val v[TB_MAX_HOLES];
+
+    c->busy--;
+    if (status == -TB_ESTOPPED)
+        return TB_NOREPLY;
+    c->connected = status == 0 && tb_match("true", result, v) == 1;
+    dial_over(self, d, c, c->connected ? 0 : -TB_ENOCONNECTION, result);
+    return TB_NOREPLY;
+}
+
+/* This node reaches what the attached one could not: it has just come up, or
+ * one of the two ways is closed. The attached node tells which. */
+static bool
+link_again(struct tb_proc *self, struct tb_discovery *d, struct tb_candidate *c,
+           int status)
+{
+    if (status != 0 || d->o.mesh != TB_MESH_ATTACHED || c->connected ||
+        c->node == d->o.attached || c->relinked || !c->dialling)
+        return false;
+    c->relinked = true;
+    c->busy++;
+    tb_mesh_apply(self, d->o.attached, d->o.connect, "net_kernel:connect_node",
+                  c->node, d->o.connect_timeout_ms, on_relinked, c);
+    return true;
+}
+
 static int
 on_dialled(struct tb_proc *self, void *state, void *ctx, int status,
            struct tb_term result)
 {
     struct tb_discovery *d = state;
     struct tb_candidate *c = ctx;
-    bool awaited = c->dialling;
 
     c->busy--;
-    if (status == -TB_ESTOPPED || try_srv_port(self, d, c, status))
+    if (status == -TB_ESTOPPED || try_srv_port(self, d, c, status) ||
+        link_again(self, d, c, status))
         return TB_NOREPLY;
-    c->dialling = false;
     if (status < 0 && c->tried_srv) { /* perhaps it has an epmd by now */
         tb_node_set_port(tb_self_node(self), tb_candidate_name(c), 0);
         c->tried_srv = false;
@@ -93,10 +137,7 @@ on_dialled(struct tb_proc *self, void *state, void *ctx, int status,
     if (status == 0 && d->o.mesh == TB_MESH_ATTACHED &&
         c->node != d->o.attached && !c->connected)
         status = -TB_ENOCONNECTION;
-    if (awaited || status == 0)
-        tb_candidate_outcome(self, d, c, status, result);
-    if (awaited && d->phase == TB_ROUND_DIAL)
-        one_less(self, d);
+    dial_over(self, d, c, status, result);
     return TB_NOREPLY;
 }
 
@@ -116,6 +157,8 @@ dial(struct tb_proc *self, struct tb_discovery *d, struct tb_candidate *c)
     d->asked++;
     c->busy++;
     c->dialling = true;
+    if (c->dialled_ms == 0) /* the attached node may have begun */
+        c->dialled_ms = tb_discovery_now_ms();
     d->ops->connect(self, c->node, on_dialled, c);
 }
 
@@ -191,7 +234,7 @@ cut_dials(struct tb_proc *self, struct tb_discovery *d)
 
     TB_LIST_EACH (c, &d->candidates, struct tb_candidate, link)
         if (c->dialling) {
-            c->dialling = false;
+            c->dialling = c->relinked = false;
             tb_candidate_outcome(self, d, c, -TB_ETIMEOUT, none);
         }
     d->asked = 0;
