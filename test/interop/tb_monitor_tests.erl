@@ -912,6 +912,9 @@ resident_kib() ->
 flat(Memory) ->
     {First, Rest} = lists:split(length(Memory) div 3, Memory),
     Grown = lists:last(Rest) - lists:max(First),
+    io:format(user, "  ~b rounds: resident memory ~b KiB after ~b, ~b KiB after all~n", [
+        length(Memory), lists:last(First), length(First), lists:last(Rest)
+    ]),
     tb_lib:is_sanitized(persistent_term:get(?MODULE)) orelse ?assert(Grown < 256),
     ok.
 
