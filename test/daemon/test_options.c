@@ -647,7 +647,7 @@ test_config_checks_the_node_monitor(void **state)
                         "tiebeam.node_monitor.node: unknown key, did you mean "
                         "nodes?");
     assert_config_error(w, M("[{nodes, [x]}]"), 2,
-                        "tiebeam.node_monitor.nodes: expected a list of nodes");
+                        "tiebeam.node_monitor.nodes: expected a list of at most 16384 nodes");
     assert_config_error(w, M("[{nodes_mfa, {m, f}}]"), 2,
                         "tiebeam.node_monitor.nodes_mfa: expected {Module");
     assert_config_error(w, M("[{nodes, []},\n{nodes_mfa, {m, f, []}}]"), 3,
