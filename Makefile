@@ -216,7 +216,7 @@ BUILD_PKGS := gcc make pkg-config libc6-dev erlang-base erlang-dev \
               libuv1-dev libc-ares-dev libssl-dev uthash-dev
 TEST_PKGS  := iproute2 util-linux dnsmasq-base erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
 COVER_PKGS := clang llvm libclang-rt-14-dev
-LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev
+LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev erlang-dialyzer
 
 all: $(LIB) $(SO) priv/bin/tiebeam $(EXAMPLE) ## build the library and the daemon
 
@@ -308,11 +308,20 @@ coverage: ## which lines of the parsers the corpora and the unit tests reach
 coverage-run: $(FUZZERS:%=$(BUILD)/corpus/%) $(TEST_BIN)
 	@sh test/fuzz/coverage.sh $(BUILD) '$(FUZZERS)' '$(TEST_BIN)' $(PARSERS) | tee priv/doc/coverage.md
 
-check: test lint sanitize ## what CI runs, but for warnings as errors
+check: test lint dialyzer sanitize ## what CI runs, but for warnings as errors
 
 lint: ## formatting, include direction, banned calls, clang-tidy
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
 	@sh test/lint/lint.sh '$(CPPFLAGS)' $(sort $(C_FILES))
+
+PLT := build/otp.plt
+$(PLT):
+	@mkdir -p $(@D)
+	@dialyzer --quiet --build_plt --output_plt $@ --apps erts kernel stdlib; [ -e $@ ]
+
+dialyzer: $(BUILD)/ebin/tiebeam.app $(PLT) ## the types of the modules in erl/
+	@dialyzer --no_check_plt --plt $(PLT) -Wunknown -Wunmatched_returns -Werror_handling \
+	    $(BUILD)/ebin/*.beam
 
 format: ## rewrite the sources in the house style
 	clang-format -i $(sort $(C_FILES))
@@ -434,6 +443,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc dialyzer hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)

@@ -87,17 +87,17 @@ struct tb_monitor {
     struct tb_map *watches;    /* tb_ref -> struct tb_proc_watch */
     struct tb_list subs;       /* struct tb_sub, oldest first */
     struct tb_list state_subs; /* struct tb_client */
-    size_t interests;          /* subscriptions, monitors of nodes and processes */
-    size_t tag_bytes;          /* that those of processes hold */
+    size_t interests; /* subscriptions, monitors of nodes and processes */
+    size_t tag_bytes; /* that those of processes hold */
 
     struct tb_transition ring[TB_MON_TRANSITIONS];
     uint64_t transitions; /* ever; the next one's place in the ring */
 
-    uint64_t generation;   /* of the source: what is of an older one is late */
+    uint64_t generation; /* of the source: what is of an older one is late */
     struct tb_ref refresh_timer;
-    bool fetching;         /* nodes_mfa runs */
-    bool nobody_to_ask;    /* for nodes_mfa: the next node will do */
-    char source_error[96]; /* why it failed; "": it did not */
+    bool fetching;           /* nodes_mfa runs */
+    bool nobody_to_ask;      /* for nodes_mfa: the next node will do */
+    char source_error[96];   /* why it failed; "": it did not */
     struct tb_from *waiting; /* owned: who reconfigured, or NULL */
 
     uint64_t target_ids;    /* given so far */

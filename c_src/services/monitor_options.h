@@ -27,7 +27,7 @@ struct tb_health_options {
 struct tb_monitor_options {
     enum tb_source source;
     struct tb_wr source_term; /* owned: [Node], {M, F, Args}, or empty */
-    tb_atom attached; /* that is asked for it first; 0: none */
+    tb_atom attached;         /* that is asked for it first; 0: none */
     uint32_t refresh_ms;
     bool keep;           /* on_error */
     struct tb_wr notify; /* owned: [Target] */

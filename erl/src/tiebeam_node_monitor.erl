@@ -65,6 +65,7 @@
 -type option() ::
     {nodes, [node()]}
     | {nodes_mfa, mfargs()}
+    | {attached, node()}
     | {refresh_ms, pos_integer()}
     | {on_error, empty | keep}
     | {notify, [

@@ -166,9 +166,13 @@ and_back() ->
 indirect(DownMs) ->
     with_pair([{down_ms, DownMs}], fun(#{wire := Wire, b := B, n := N}) ->
         pong = net_adm:ping(B),
+        ok = sys:suspend({net_kernel, B}),
         Since = now_ms(),
         ok = tb_netns:set(Wire, both, 0, 0, 100),
         {_, _} = state_after(Since, B, suspect),
+        %% it takes a while to say that it is well
+        pause(300),
+        ok = sys:resume({net_kernel, B}),
         receive
             {node_state, B, Other, Info} -> error({Other, Info})
         after 5000 -> ok

@@ -1,5 +1,20 @@
 %% tb_managed_tests - the managed set of the node monitor: its sources and all
 %% the ways in which they fail, reconfigure, and those who are notified.
+%%
+%% Where the fourteen cases of SuperCache's NodeMonitor are:
+%%
+%%   starts with no options             options: none at all
+%%   :nodes that are no atoms           options: what is no list of nodes
+%%   a bad :nodes_mfa                   options: what is no MFA, and both sources
+%%   an unlisted node is not live       nodes: whoever is not listed
+%%   unmanaged nodeup, nodedown         nodes: another's nodeup and nodedown
+%%   managed nodeup after a restart     nodes: up again after a restart
+%%   managed nodedown                   nodes: down
+%%   it is never managed itself         nodes: never itself
+%%   the MFA's nodes at the start       nodes_mfa: at the start
+%%   a refresh adds, removes            nodes_mfa: a refresh adds, removes
+%%   an MFA that raises                 nodes_mfa: every way to fail
+%%   a fixed list is never refreshed    nodes: no refresh
 -module(tb_managed_tests).
 -include_lib("eunit/include/eunit.hrl").
 

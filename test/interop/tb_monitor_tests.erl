@@ -1,5 +1,22 @@
 %% tb_monitor_tests - the node monitor: its subscriptions beside those of
 %% net_kernel, its monitors of nodes and processes, and who is forgotten.
+%%
+%% Where the cases of OTP's monitor_SUITE, and of partisan's port of it, are;
+%% what is about aliases, ports and time offsets stays inside a node:
+%%
+%%   case_1, case_1a                    monitor: the end of processes here and there
+%%   case_2, case_2a, demon_1, demon_2  demonitor: unknown, twice, another's
+%%   mon_e_1, demon_e_1                 monitor, demonitor: bad arguments
+%%   demon_3                            demonitor: nothing comes after it
+%%   demonitor_flush                    demonitor: flush and info
+%%   local_, remote_remove_monitor      demonitor: info agrees with the mailbox
+%%   mon_1, mon_2                       monitor: the end of processes; no such
+%%                                      process, name, node; a node that is killed
+%%   large_exit, named_down, otp_5827   monitor: large reasons; a name is free;
+%%                                      an earlier incarnation
+%%   list_cleanup                       monitor: nothing is left there; clean/2
+%%   mixer                              monitor: every order of five
+%%   monitor_tag_storage, gh6185        monitor: tags
 -module(tb_monitor_tests).
 -include_lib("eunit/include/eunit.hrl").
 
@@ -61,6 +78,7 @@ cases() ->
         {"monitor: a node that is killed", fun process_node_killed/1},
         {"monitor: a name is free when its end is told", fun named_down/1},
         {"monitor: large reasons", fun large_reason/1},
+        {"monitor: nothing is left there", fun nothing_left/1},
         {"monitor: tags", fun tags/1},
         {"monitor: every order of five", fun mixer/1},
         {"monitor: bad arguments", fun monitor_badarg/1},
@@ -582,7 +600,37 @@ large_reason(N) ->
      || _ <- lists:seq(1, 100)
     ].
 
+%% At the process that is monitored, whoever ends the monitor.
+nothing_left(N) ->
+    with_beam(N, mon_a, fun(_, B) ->
+        Pid = ending(B),
+        Count = fun() ->
+            {monitored_by, By} = rpc:call(B, erlang, process_info, [Pid, monitored_by]),
+            length([P || P <- By, is_pid(P), node(P) =:= N])
+        end,
+        Ref = ?MON:monitor(N, Pid),
+        tb_lib:until_equal(1, Count),
+        true = ?MON:demonitor(N, Ref, [info]),
+        tb_lib:until_equal(0, Count),
+        Other = spawn(fun() ->
+            [?MON:monitor(N, Pid) || _ <- [1, 2, 3]],
+            receive stop -> ok end
+        end),
+        tb_lib:until_equal(3, Count),
+        exit(Other, kill),
+        tb_lib:until_equal(0, Count),
+        Lost = ?MON:monitor(N, Pid),
+        tb_lib:until_equal(1, Count),
+        true = tb_lib:call(N, {disconnect, B}),
+        ?assertEqual({'DOWN', Lost, process, Pid, noconnection}, one_message()),
+        tb_lib:until_equal(0, Count)
+    end).
+
 tags(N) ->
+    Dead = ending(node()),
+    exit(Dead, kill),
+    tb_lib:until(fun() -> not is_process_alive(Dead) end),
+    Gone = [{no_such_name, node()}, {no_such_name, N}, {name, 'nobody@nowhere'}, Dead],
     Tags = [tag, {a, 1}, #{}, [], make_ref(), lists:seq(1, 5000), <<0:80000>>],
     [
         begin
@@ -591,8 +639,13 @@ tags(N) ->
             settle(N, node()),
             stop_with(Pid, x),
             ?assertEqual({Tag, Ref, process, Pid, x}, one_message()),
-            Missing = ?MON:monitor(N, {no_such_name, node()}, [{tag, Tag}]),
-            ?assertEqual({Tag, Missing, process, {no_such_name, node()}, noproc}, one_message()),
+            [
+                begin
+                    Missing = ?MON:monitor(N, G, [{tag, Tag}]),
+                    ?assertMatch({Tag, Missing, process, G, _}, one_message())
+                end
+             || G <- Gone
+            ],
             Flushed = ?MON:monitor(N, {no_such_name, node()}, [{tag, Tag}]),
             true = ?MON:demonitor(N, Flushed, [flush]),
             ?assertEqual([], tb_lib:flush())
@@ -859,6 +912,9 @@ resident_kib() ->
 flat(Memory) ->
     {First, Rest} = lists:split(length(Memory) div 3, Memory),
     Grown = lists:last(Rest) - lists:max(First),
+    io:format(user, "  ~b rounds: resident memory ~b KiB after ~b, ~b KiB after all~n", [
+        length(Memory), lists:last(First), length(First), lists:last(Rest)
+    ]),
     tb_lib:is_sanitized(persistent_term:get(?MODULE)) orelse ?assert(Grown < 256),
     ok.
 
