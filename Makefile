@@ -209,7 +209,7 @@ INSTALL_DOCS = README.md CHANGELOG.md LICENSE priv/tiebeam.config.example priv/e
 
 BUILD_PKGS := gcc make pkg-config libc6-dev erlang-base erlang-dev \
               libuv1-dev libc-ares-dev libssl-dev uthash-dev
-TEST_PKGS  := iproute2 util-linux dnsmasq-base erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
+TEST_PKGS  := iproute2 util-linux dnsmasq-base erlang-eunit erlang-crypto erlang-tools elixir rebar3 libcmocka-dev g++
 COVER_PKGS := clang llvm libclang-rt-14-dev
 LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev
 
@@ -234,6 +234,10 @@ interop: $(BIN) $(EXAMPLE) $(PROBE) $(WIRE) ## the tests against real erl and el
 
 installed: all $(PROBE) ## install into a scratch directory, and use what is there
 	@PROBE_BIN=$(PROBE) LDFLAGS='$(LDFLAGS)' CC='$(CC)' sh test/install/run.sh $(MAKE) $(BUILD)
+
+templates: sidecar $(BIN) ## releases by mix and rebar3 that cluster through their sidecars
+	@sh test/templates/build.sh build/templates
+	@TB_TEMPLATES=$(CURDIR)/build/templates $(MAKE) --no-print-directory interop SUITES=tb_release_tests
 
 releases: $(BUILD)/releases/tiebeam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
 	@sh test/releases/run.sh $< $(RELEASES)
@@ -337,7 +341,7 @@ uninstall: ## remove what install put there; the same variables
 	    $(ERLANGLIB)/ebin $(ERLANGLIB)/src $(ERLANGLIB)) 2>/dev/null || true
 
 clean: ## remove all that was built
-	rm -rf build priv/bin
+	rm -rf build priv/bin erl/priv/bin
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | awk '{n=$$1; $$1=""; printf "  make %-10s%s\n", n, $$0}'
@@ -357,6 +361,13 @@ $(BUILD)/ebin/tiebeam.app: erl/src/tiebeam.app.src $(wildcard erl/src/*.erl)
 priv/bin/tiebeam: $(BIN)
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
+
+sidecar: erl/priv/bin/tiebeam ## the daemon where erl/, as a dependency, finds it
+
+# One that runs is not written over.
+erl/priv/bin/tiebeam: $(BIN)
+	@mkdir -p $(@D)
+	$(Q)cp $< $@.new && mv $@.new $@
 
 # Other flags, other objects.
 $(BUILD)/flags: FORCE
@@ -428,6 +439,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE sidecar templates detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)
