@@ -94,37 +94,39 @@ LIB_SRC := \
     c_src/node/sup.c \
     c_src/node/sys.c \
     c_src/node/watch.c \
+    c_src/services/candidates.c \
     c_src/services/confirm.c \
     c_src/services/detector.c \
     c_src/services/dialler.c \
+    c_src/services/discovery.c \
+    c_src/services/discovery_options.c \
     c_src/services/health.c \
     c_src/services/inquiry.c \
+    c_src/services/mesh.c \
     c_src/services/monitor_nodes_opts.c \
     c_src/services/monitor_options.c \
     c_src/services/monitor_source.c \
     c_src/services/net_kernel.c \
     c_src/services/node_monitor.c \
     c_src/services/notifier.c \
+    c_src/services/pairs.c \
+    c_src/services/questions.c \
     c_src/services/rex.c \
+    c_src/services/rounds.c \
     c_src/services/rule.c \
+    c_src/services/sources.c \
     c_src/services/subscriber.c \
     c_src/services/suspicion.c \
+    c_src/services/waiting.c \
     c_src/services/watched.c
 
 DAEMON_SRC := \
-    c_src/services/candidates.c \
-    c_src/services/discovery.c \
-    c_src/services/discovery_options.c \
-    c_src/services/mesh.c \
-    c_src/services/pairs.c \
-    c_src/services/questions.c \
-    c_src/services/rounds.c \
-    c_src/services/sources.c \
     c_src/services/tiebeam.c \
     c_src/daemon/cli.c \
     c_src/daemon/client.c \
     c_src/daemon/config.c \
     c_src/daemon/cookie.c \
+    c_src/daemon/discovery_section.c \
     c_src/daemon/events.c \
     c_src/daemon/expand.c \
     c_src/daemon/help.c \
@@ -185,6 +187,7 @@ TEST_OBJ   := $(BUILD)/test/tb_test.o
 TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
 EXAMPLE    := $(BUILD)/examples/echo
 PROBE      := $(BUILD)/test/interop/probe
+MOCK       := $(BUILD)/test/interop/mock
 RELEASES   ?= bullseye trixie sid
 WIRE       := $(BUILD)/test/interop/wire
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
@@ -228,8 +231,8 @@ test: ## install what is missing, build, and run all tests
 unit: $(TEST_BIN) ## the unit tests alone
 	@sh test/unit.sh $(TEST_BIN)
 
-interop: $(BIN) $(EXAMPLE) $(PROBE) $(WIRE) ## the tests against real erl and elixir nodes
-	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) WIRE_BIN=$(WIRE) BUILD=$(BUILD)/interop \
+interop: $(BIN) $(EXAMPLE) $(PROBE) $(MOCK) $(WIRE) ## the tests against real erl and elixir nodes
+	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) MOCK_BIN=$(MOCK) WIRE_BIN=$(WIRE) BUILD=$(BUILD)/interop \
 	    sh test/interop/run.sh $(SUITES)
 
 installed: all $(PROBE) ## install into a scratch directory, and use what is there
@@ -411,7 +414,7 @@ $(WIRE): $(WIRE).o
 	@echo "  LD   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
-$(PROBE) $(BENCH): %: %.o $(LIB)
+$(PROBE) $(MOCK) $(BENCH): %: %.o $(LIB)
 	@echo "  LD   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
