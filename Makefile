@@ -94,41 +94,43 @@ LIB_SRC := \
     c_src/node/sup.c \
     c_src/node/sys.c \
     c_src/node/watch.c \
+    c_src/services/candidates.c \
     c_src/services/confirm.c \
     c_src/services/detector.c \
     c_src/services/dialler.c \
+    c_src/services/discovery.c \
+    c_src/services/discovery_options.c \
     c_src/services/health.c \
     c_src/services/inquiry.c \
+    c_src/services/mesh.c \
     c_src/services/monitor_nodes_opts.c \
     c_src/services/monitor_options.c \
     c_src/services/monitor_source.c \
     c_src/services/net_kernel.c \
     c_src/services/node_monitor.c \
     c_src/services/notifier.c \
+    c_src/services/pairs.c \
     c_src/services/pg.c \
     c_src/services/pg_groups.c \
     c_src/services/pg_peers.c \
     c_src/services/pg_watches.c \
+    c_src/services/questions.c \
     c_src/services/rex.c \
+    c_src/services/rounds.c \
     c_src/services/rule.c \
+    c_src/services/sources.c \
     c_src/services/subscriber.c \
     c_src/services/suspicion.c \
+    c_src/services/waiting.c \
     c_src/services/watched.c
 
 DAEMON_SRC := \
-    c_src/services/candidates.c \
-    c_src/services/discovery.c \
-    c_src/services/discovery_options.c \
-    c_src/services/mesh.c \
-    c_src/services/pairs.c \
-    c_src/services/questions.c \
-    c_src/services/rounds.c \
-    c_src/services/sources.c \
     c_src/services/tiebeam.c \
     c_src/daemon/cli.c \
     c_src/daemon/client.c \
     c_src/daemon/config.c \
     c_src/daemon/cookie.c \
+    c_src/daemon/discovery_section.c \
     c_src/daemon/events.c \
     c_src/daemon/expand.c \
     c_src/daemon/help.c \
@@ -190,6 +192,7 @@ TEST_OBJ   := $(BUILD)/test/tb_test.o
 TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
 EXAMPLE    := $(BUILD)/examples/echo
 PROBE      := $(BUILD)/test/interop/probe
+MOCK       := $(BUILD)/test/interop/mock
 RELEASES   ?= bullseye trixie sid
 WIRE       := $(BUILD)/test/interop/wire
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
@@ -214,7 +217,7 @@ INSTALL_DOCS = README.md CHANGELOG.md LICENSE priv/tiebeam.config.example priv/e
 
 BUILD_PKGS := gcc make pkg-config libc6-dev erlang-base erlang-dev \
               libuv1-dev libc-ares-dev libssl-dev uthash-dev
-TEST_PKGS  := iproute2 util-linux dnsmasq-base erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
+TEST_PKGS  := iproute2 util-linux dnsmasq-base erlang-eunit erlang-crypto erlang-tools elixir rebar3 libcmocka-dev g++
 COVER_PKGS := clang llvm libclang-rt-14-dev
 LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev erlang-dialyzer
 
@@ -233,12 +236,16 @@ test: ## install what is missing, build, and run all tests
 unit: $(TEST_BIN) ## the unit tests alone
 	@sh test/unit.sh $(TEST_BIN)
 
-interop: $(BIN) $(EXAMPLE) $(PROBE) $(WIRE) ## the tests against real erl and elixir nodes
-	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) WIRE_BIN=$(WIRE) BUILD=$(BUILD)/interop \
+interop: $(BIN) $(EXAMPLE) $(PROBE) $(MOCK) $(WIRE) ## the tests against real erl and elixir nodes
+	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) MOCK_BIN=$(MOCK) WIRE_BIN=$(WIRE) BUILD=$(BUILD)/interop \
 	    sh test/interop/run.sh $(SUITES)
 
 installed: all $(PROBE) ## install into a scratch directory, and use what is there
 	@PROBE_BIN=$(PROBE) LDFLAGS='$(LDFLAGS)' CC='$(CC)' sh test/install/run.sh $(MAKE) $(BUILD)
+
+templates: sidecar $(BIN) ## releases by mix and rebar3 that cluster through their sidecars
+	@sh test/templates/build.sh build/templates
+	@TB_TEMPLATES=$(CURDIR)/build/templates $(MAKE) --no-print-directory interop SUITES=tb_release_tests
 
 releases: $(BUILD)/releases/tiebeam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
 	@sh test/releases/run.sh $< $(RELEASES)
@@ -352,7 +359,7 @@ uninstall: ## remove what install put there; the same variables
 	    $(ERLANGLIB)/ebin $(ERLANGLIB)/src $(ERLANGLIB)) 2>/dev/null || true
 
 clean: ## remove all that was built
-	rm -rf build priv/bin
+	rm -rf build priv/bin erl/priv/bin
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | awk '{n=$$1; $$1=""; printf "  make %-10s%s\n", n, $$0}'
@@ -372,6 +379,13 @@ $(BUILD)/ebin/tiebeam.app: erl/src/tiebeam.app.src $(wildcard erl/src/*.erl)
 priv/bin/tiebeam: $(BIN)
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
+
+sidecar: erl/priv/bin/tiebeam ## the daemon where erl/, as a dependency, finds it
+
+# One that runs is not written over.
+erl/priv/bin/tiebeam: $(BIN)
+	@mkdir -p $(@D)
+	$(Q)cp $< $@.new && mv $@.new $@
 
 # Other flags, other objects.
 $(BUILD)/flags: FORCE
@@ -415,7 +429,7 @@ $(WIRE): $(WIRE).o
 	@echo "  LD   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
-$(PROBE) $(BENCH): %: %.o $(LIB)
+$(PROBE) $(MOCK) $(BENCH): %: %.o $(LIB)
 	@echo "  LD   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -443,6 +457,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc dialyzer hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE sidecar templates detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc dialyzer hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)

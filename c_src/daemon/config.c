@@ -199,22 +199,6 @@ tb_config_default(struct tb_config *c, const struct tb_settings *s,
     return 0;
 }
 
-bool
-tb_config_same(const struct tb_config *a, const struct tb_config *b)
-{
-    if (a->n_discovery != b->n_discovery || !tb_pg_section_same(a, b))
-        return false;
-    for (size_t i = 0; i < a->n_discovery; i++) {
-        const struct tb_discovery_config *x = &a->discovery[i];
-        const struct tb_discovery_config *y = &b->discovery[i];
-
-        if (strcmp(x->name, y->name) != 0 || x->opts.n != y->opts.n ||
-            memcmp(x->opts.p, y->opts.p, x->opts.n) != 0)
-            return false;
-    }
-    return true;
-}
-
 void
 tb_config_fini(struct tb_config *c)
 {

@@ -32,9 +32,6 @@ int tb_config_read(struct tb_config *c, struct tb_settings *s,
 int tb_config_default(struct tb_config *c, const struct tb_settings *s,
                       const char *host, struct tb_wr *errors);
 
-/* tb_config_same - whether both would start the same services. */
-bool tb_config_same(const struct tb_config *a, const struct tb_config *b);
-
 void tb_config_fini(struct tb_config *c);
 
 /* tb_config_expand - append raw with each ${VAR} and ${VAR:-default} replaced;

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "daemon/cli.h"
+#include "daemon/discovery_section.h"
 #include "daemon/logger.h"
 #include "daemon/monitor_section.h"
 #include "daemon/notify.h"
@@ -33,6 +34,7 @@ struct daemon {
     uv_loop_t loop;
     uv_signal_t signal[SIGNALS];
     struct tb_parent parent;
+    struct tb_instances instances;
     struct tb_node *node;
     bool stopping;
 };
@@ -127,9 +129,9 @@ reload(struct daemon *d)
         log_lines(TB_ERROR, "config.refused", &errors);
     } else {
         compare_settings(d, &now);
-        if (!tb_config_same(&d->r->config, &config))
-            tb_log(TB_NOTICE, "config.changed",
-                   "key=discovery or pg needs a restart");
+        if (!tb_pg_section_same(&d->r->config, &config))
+            tb_log(TB_NOTICE, "config.changed", "key=pg needs a restart");
+        tb_instances_reload(&d->instances, d->node, &config);
         tb_monitor_section_reload(d->node, &d->r->config, &config);
         take_log_level(d, &now);
         renew_tls(d, &now, &errors);
@@ -258,9 +260,8 @@ start_services(struct daemon *d)
         err = tb_start_node_monitor(d->node, &d->r->config.monitor_options);
     if (err >= 0)
         err = tb_pg_section_start(d->node, &d->r->config);
-    for (size_t i = 0; err >= 0 && i < d->r->config.n_discovery; i++)
-        err = tb_start(d->node, &tb_discovery, &d->r->config.discovery[i],
-                       TB_TRANSIENT, &pid);
+    if (err >= 0)
+        err = tb_instances_start(&d->instances, d->node, &d->r->config);
     if (err < 0)
         tb_log(TB_CRITICAL, "service.failed", "error=%s", tb_strerror(err));
     return err;
@@ -392,6 +393,7 @@ run_node(struct daemon *d)
     tb_parent_unwatch(&d->parent);
     unwatch_signals(d);
     tb_node_free(d->node);
+    tb_instances_free(&d->instances);
     return err < 0 ? exit_code(d, err) : TB_EXIT_OK;
 }
 

@@ -136,8 +136,8 @@ enum tb_round_phase {
 
 struct tb_discovery {
     const struct tb_discovery_config *config;
-    const struct tb_discovery_ops *ops;
-    struct tb_wr opts; /* owned; what o borrows from */
+    struct tb_discovery_ops ops; /* none of them NULL but basename */
+    struct tb_wr opts;           /* owned; what o borrows from */
     struct tb_discovery_options o;
     char own_host[TB_DISCOVERY_NAME];
     struct tb_dns *dns; /* owned; NULL: none needed */
@@ -244,7 +244,18 @@ void tb_round_timed_out(struct tb_proc *self, struct tb_discovery *d,
                         int64_t phase);
 void tb_round_arm(struct tb_proc *self, struct tb_discovery *d);
 
-/* discovery.c */
+/* waiting.c */
+/* tb_discovery_put_result - {Connected, [{Node, Error}]}.
+ * tb_discovery_count - how many of the nodes found are connected. */
+void tb_discovery_put_result(struct tb_proc *self, struct tb_discovery *d,
+                             struct tb_wr *w);
+int64_t tb_discovery_count(const struct tb_discovery *d);
+void tb_waiting_free(struct tb_discovery *d);
+int tb_on_discover(struct tb_proc *self, void *state, const struct tb_msg *m);
+int tb_on_discover_within(struct tb_proc *self, void *state,
+                          const struct tb_msg *m);
+int tb_on_await(struct tb_proc *self, void *state, const struct tb_msg *m);
+int tb_on_waited(struct tb_proc *self, void *state, const struct tb_msg *m);
 void tb_discovery_answer(struct tb_proc *self, struct tb_discovery *d);
 void tb_discovery_check_waiting(struct tb_proc *self, struct tb_discovery *d);
 

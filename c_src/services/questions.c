@@ -117,9 +117,9 @@ tb_ask_dns(struct tb_proc *self, struct tb_discovery *d)
         tb_sources_open_dns(self, d); /* resolv.conf may be another by now */
     for (unsigned i = 0; d->dns && i < d->n_queries; i++)
         for (unsigned k = 0; k < d->query[i].n_halves; k++)
-            d->ops->lookup(self, d->dns, d->query[i].half[k].type,
-                           d->query[i].name, d->o.connect_timeout_ms / 2,
-                           on_records, question_new(d, i, k));
+            d->ops.lookup(self, d->dns, d->query[i].half[k].type,
+                          d->query[i].name, d->o.connect_timeout_ms / 2,
+                          on_records, question_new(d, i, k));
 }
 
 /* --------------------------------------------------------------- epmd -- */

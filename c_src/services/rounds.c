@@ -63,7 +63,7 @@ try_srv_port(struct tb_proc *self, struct tb_discovery *d,
     c->tried_srv = true;
     tb_node_set_port(tb_self_node(self), tb_candidate_name(c), c->srv_port);
     c->busy++;
-    d->ops->connect(self, c->node, on_dialled, c);
+    d->ops.connect(self, c->node, on_dialled, c);
     return true;
 }
 
@@ -159,7 +159,7 @@ dial(struct tb_proc *self, struct tb_discovery *d, struct tb_candidate *c)
     c->dialling = true;
     if (c->dialled_ms == 0) /* the attached node may have begun */
         c->dialled_ms = tb_discovery_now_ms();
-    d->ops->connect(self, c->node, on_dialled, c);
+    d->ops.connect(self, c->node, on_dialled, c);
 }
 
 /* Who is connected is not dialled; whoever became so meanwhile is told. */
@@ -197,7 +197,7 @@ mark_connected(struct tb_proc *self, struct tb_discovery *d)
 {
     struct tb_wr list = { 0 };
 
-    d->ops->list(tb_self_node(self), "connected", &list);
+    d->ops.list(tb_self_node(self), "connected", &list);
     tb_candidates_mark(d, tb_wr_term(&list));
     tb_wr_free(&list);
 }

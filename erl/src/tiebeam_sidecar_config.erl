@@ -84,7 +84,7 @@ is_ours(Key, All) ->
 
 %% Beside a query stand the other keys of dns_cluster.
 is_of_query(log, Level) -> is_atom(Level);
-is_of_query(Key, _) -> lists:member(Key, [interval, connect_timeout, dns_rr_types, name]).
+is_of_query(Key, _) -> lists:member(Key, [interval, connect_timeout, dns_rr_types, name, nameservers]).
 
 instances(All) ->
     Named = proplists:get_value(discovery, All, []),
@@ -203,11 +203,18 @@ arguments(Key) ->
 %% ------------------------------------------------------------ the section
 
 text(#{discovery := Instances, rest := Rest}, Process) ->
-    Discovery = [{Name, attach(Options, Process)} || {Name, Options} <- Instances],
+    Discovery = [{Name, attach(Options, Process)} || {Name, Options} <- Instances ++ own_instance(Instances)],
     Terms = [{tiebeam, [{discovery, Discovery} | Rest]}, {kernel, kernel()}],
     Text = lists:flatten(io_lib:format("~0tp.", [Terms])),
     length(Text) =< ?MAX_TEXT orelse fail("the configuration has more than ~b characters", [?MAX_TEXT]),
     encoded(Text).
+
+%% Where nobody is looked for, the node itself is kept connected all the same.
+own_instance(Instances) ->
+    case [Name || {Name, Options} <- Instances, proplists:get_value(source, Options) =/= ignore] of
+        [] -> [{sidecar, [{source, {nodes, []}}]}];
+        _ -> []
+    end.
 
 %% Each instance works for this node, and tells it what it does.
 attach(Options, Process) ->

@@ -30,7 +30,8 @@ dns_cluster(Options) ->
         connect_timeout => fun(Ms) -> [{connect_timeout, Ms}] end,
         dns_rr_types => fun(Types) -> rr_types(Types) end,
         log => fun(Level) -> dns_log(Level) end,
-        name => fun(_) -> [] end
+        name => fun(_) -> [] end,
+        nameservers => fun(Servers) -> [{nameservers, Servers}] end
     },
     {dns_cluster, keys("dns_cluster", Known, Options)}.
 
@@ -121,7 +122,12 @@ rest(Name, Config, Used) ->
         timeout => fun timeout/1,
         name_match => fun(Match) -> name_match(Name, Match) end
     },
-    keys(where(Name) ++ ".config", Known, [C || {Key, _} = C <- Config, not lists:member(Key, Used)] ++ no_pairs(Config)).
+    Own = maps:from_list([{Key, fun(Value) -> [{Key, Value}] end} || Key <- own_keys()]),
+    keys(where(Name) ++ ".config", maps:merge(Own, Known), [C || {Key, _} = C <- Config, not lists:member(Key, Used)] ++ no_pairs(Config)).
+
+%% Options of discovery that a libcluster strategy does not have.
+own_keys() ->
+    [nameservers, search, connect_timeout, mesh, on_gone, log].
 
 no_pairs(Config) ->
     [C || C <- Config, not (is_tuple(C) andalso tuple_size(C) =:= 2)].

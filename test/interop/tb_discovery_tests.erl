@@ -19,6 +19,7 @@ cases() ->
         {"nessie: the instance is a process of that name", fun registered/0},
         {"nessie: two addresses are found on request", fun two_addresses/0},
         {"nessie: one address fails, the other is listed", fun one_fails/0},
+        {"nessie: functions of one's own, in C", fun own_functions/0},
         {"A records, rounds by themselves, silence after", fun steady/0},
         {"AAAA records", fun aaaa/0},
         {"SRV records, a port instead of an epmd", fun srv/0},
@@ -35,7 +36,8 @@ cases() ->
         {"TLS against plain, plain against TLS", fun tls_mixed/0},
         {"long and short names mixed", fun names_mixed/0},
         {"the verbs discover and await", fun verbs/0},
-        {"a manual round does not disturb the timer", fun manual_round/0}
+        {"a manual round does not disturb the timer", fun manual_round/0},
+        {"SIGHUP: instances come, change and go", fun reload/0}
     ].
 
 %% A node of long names, as those that it asks.
@@ -166,6 +168,28 @@ one_fails() ->
             end)
         end)
     end).
+
+%% mock.c, a C node: basename, lookup, connect and list are its own.
+own_functions() ->
+    Binary = filename:absname(os:getenv("MOCK_BIN", "build/release/test/interop/mock")),
+    [
+        begin
+            Mock = tb_lib:start(Binary, ["mocks@127.0.0.1", tb_lib:cookie() | Addresses]),
+            tb_lib:wait_output(Mock, "ready ok"),
+            Ask = fun(Request) -> gen_server:call({mock, 'mocks@127.0.0.1'}, Request, 15000) end,
+            ?assertEqual(false, Ask(has_ran)),
+            ?assertEqual({Connected, Failed}, Ask(discover_nodes)),
+            ?assertEqual({Connected, Failed}, Ask(discover_nodes)),
+            ?assertEqual(true, Ask(has_ran)),
+            ?assertMatch(#{queries := [{"mock.test", [{'A', _, 5}, {'AAAA', nodata, undefined}]}]}, Ask(info)),
+            ?assertEqual(ok, Ask({reconfigure, [{connect_timeout, 5000}]})),
+            tb_lib:end_beam(Mock)
+        end
+     || {Addresses, Connected, Failed} <- [
+            {["10.0.0.1", "10.0.0.2"], ['mock@10.0.0.1', 'mock@10.0.0.2'], []},
+            {["10.0.0.9", "10.0.0.2"], ['mock@10.0.0.2'], [{'mock@10.0.0.9', noconnection}]}
+        ]
+    ].
 
 %% --------------------------------------------------------------------- DNS
 
@@ -574,3 +598,50 @@ manual_round() ->
             ?assert(erlang:monotonic_time(millisecond) - Start =< 2100)
         end)
     end).
+
+%% Those that stay as they are go on undisturbed.
+reload() ->
+    File = tb_lib:tmp("finder.config"),
+    Write = fun(Instances) ->
+        ok = file:write_file(File, io_lib:format("~tp.~n", [[{tiebeam, [{discovery, Instances}]}]]))
+    end,
+    Nodes = fun(N) -> {source, {nodes, [node_at(N)]}} end,
+    with_apps([2, 3], fun(Port) ->
+        Instances = [{dns_cluster, [{source, {nodes, []}}, {interval, none}]}, {stays, [Nodes(2), {interval, 100}]}, {goes, [{source, ignore}]}],
+        with_finder([], Port, #{config => [{tiebeam, [{discovery, Instances}]}]}, fun(Finder) ->
+            tb_lib:until(fun() -> gen_server:call({stays, ?FINDER}, has_ran) end),
+            Stays = tb_lib:pid_of(?FINDER, stays),
+            Write([{dns_cluster, [Nodes(3), {interval, 100}]}, {stays, [Nodes(2), {interval, 100}]}, {comes, [Nodes(2), {interval, none}]}]),
+            tb_lib:signal(Finder, "HUP"),
+            wait_output(Finder, "config.changed\\] key=discovery.dns_cluster\n"),
+            wait_output(Finder, "config.changed\\] key=discovery.goes stopped\n"),
+            wait_output(Finder, "config.changed\\] key=discovery.comes started\n"),
+            wait_output(Finder, "discovery.connected\\] \\[dns_cluster\\] app@127.0.0.3"),
+            ?assertMatch(#{interval := 100, source := nodes}, info()),
+            ?assertMatch({[_, _], []}, connected(gen_server:call({comes, ?FINDER}, discover_nodes))),
+            ?assertEqual(undefined, tb_lib:pid_of(?FINDER, goes)),
+            ?assertEqual(Stays, tb_lib:pid_of(?FINDER, stays)),
+            ?assertEqual(0, count(Finder, "key=discovery.stays")),
+            %% of an error nothing is taken
+            Write([{dns_cluster, [{interval, 1}]}]),
+            tb_lib:signal(Finder, "HUP"),
+            wait_output(Finder, "config.refused\\] .*discovery.interval: expected milliseconds"),
+            ?assertEqual(Stays, tb_lib:pid_of(?FINDER, stays)),
+            %% a process that ends is started with the options of now
+            exit(tb_lib:pid_of(?FINDER, dns_cluster), kill),
+            tb_lib:until(fun() -> outcome_info() =:= {nodes, 100} end),
+            %% one that was gone comes back
+            Write([{goes, [Nodes(2), {interval, 100}]}]),
+            tb_lib:signal(Finder, "HUP"),
+            wait_output(Finder, "key=discovery.goes started"),
+            tb_lib:until(fun() -> gen_server:call({goes, ?FINDER}, has_ran) end),
+            tb_lib:until(fun() -> tb_lib:pid_of(?FINDER, stays) =:= undefined end)
+        end)
+    end).
+
+outcome_info() ->
+    try info() of
+        #{source := Source, interval := Interval} -> {Source, Interval}
+    catch
+        exit:_ -> down
+    end.
