@@ -173,6 +173,8 @@ UNIT_TESTS := \
     test/services/test_suspicion.c \
     test/daemon/test_options.c
 
+# tb_host_beam and tb_host_beam_len: the module, for those who push it
+HOST_OBJ   := $(BUILD)/host_beam.o
 LIB        := $(BUILD)/libtiebeam.a
 # before 1.0 a second figure that rises may break its users
 SONAME     := libtiebeam.so.$(basename $(VERSION))
@@ -394,6 +396,27 @@ $(EXAMPLE): priv/examples/echo.c $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
 	$(Q)$(CC) -std=c17 $(WARN) $(CFLAGS) -Iinclude $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# tiebeam_host for nodes whose release does not contain it. The oldest release that
+# it is for has to load it: r25 tells a newer compiler so.
+$(BUILD)/host/tiebeam_host.beam: erl/src/tiebeam_host.erl
+	@mkdir -p $(@D)
+	@echo "  ERLC $<"
+	$(Q)erlc +r25 +deterministic -o $(@D) $<
+
+$(BUILD)/host_beam.c: $(BUILD)/host/tiebeam_host.beam
+	$(Q){ echo '/* Made from erl/src/tiebeam_host.erl. */'; \
+	    echo '#include <stddef.h>'; \
+	    echo 'extern const unsigned char tb_host_beam[];'; \
+	    echo 'extern const size_t tb_host_beam_len;'; \
+	    echo 'const unsigned char tb_host_beam[] = {'; \
+	    od -An -v -tx1 $< | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; \
+	    echo '};'; \
+	    echo 'const size_t tb_host_beam_len = sizeof(tb_host_beam);'; } >$@.part && mv $@.part $@
+
+$(HOST_OBJ): $(BUILD)/host_beam.c $(BUILD)/flags
+	@echo "  CC   $<"
+	$(Q)$(CC) $(CPPFLAGS) $(TB_CFLAGS) -c -o $@ $<
 
 $(WIRE): $(WIRE).o
 	@echo "  LD   $@"
