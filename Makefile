@@ -94,33 +94,52 @@ LIB_SRC := \
     c_src/node/sup.c \
     c_src/node/sys.c \
     c_src/node/watch.c \
+    c_src/services/child_spec.c \
+    c_src/services/children.c \
     c_src/services/confirm.c \
     c_src/services/detector.c \
     c_src/services/dialler.c \
     c_src/services/health.c \
     c_src/services/inquiry.c \
+    c_src/services/intensity.c \
     c_src/services/monitor_nodes_opts.c \
     c_src/services/monitor_options.c \
     c_src/services/monitor_source.c \
     c_src/services/net_kernel.c \
     c_src/services/node_monitor.c \
     c_src/services/notifier.c \
+    c_src/services/placement.c \
     c_src/services/rex.c \
     c_src/services/rule.c \
     c_src/services/subscriber.c \
+    c_src/services/supervisor_options.c \
     c_src/services/suspicion.c \
     c_src/services/watched.c
 
 DAEMON_SRC := \
+    c_src/services/answers.c \
     c_src/services/candidates.c \
+    c_src/services/closing.c \
+    c_src/services/commands.c \
     c_src/services/discovery.c \
     c_src/services/discovery_options.c \
+    c_src/services/host_events.c \
+    c_src/services/hosts.c \
+    c_src/services/lives.c \
     c_src/services/mesh.c \
+    c_src/services/moves.c \
     c_src/services/pairs.c \
+    c_src/services/places.c \
     c_src/services/questions.c \
+    c_src/services/requests.c \
     c_src/services/rounds.c \
+    c_src/services/shows.c \
     c_src/services/sources.c \
+    c_src/services/supervisor.c \
     c_src/services/tiebeam.c \
+    c_src/services/tombstones.c \
+    c_src/services/view.c \
+    c_src/services/works.c \
     c_src/daemon/cli.c \
     c_src/daemon/client.c \
     c_src/daemon/config.c \
@@ -140,6 +159,7 @@ DAEMON_SRC := \
     c_src/daemon/settings.c \
     c_src/daemon/settings_table.c \
     c_src/daemon/status.c \
+    c_src/daemon/supervisor_section.c \
     c_src/daemon/tls_options.c \
     c_src/daemon/transport.c \
     c_src/daemon/value.c \
@@ -170,6 +190,9 @@ UNIT_TESTS := \
     test/net/test_no_memory.c \
     test/node/test_mail.c \
     test/node/test_proc.c \
+    test/services/test_child_spec.c \
+    test/services/test_children.c \
+    test/services/test_supervision.c \
     test/services/test_suspicion.c \
     test/daemon/test_options.c
 
@@ -181,7 +204,7 @@ SONAME     := libtiebeam.so.$(basename $(VERSION))
 SO         := $(BUILD)/libtiebeam.so.$(VERSION)
 BIN        := $(BUILD)/tiebeam
 LIB_OBJ    := $(LIB_SRC:%.c=$(BUILD)/%.o)
-DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/%.o)
+DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/%.o) $(HOST_OBJ)
 TEST_OBJ   := $(BUILD)/test/tb_test.o
 TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
 EXAMPLE    := $(BUILD)/examples/echo

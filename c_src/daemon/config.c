@@ -12,6 +12,7 @@
 #include "daemon/monitor_section.h"
 #include "daemon/options.h"
 #include "daemon/sections.h"
+#include "daemon/supervisor_section.h"
 
 void
 tb_config_add(struct tb_config *c, char *name, struct tb_term opts)
@@ -163,6 +164,7 @@ tb_config_default(struct tb_config *c, const struct tb_settings *s,
     size_t n;
 
     tb_monitor_section_default(c);
+    tb_supervisor_section_default(c);
     if (c->has_discovery)
         return 0;
     tb_wr_free(&c->body);
@@ -185,7 +187,7 @@ tb_config_default(struct tb_config *c, const struct tb_settings *s,
 bool
 tb_config_same(const struct tb_config *a, const struct tb_config *b)
 {
-    if (a->n_discovery != b->n_discovery)
+    if (a->n_discovery != b->n_discovery || !tb_supervisor_section_same(a, b))
         return false;
     for (size_t i = 0; i < a->n_discovery; i++) {
         const struct tb_discovery_config *x = &a->discovery[i];
@@ -204,6 +206,7 @@ tb_config_fini(struct tb_config *c)
     for (size_t i = 0; i < c->n_discovery; i++)
         tb_free((char *)(uintptr_t)c->discovery[i].name);
     tb_free(c->discovery);
+    tb_supervisor_section_fini(c);
     tb_free(c->path);
     tb_wr_free(&c->body);
     tb_wr_free(&c->monitor);

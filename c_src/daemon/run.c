@@ -126,7 +126,7 @@ reload(struct daemon *d)
         compare_settings(d, &now);
         if (!tb_config_same(&d->r->config, &config))
             tb_log(TB_NOTICE, "config.changed",
-                   "key=discovery needs a restart");
+                   "key=discovery or supervisors needs a restart");
         tb_monitor_section_reload(d->node, &d->r->config, &config);
         take_log_level(d, &now);
         renew_tls(d, &now, &errors);
@@ -242,6 +242,9 @@ start_services(struct daemon *d)
     for (size_t i = 0; err >= 0 && i < d->r->config.n_discovery; i++)
         err = tb_start(d->node, &tb_discovery, &d->r->config.discovery[i],
                        TB_TRANSIENT, &pid);
+    for (size_t i = 0; err >= 0 && i < d->r->config.n_supervisors; i++)
+        err = tb_start(d->node, &tb_supervisor, &d->r->config.supervisors[i],
+                       TB_PERMANENT, &pid);
     if (err < 0)
         tb_log(TB_CRITICAL, "service.failed", "error=%s", tb_strerror(err));
     return err;

@@ -177,7 +177,8 @@ tb_request_hold(struct tb_proc *self, struct tb_supervisor *sup,
     tb_list_add(&sup->held, &r->link);
 }
 
-/* -------------------------------------------------------------- passing on -- */
+/* -------------------------------------------------------------- passing on --
+ */
 
 static int
 on_forwarded(struct tb_proc *self, void *state, void *ctx, int status,
@@ -211,8 +212,7 @@ forward(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
 
     tb_key_put(&key, r->key);
     r->forwarded = true;
-    tb_call_name(self, sup->name, owner,
-                 "{'$tb_forward', Key, Again, Request}",
+    tb_call_name(self, sup->name, owner, "{'$tb_forward', Key, Again, Request}",
                  TB_ARGS(tb_v_term(tb_wr_term(&key)), tb_v_bool(r->again),
                          tb_v_term(r->term)),
                  r->due_ms > now ? r->due_ms - now : 0, on_forwarded, r);
@@ -224,8 +224,8 @@ static void
 name_child(struct tb_supervisor *sup, struct tb_request *r)
 {
     if (r->key.n == 0)
-        r->key = (struct tb_key){ sup->self_node, sup->creation,
-                                  ++sup->next_n };
+        r->key =
+            (struct tb_key){ sup->self_node, sup->creation, ++sup->next_n };
 }
 
 void

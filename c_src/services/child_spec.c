@@ -192,8 +192,8 @@ fill_in(struct parts *p, struct defaults *d)
     if (!p->type.n)
         p->type = tb_wr_term(&d->worker);
     if (!p->shutdown.n)
-        p->shutdown = tb_wr_term(is(p->type, "supervisor") ? &d->infinity
-                                                           : &d->timeout);
+        p->shutdown =
+            tb_wr_term(is(p->type, "supervisor") ? &d->infinity : &d->timeout);
     if (!p->modules.n && tb_match("{M:atom, _, _}", p->mfa, h) == 1) {
         tb_build(&d->modules, "[M]", TB_ARGS(h[0]));
         p->modules = tb_wr_term(&d->modules);
@@ -309,11 +309,10 @@ tb_spec_put_located(struct tb_wr *w, const struct tb_spec *s)
     if (s->named)
         tb_build(w, "Id", TB_ARGS(tb_v_term(s->id)));
     else
-        tb_build(w, "{Mfa, Restart, Shutdown, Type, Modules}",
-                 TB_ARGS(tb_v_term(s->mfa),
-                         tb_v_atom(tb_restart_atom(s->restart)),
-                         tb_v_term(s->shutdown), type_of(s),
-                         tb_v_term(s->modules)));
+        tb_build(
+            w, "{Mfa, Restart, Shutdown, Type, Modules}",
+            TB_ARGS(tb_v_term(s->mfa), tb_v_atom(tb_restart_atom(s->restart)),
+                    tb_v_term(s->shutdown), type_of(s), tb_v_term(s->modules)));
 }
 
 /* The arguments of a temporary child are not shown: supervisor has not kept

@@ -258,8 +258,8 @@ rebuild(struct tb_wr *w, struct tb_term spec, struct tb_spec *s)
 }
 
 struct tb_child *
-tb_child_new(struct tb_children *t, struct tb_home *home,
-             struct tb_key key, struct tb_term spec, enum tb_child_state state)
+tb_child_new(struct tb_children *t, struct tb_home *home, struct tb_key key,
+             struct tb_term spec, enum tb_child_state state)
 {
     struct tb_wr w = { 0 };
     struct tb_spec s;
@@ -371,9 +371,9 @@ tb_child_put_count(struct tb_wr *w, const struct tb_child *c, uint32_t starts,
             n++;
         }
     if (lost && !tb_child_stands_for(c, lost)) {
-        tb_build(&items, "{Node, Inc}",
-                 TB_ARGS(tb_v_node(lost->node),
-                         tb_v_term(tb_wr_term(&lost->inc))));
+        tb_build(
+            &items, "{Node, Inc}",
+            TB_ARGS(tb_v_node(lost->node), tb_v_term(tb_wr_term(&lost->inc))));
         n++;
     }
     tb_build_list(&list, n, &items);

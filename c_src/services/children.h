@@ -28,16 +28,16 @@ enum tb_child_state {
 struct tb_home {
     struct tb_list link; /* in tb_supervisor.homes */
     tb_atom node;
-    struct tb_wr inc;      /* owned: {Creation, Id} */
-    struct tb_host *host;  /* whose present incarnation it is; NULL: none's */
+    struct tb_wr inc;        /* owned: {Creation, Id} */
+    struct tb_host *host;    /* whose present incarnation it is; NULL: none's */
     struct tb_list children; /* struct tb_child */
     size_t n;
-    uint64_t seq;  /* the last that it said of what its backup has */
-    bool known;    /* all that happened there was told to us, the owner */
-    bool lost;     /* for good: its children have to start elsewhere */
-    bool copied;   /* its children are from copies */
-    bool complete; /* copies were asked for, and came, as far as needed */
-    bool fresh;    /* just attached: looked through soon */
+    uint64_t seq;     /* the last that it said of what its backup has */
+    bool known;       /* all that happened there was told to us, the owner */
+    bool lost;        /* for good: its children have to start elsewhere */
+    bool copied;      /* its children are from copies */
+    bool complete;    /* copies were asked for, and came, as far as needed */
+    bool fresh;       /* just attached: looked through soon */
     uint64_t drop_ms; /* when its copies may go; 0: not yet */
     unsigned asked;   /* hosts whose copies are still to come */
     unsigned pending; /* its children that are on their way elsewhere */
@@ -61,8 +61,8 @@ struct tb_child {
     uint8_t restart;    /* enum tb_restart */
     uint8_t failures;   /* for the back-off */
     bool named, supervisor;
-    bool shown;  /* counted, and in which_children */
-    bool counted; /* among the active */
+    bool shown;    /* counted, and in which_children */
+    bool counted;  /* among the active */
     bool wanted;   /* elsewhere: it stands at the head of home->children */
     bool abnormal; /* TB_CHILD_EXITED: not with normal or shutdown */
     bool seen;     /* while a table is read */

@@ -33,8 +33,7 @@ tb_host_send(struct tb_proc *self, struct tb_host *h)
     tb_send_name(self, sup->host_name, h->node,
                  "{'$gen_cast', {run, Me, Epoch, Generation, Stamp, List}}",
                  TB_ARGS(tb_v_pid(tb_self(self)), tb_v_int(h->epoch),
-                         tb_v_int(h->generation),
-                         tb_v_term(tb_wr_term(&stamp)),
+                         tb_v_int(h->generation), tb_v_term(tb_wr_term(&stamp)),
                          tb_v_term(tb_wr_term(&list))));
     tb_wr_free(&list);
     tb_wr_free(&stamp);
@@ -79,8 +78,8 @@ send_start(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
            struct tb_val key)
 {
     struct tb_child *c = w->child;
-    bool more = w->kind == TB_WORK_RESTART ||
-                (w->kind == TB_WORK_START && !w->fresh);
+    bool more =
+        w->kind == TB_WORK_RESTART || (w->kind == TB_WORK_START && !w->fresh);
     struct tb_wr count = { 0 }, extra = { 0 };
 
     tb_child_put_count(&count, c, c->starts + more, NULL);
@@ -127,8 +126,7 @@ bury(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c,
 }
 
 void
-tb_work_send(struct tb_proc *self, struct tb_supervisor *sup,
-             struct tb_work *w)
+tb_work_send(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
 {
     struct tb_host *h = w->child->home->host;
     struct tb_wr bytes = { 0 };
@@ -149,16 +147,15 @@ tb_work_send(struct tb_proc *self, struct tb_supervisor *sup,
         break;
     case TB_WORK_STOP:
         if (w->remove)
-            tb_command(
-                self, h, "{stop, Key, {delete, T}}",
-                TB_ARGS(key, tb_v_bool(bury(self, sup, w->child, key))));
+            tb_command(self, h, "{stop, Key, {delete, T}}",
+                       TB_ARGS(key, tb_v_bool(bury(self, sup, w->child, key))));
         else
             tb_command(self, h, "{stop, Key, stopped}", TB_ARGS(key));
         break;
     case TB_WORK_DELETE:
         tb_command(self, h, "{delete, Key, T}",
-                   TB_ARGS(key, tb_v_bool(!w->moved && bury(self, sup, w->child,
-                                                            key))));
+                   TB_ARGS(key, tb_v_bool(!w->moved &&
+                                          bury(self, sup, w->child, key))));
         break;
     case TB_WORK_LEAVE:
         tb_command(self, h, "{stop, Key, {moving, To}}",

@@ -157,6 +157,7 @@ on_attached(struct event *e, const struct tb_val *v)
         return;
     e->host->phase = TB_HOST_ATTACHED;
     e->sup->era++;
+    e->sup->changed_ms = tb_now_ms(tb_self_node(e->self));
     TB_LIST_EACH (c, &e->home->children, struct tb_child, link)
         if (!c->seen && !c->work)
             tb_child_free(&e->sup->table, c);
@@ -225,9 +226,8 @@ on_stopped(struct event *e, const struct tb_val *v)
         return;
     }
     tb_child_set(&e->sup->table, c,
-                 tb_match("{moving, _}", v[1].term, f) == 1
-                     ? TB_CHILD_MOVING
-                     : TB_CHILD_STOPPED,
+                 tb_match("{moving, _}", v[1].term, f) == 1 ? TB_CHILD_MOVING
+                                                            : TB_CHILD_STOPPED,
                  NULL);
     tb_work_stopped(e->self, e->sup, c, e->seq);
 }
@@ -270,8 +270,7 @@ on_record(struct event *e, const struct tb_val *v)
 static void
 on_dropped(struct event *e, const struct tb_val *v)
 {
-    struct tb_home *home =
-        tb_home_get(e->sup, tb_intern(v[0].text), v[1].term);
+    struct tb_home *home = tb_home_get(e->sup, tb_intern(v[0].text), v[1].term);
 
     if (home && !home->host && !e->sup->owning)
         tb_home_forget(e->self, e->sup, home);
@@ -326,10 +325,9 @@ on_refused(struct event *e, const struct tb_val *v)
     if (!tb_elems_open(&items, v[1].term))
         return;
     while (tb_elems_next(&items, &item)) {
-        struct tb_child *c =
-            tb_key_read(&key, item)
-                ? tb_children_on(&e->sup->table, key, e->home)
-                : NULL;
+        struct tb_child *c = tb_key_read(&key, item)
+                                 ? tb_children_on(&e->sup->table, key, e->home)
+                                 : NULL;
 
         if (c && c->work)
             tb_work_refused(e->self, e->sup, c);
@@ -339,8 +337,7 @@ on_refused(struct event *e, const struct tb_val *v)
 static void
 on_backup(struct event *e, const struct tb_val *v)
 {
-    e->host->backup =
-        tb_text_is(v[0].text, "none") ? 0 : tb_intern(v[0].text);
+    e->host->backup = tb_text_is(v[0].text, "none") ? 0 : tb_intern(v[0].text);
     e->host->copied = 0;
     e->host->backup_asked = 0;
     tb_answers_copied(e->self, e->sup, e->host);
@@ -465,15 +462,13 @@ take_key(struct tb_supervisor *sup, struct tb_host *h, struct tb_text key,
         else if (tb_text_is(key, "seq") && h->home)
             h->home->seq = (uint64_t)v[0].i;
     } else if (tb_match("Node:atom", value, v) == 1) {
-        tb_atom node =
-            tb_text_is(v[0].text, "none") ? 0 : tb_intern(v[0].text);
+        tb_atom node = tb_text_is(v[0].text, "none") ? 0 : tb_intern(v[0].text);
 
         if (tb_text_is(key, "owner"))
             h->owner = node;
         else if (tb_text_is(key, "backup"))
             h->backup = node;
-    } else if (tb_text_is(key, "records") &&
-               tb_elems_open_map(&items, value)) {
+    } else if (tb_text_is(key, "records") && tb_elems_open_map(&items, value)) {
         while (tb_elems_next(&items, &name) && tb_elems_next(&items, &record))
             if (tb_match("Name:atom", name, v) == 1) {
                 struct tb_text text = v[0].text;

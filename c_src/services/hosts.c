@@ -48,8 +48,8 @@ tb_home_lose(struct tb_supervisor *sup, struct tb_home *home)
     home->host = NULL;
     TB_LIST_EACH (c, &home->children, struct tb_child, link)
         if (c->pid.node)
-            tb_child_set(&sup->table, c, TB_CHILD_EXITED, NULL), c->abnormal =
-                                                                    true;
+            tb_child_set(&sup->table, c, TB_CHILD_EXITED, NULL),
+                c->abnormal = true;
 }
 
 void
@@ -210,9 +210,9 @@ on_begun(struct tb_proc *self, void *state, void *ctx, int status,
     (void)state;
     if (!h)
         return TB_NOREPLY;
-    if (status == 0 && (tb_match("{ok, _}", result, v) == 1 ||
-                        tb_match("{error, {already_started, _}}", result, v) ==
-                            1)) {
+    if (status == 0 &&
+        (tb_match("{ok, _}", result, v) == 1 ||
+         tb_match("{error, {already_started, _}}", result, v) == 1)) {
         ask_attach(self, h);
         return TB_NOREPLY;
     }
@@ -283,8 +283,8 @@ on_which(struct tb_proc *self, void *state, void *ctx, int status,
     o = &h->sup->o;
     if (status != 0)
         set_phase(h, TB_HOST_WAITING, "no_answer");
-    else if (tb_match("\"tiebeam_host.erl\"", result, v) == 1 && !o->preloaded &&
-             o->filter != TB_HOSTS_MODULE)
+    else if (tb_match("\"tiebeam_host.erl\"", result, v) == 1 &&
+             !o->preloaded && o->filter != TB_HOSTS_MODULE)
         begin(self, h);
     else if (tb_match("File:list", result, v) == 1)
         set_phase(h, TB_HOST_WAITING, "not_started");
@@ -393,7 +393,7 @@ away(struct tb_proc *self, struct tb_host *h)
 {
     drop_monitor(self, h);
     if (h->phase == TB_HOST_ATTACHED)
-        h->sup->era++;
+        h->sup->era++, h->sup->changed_ms = tb_now_ms(tb_self_node(self));
     set_phase(h, TB_HOST_AWAY, "not_connected");
     h->owner = 0;
     h->lost_ms = tb_now_ms(tb_self_node(self));
@@ -405,8 +405,8 @@ away(struct tb_proc *self, struct tb_host *h)
 
 /* That incarnation is gone for good. */
 void
-tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup,
-             struct tb_host *h, const char *why)
+tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
+             const char *why)
 {
     tb_log(TB_NOTICE, "host.lost", "node=%s name=%s children=%zu why=%s",
            tb_atom_text(h->node).p, sup->name, h->home ? h->home->n : 0, why);
@@ -439,6 +439,7 @@ tb_host_down(struct tb_proc *self, struct tb_supervisor *sup, struct tb_ref ref,
         }
         if (h->phase == TB_HOST_ATTACHED)
             sup->era++;
+        sup->changed_ms = tb_now_ms(tb_self_node(self));
         set_phase(h, TB_HOST_WAITING, "ended");
         h->owner = 0;
         tb_host_lost(self, sup, h, "ended");
@@ -466,6 +467,22 @@ tb_on_host_nodeup(struct tb_proc *self, void *state, const struct tb_msg *m)
     consider(self, h);
     tb_sup_turn_ask(self, sup);
     return TB_NOREPLY;
+}
+
+/* One that was connected before this process began. */
+void
+tb_host_connected(struct tb_proc *self, struct tb_supervisor *sup, tb_atom node)
+{
+    struct tb_peer_info info;
+    struct tb_host *h;
+
+    if (!node || !tb_peer_info(tb_self_node(self), node, &info) ||
+        !info.visible)
+        return;
+    h = host_get(self, sup, node);
+    h->visible = true;
+    h->creation = info.creation;
+    consider(self, h);
 }
 
 int

@@ -9,15 +9,15 @@
 /* Too many restarts on that host: children go elsewhere, as long as there is
  * an elsewhere. */
 static void
-give_up_host(struct tb_proc *self, struct tb_supervisor *sup,
-             struct tb_host *h)
+give_up_host(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
 {
     size_t others = 0;
 
     for (size_t i = 0; i < sup->n_places; i++)
         others += sup->places[i].node != h->node;
-    tb_log(TB_ERROR, "supervisor.max_intensity", "name=%s node=%s hosts_left=%zu",
-           sup->name, tb_atom_text(h->node).p, others);
+    tb_log(TB_ERROR, "supervisor.max_intensity",
+           "name=%s node=%s hosts_left=%zu", sup->name, tb_atom_text(h->node).p,
+           others);
     if (others) {
         tb_drain(sup, h, false);
     } else {
@@ -112,9 +112,8 @@ place(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *old,
       enum tb_work_kind kind, struct tb_host *to)
 {
     struct tb_wr count = { 0 };
-    struct tb_home *lost = old->home->lost && old->state != TB_CHILD_NEW
-                               ? old->home
-                               : NULL;
+    struct tb_home *lost =
+        old->home->lost && old->state != TB_CHILD_NEW ? old->home : NULL;
     struct tb_child *c;
     struct tb_work *w;
 
@@ -153,8 +152,8 @@ tb_lives_move_on(struct tb_proc *self, struct tb_supervisor *sup,
                  struct tb_child *c)
 {
     struct tb_host *to = tb_places_find(sup, tb_child_spec(c));
-    struct tb_child *there = to ? tb_children_on(&sup->table, c->key, to->home)
-                                : NULL;
+    struct tb_child *there =
+        to ? tb_children_on(&sup->table, c->key, to->home) : NULL;
 
     if (there == c) { /* it may stay after all */
         if (!c->work)
@@ -201,11 +200,10 @@ fate_of(struct tb_supervisor *sup, struct tb_child *c)
         return FATE_GONE;
     if (tb_tombstone_is(sup, c->key) || stands_for_attached(sup, c))
         return FATE_GONE;
-    if (other && other->starts >= c->starts &&
-        other->state != TB_CHILD_MOVING)
+    if (other && other->starts >= c->starts && other->state != TB_CHILD_MOVING)
         return FATE_GONE;
-    if (w && (w->kind == TB_WORK_DELETE || (w->kind == TB_WORK_STOP &&
-                                            w->remove)))
+    if (w &&
+        (w->kind == TB_WORK_DELETE || (w->kind == TB_WORK_STOP && w->remove)))
         return FATE_GONE;
     if (w && w->kind == TB_WORK_STOP)
         return FATE_KEPT;
@@ -295,9 +293,9 @@ static void
 drop(struct tb_proc *self, struct tb_supervisor *sup, struct tb_home *home)
 {
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
-        tb_command(self, h, "{drop, Node, Inc}",
-                   TB_ARGS(tb_v_node(home->node),
-                           tb_v_term(tb_wr_term(&home->inc))));
+        tb_command(
+            self, h, "{drop, Node, Inc}",
+            TB_ARGS(tb_v_node(home->node), tb_v_term(tb_wr_term(&home->inc))));
     tb_home_forget(self, sup, home);
 }
 
@@ -347,7 +345,8 @@ tb_lives_recover(struct tb_proc *self, struct tb_supervisor *sup)
         recover_home(self, sup, lost[i]);
 }
 
-/* ------------------------------------------------------ what there is now -- */
+/* ------------------------------------------------------ what there is now --
+ */
 
 static bool
 goes_first(const struct tb_child *a, const struct tb_child *b)
@@ -371,8 +370,7 @@ remove_child(struct tb_proc *self, struct tb_supervisor *sup,
 
 /* A child of a table that was read, with nothing being done to it. */
 static void
-check_child(struct tb_proc *self, struct tb_supervisor *sup,
-            struct tb_child *c)
+check_child(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 {
     struct tb_child *other = tb_children_other(&sup->table, c);
 

@@ -70,9 +70,9 @@ tb_drain(struct tb_supervisor *sup, struct tb_host *h, bool keep)
     if (keep)
         tb_build(&marks, "{Node, keep}", TB_ARGS(tb_v_node(h->node)));
     else
-        tb_build(&marks, "{Node, Inc}",
-                 TB_ARGS(tb_v_node(h->node),
-                         tb_v_term(tb_wr_term(&h->home->inc))));
+        tb_build(
+            &marks, "{Node, Inc}",
+            TB_ARGS(tb_v_node(h->node), tb_v_term(tb_wr_term(&h->home->inc))));
     tb_build_list(&list, n + 1, &marks);
     tb_record_set(sup, TB_RECORD_DRAINED, tb_wr_term(&list));
     tb_wr_free(&marks);
@@ -101,7 +101,8 @@ tb_undrain(struct tb_supervisor *sup, tb_atom node)
     return h != NULL;
 }
 
-/* ------------------------------------------------------------------ plans -- */
+/* ------------------------------------------------------------------ plans --
+ */
 
 static bool
 belongs_elsewhere(struct tb_supervisor *sup, struct tb_child *c)
@@ -182,8 +183,8 @@ pump(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
 void
 tb_moves_turn(struct tb_proc *self, struct tb_supervisor *sup)
 {
-    bool all = sup->balance_ms &&
-               sup->balance_ms <= tb_now_ms(tb_self_node(self));
+    bool all =
+        sup->balance_ms && sup->balance_ms <= tb_now_ms(tb_self_node(self));
 
     if (!sup->owning || sup->closing)
         return;

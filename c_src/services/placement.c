@@ -13,10 +13,7 @@ compare(const void *a, const void *b)
     size_t n = x.n < y.n ? x.n : y.n;
     int order = memcmp(x.p, y.p, n);
 
-    return order        ? order
-           : x.n == y.n ? 0
-           : x.n < y.n  ? -1
-                        : 1;
+    return order ? order : x.n == y.n ? 0 : x.n < y.n ? -1 : 1;
 }
 
 void

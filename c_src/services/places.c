@@ -142,11 +142,11 @@ tb_places_send(struct tb_proc *self, struct tb_supervisor *sup)
     }
     tb_build_list(&list, n, &specs);
     put_places(sup, &nodes);
-    tb_erpc(self, sup->places[0].node, sup->o.module, sup->o.function,
-            "[Specs, Nodes]",
-            TB_ARGS(tb_v_term(tb_wr_term(&list)),
-                    tb_v_term(tb_wr_term(&nodes))),
-            LOCATE_MS, on_located, q);
+    tb_erpc(
+        self, sup->places[0].node, sup->o.module, sup->o.function,
+        "[Specs, Nodes]",
+        TB_ARGS(tb_v_term(tb_wr_term(&list)), tb_v_term(tb_wr_term(&nodes))),
+        LOCATE_MS, on_located, q);
     tb_wr_free(&specs);
     tb_wr_free(&list);
     tb_wr_free(&nodes);

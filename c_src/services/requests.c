@@ -3,7 +3,8 @@
  * Owns: nothing. Thread: loop. */
 #include "services/supervisor.h"
 
-/* ---------------------------------------------------------------- helpers -- */
+/* ---------------------------------------------------------------- helpers --
+ */
 
 static void
 ask(struct tb_work *w, struct tb_request *r)
@@ -25,7 +26,8 @@ answer_pid(struct tb_proc *self, struct tb_supervisor *sup,
     tb_answer(self, sup, r, reply, TB_ARGS(tb_v_pid(pid)));
 }
 
-/* A restart that waits for its time, or for a name to be free, waits no more. */
+/* A restart that waits for its time, or for a name to be free, waits no more.
+ */
 static void
 cut_short(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 {
@@ -36,7 +38,8 @@ cut_short(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
         tb_work_end(self, sup, w);
 }
 
-/* ------------------------------------------------------------------ start -- */
+/* ------------------------------------------------------------------ start --
+ */
 
 /* The request came before, and its answer was lost: true where that settles
  * it. */
@@ -157,7 +160,8 @@ do_start(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
     tb_wr_free(&why);
 }
 
-/* ------------------------------------------------------- stop and the rest -- */
+/* ------------------------------------------------------- stop and the rest --
+ */
 
 /* By pid, a dynamic one; by id, a named one. NULL: answered, or waiting. */
 static struct tb_child *
@@ -215,9 +219,9 @@ find_idle(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
 
     if (!c) {
         tb_answer(self, sup, r, "{error, not_found}", TB_NONE);
-    } else if (c->work && (c->state == TB_CHILD_NEW ||
-                           c->work->kind == TB_WORK_START ||
-                           c->work->kind >= TB_WORK_STOP)) {
+    } else if (c->work &&
+               (c->state == TB_CHILD_NEW || c->work->kind == TB_WORK_START ||
+                c->work->kind >= TB_WORK_STOP)) {
         after(c->work, r);
     } else if (c->pid.node) {
         tb_answer(self, sup, r, "{error, running}", TB_NONE);
@@ -258,7 +262,8 @@ do_delete(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
     tb_work_send(self, sup, w);
 }
 
-/* ------------------------------------------------------------------ hosts -- */
+/* ------------------------------------------------------------------ hosts --
+ */
 
 static void
 do_rebalance(struct tb_proc *self, struct tb_supervisor *sup,

@@ -10,6 +10,7 @@ extern const struct tb_service tb_rex;
 extern const struct tb_service tb_tiebeam;
 extern const struct tb_service tb_discovery;
 extern const struct tb_service tb_node_monitor;
+extern const struct tb_service tb_supervisor;
 
 /* What a discovery does to the world; each function can be replaced. */
 struct tb_discovery_ops {
@@ -30,6 +31,12 @@ struct tb_discovery_config {
     const char *name;                   /* registered */
     struct tb_term opts;                /* checked */
     const struct tb_discovery_ops *ops; /* NULL: the usual */
+};
+
+/* What an instance of tb_supervisor is started with. */
+struct tb_supervisor_config {
+    const char *name;    /* registered */
+    struct tb_term opts; /* checked */
 };
 
 extern const struct tb_rule tb_discovery_rules[];

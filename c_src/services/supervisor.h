@@ -15,8 +15,8 @@
 #define TB_HOST_VERSION  1
 #define TB_HOST_LEASE_MS 3000
 #define TB_SUP_TICK_MS   500
-#define TB_SUP_SETTLE_MS 1000 /* till then the first hosts have come */
-#define TB_MAX_SET       1024 /* hosts of one supervisor */
+#define TB_SUP_SETTLE_MS 1000  /* till then the first hosts have come */
+#define TB_MAX_SET       1024  /* hosts of one supervisor */
 #define TB_SUP_WAIT_MS   15000 /* a request that cannot go on */
 #define TB_SUP_CALL_MS   5000  /* of a question to a node */
 #define TB_SUP_MAX_HELD  100000
@@ -32,11 +32,11 @@ enum tb_record_id {
 /* --------------------------------------------------------------- hosts -- */
 
 enum tb_host_phase {
-    TB_HOST_AWAY,      /* not connected */
-    TB_HOST_NO,        /* it is none: see why */
-    TB_HOST_WAITING,   /* for its release to start it */
-    TB_HOST_ASKING,    /* it, or its code server */
-    TB_HOST_READING,   /* its table comes */
+    TB_HOST_AWAY,    /* not connected */
+    TB_HOST_NO,      /* it is none: see why */
+    TB_HOST_WAITING, /* for its release to start it */
+    TB_HOST_ASKING,  /* it, or its code server */
+    TB_HOST_READING, /* its table comes */
     TB_HOST_ATTACHED
 };
 
@@ -45,16 +45,16 @@ struct tb_host {
     struct tb_supervisor *sup;
     tb_atom node;
     enum tb_host_phase phase;
-    const char *why;     /* of TB_HOST_NO, for explain */
-    bool visible;        /* a BEAM node */
-    uint32_t creation;   /* of the last connection */
+    const char *why;      /* of TB_HOST_NO, for explain */
+    bool visible;         /* a BEAM node */
+    uint32_t creation;    /* of the last connection */
     struct tb_home *home; /* of the incarnation last seen, or NULL */
     struct tb_ref monitor;
     bool monitored;
 
     tb_atom owner, backup;
     int64_t epoch;
-    tb_atom old_backup; /* to be told that its copies are no longer needed */
+    tb_atom old_backup;   /* to be told that its copies are no longer needed */
     tb_atom backup_asked; /* what it was told last; 0: nothing */
     bool ready_told, told;
     bool close_told;
@@ -74,7 +74,7 @@ struct tb_host {
     unsigned confirm_n;
 
     struct tb_intensity restarts;
-    uint64_t copied; /* up to there the backup has it */
+    uint64_t copied;        /* up to there the backup has it */
     struct tb_list unacked; /* struct tb_request, by rising seq */
     struct tb_wr run;       /* owned: commands of this turn */
     size_t n_run;
@@ -91,19 +91,19 @@ struct tb_batch {
 
 /* What somebody waits for. */
 struct tb_request {
-    struct tb_list link; /* where it stands now */
-    struct tb_list all;  /* in tb_supervisor.requests, the oldest first */
+    struct tb_list link;  /* where it stands now */
+    struct tb_list all;   /* in tb_supervisor.requests, the oldest first */
     struct tb_from *from; /* owned; NULL: part of a batch, or of ours */
     struct tb_batch *batch;
     size_t index;
     uint64_t due_ms;
     uint64_t seq;       /* in tb_host.unacked */
     struct tb_wr reply; /* owned; what it will be told */
-    bool settles;   /* nobody's: the end of a move, see tb_work_settled() */
-    bool held;      /* among tb_supervisor.held */
-    bool passed;    /* by another tiebeam, which is told who answers */
-    bool forwarded; /* to the owner, whose answer comes or does not */
-    bool again;     /* it may have been carried out already */
+    bool settles;       /* nobody's: the end of a move, see tb_work_settled() */
+    bool held;          /* among tb_supervisor.held */
+    bool passed;        /* by another tiebeam, which is told who answers */
+    bool forwarded;     /* to the owner, whose answer comes or does not */
+    bool again;         /* it may have been carried out already */
     struct tb_work *work; /* whose end answers it, or NULL */
     tb_atom located;      /* by {M, F}; 0: not yet */
     struct tb_key key;    /* of the child that it makes; n 0: none yet */
@@ -123,19 +123,20 @@ enum tb_work_kind {
 };
 
 struct tb_work {
-    struct tb_list timed; /* in tb_supervisor.timed, or .next NULL */
+    struct tb_list
+        timed; /* in tb_supervisor.timed or .waiting, or .next NULL */
     uint64_t due_ms;
     enum tb_work_kind kind;
     struct tb_child *child;
-    struct tb_home *from;  /* NULL, or the lost home it comes from */
-    tb_atom to;            /* TB_WORK_LEAVE */
-    bool moved;            /* TB_WORK_DELETE: it is elsewhere now */
-    bool undefined;        /* TB_WORK_KEEP: after ignore, not by request */
-    bool fresh;            /* TB_WORK_START of a child that was not there */
-    bool moves;            /* counted in tb_supervisor.moving */
-    bool remove;           /* TB_WORK_STOP: the entry goes, too */
-    bool waits;            /* for a DOWN: see ref */
-    bool unwanted;         /* nobody waits for it: to be stopped again */
+    struct tb_home *from; /* NULL, or the lost home it comes from */
+    tb_atom to;           /* TB_WORK_LEAVE */
+    bool moved;           /* TB_WORK_DELETE: it is elsewhere now */
+    bool undefined;       /* TB_WORK_KEEP: after ignore, not by request */
+    bool fresh;           /* TB_WORK_START of a child that was not there */
+    bool moves;           /* counted in tb_supervisor.moving */
+    bool remove;          /* TB_WORK_STOP: the entry goes, too */
+    bool waits;           /* for a DOWN: see ref */
+    bool unwanted;        /* nobody waits for it: to be stopped again */
     unsigned attempts;
     struct tb_ref ref;
     struct tb_list asks;  /* struct tb_request: answered by its end */
@@ -169,10 +170,12 @@ struct tb_supervisor {
     bool whole, owning, looked; /* see view.c */
     bool differs;               /* the options of the hosts are others */
     bool turn_asked;
-    bool closing; /* its generation is being closed */
-    bool ended;   /* closed: this process is about to end */
-    uint64_t close_due_ms;
-    struct tb_wr close_reason;
+    bool closing;              /* its generation is being closed */
+    bool ended;                /* closed: this process is about to end */
+    struct tb_wr close_reason; /* owned */
+    int64_t close_generation;
+    bool began_open; /* a generation has been open while we looked */
+    unsigned ticks;
     uint64_t balance_ms; /* when; 0: not */
     uint64_t changed_ms; /* when a host came or went */
     size_t moving;
@@ -187,13 +190,16 @@ struct tb_supervisor {
     struct tb_list requests; /* every struct tb_request */
     struct tb_list held;     /* those that wait for a view or an owner */
     size_t n_held;
-    struct tb_list timed; /* struct tb_work that wait for their time */
+    struct tb_list timed;   /* struct tb_work that wait for their time */
+    struct tb_list waiting; /* and those that wait for a DOWN */
     uint64_t starts, restarts, failovers, moves; /* ever, for info */
 };
 
 /* hosts.c - who may be a host, and the way to it. */
 void tb_hosts_look(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_hosts_tick(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_host_connected(struct tb_proc *self, struct tb_supervisor *sup,
+                       tb_atom node);
 struct tb_host *tb_host_find(struct tb_supervisor *sup, tb_atom node);
 void tb_hosts_free(struct tb_supervisor *sup);
 void tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup,
@@ -235,6 +241,10 @@ void tb_record_set(struct tb_supervisor *sup, enum tb_record_id id,
 bool tb_set_has(const struct tb_supervisor *sup, tb_atom node);
 bool tb_all_attached(const struct tb_supervisor *sup);
 bool tb_has_no_hosts(const struct tb_supervisor *sup);
+
+/* tombstones.c - what was removed while a host was away. */
+void tb_tombstones_tick(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_tombstones_free(struct tb_supervisor *sup);
 void tb_tombstone_add(struct tb_supervisor *sup, struct tb_key key);
 bool tb_tombstone_is(const struct tb_supervisor *sup, struct tb_key key);
 int64_t tb_generation(const struct tb_supervisor *sup);
@@ -279,9 +289,8 @@ void tb_child_exited(struct tb_proc *self, struct tb_supervisor *sup,
 void tb_lives_check(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_lives_restart(struct tb_proc *self, struct tb_supervisor *sup,
                       struct tb_work *w);
-struct tb_work *tb_work_keep_at(struct tb_proc *self,
-                                struct tb_supervisor *sup, struct tb_child *c,
-                                struct tb_host *to);
+struct tb_work *tb_work_keep_at(struct tb_proc *self, struct tb_supervisor *sup,
+                                struct tb_child *c, struct tb_host *to);
 void tb_lives_move_on(struct tb_proc *self, struct tb_supervisor *sup,
                       struct tb_child *c);
 void tb_lives_recover(struct tb_proc *self, struct tb_supervisor *sup);
@@ -327,6 +336,8 @@ void tb_request_do(struct tb_proc *self, struct tb_supervisor *sup,
 /* shows.c - what is answered from memory; false: it is no such request. */
 bool tb_show(struct tb_proc *self, struct tb_supervisor *sup,
              struct tb_request *r);
+bool tb_show_anyway(struct tb_proc *self, struct tb_supervisor *sup,
+                    struct tb_request *r);
 
 /* closing.c - the end of a generation. */
 void tb_close(struct tb_proc *self, struct tb_supervisor *sup,

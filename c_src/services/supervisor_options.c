@@ -73,8 +73,7 @@ rising(const struct tb_val *h)
 }
 
 #define LOCATOR "phash2, rendezvous, least_loaded or {Module, Function}"
-#define HOSTS                                                                  \
-    "module, all, {basename, Text}, {nodes, [Node]} or managed"
+#define HOSTS   "module, all, {basename, Text}, {nodes, [Node]} or managed"
 #define BACKOFF "none or {MinMs, MaxMs}"
 
 /* clang-format off */
@@ -173,10 +172,10 @@ read_locator(struct tb_supervisor_options *o, struct tb_term value)
         read_text(o->module, h[0].text);
         read_text(o->function, h[1].text);
     } else {
-        o->locator = tb_match("rendezvous", value, h) == 1 ? TB_LOCATE_RENDEZVOUS
-                     : tb_match("least_loaded", value, h) == 1
-                         ? TB_LOCATE_LEAST_LOADED
-                         : TB_LOCATE_PHASH2;
+        o->locator =
+            tb_match("rendezvous", value, h) == 1     ? TB_LOCATE_RENDEZVOUS
+            : tb_match("least_loaded", value, h) == 1 ? TB_LOCATE_LEAST_LOADED
+                                                      : TB_LOCATE_PHASH2;
     }
 }
 
@@ -262,15 +261,17 @@ put_choices(const struct tb_supervisor_options *o, struct tb_wr *locator,
     else
         tb_build(locator, "L", TB_ARGS(tb_v_atom(locators[o->locator])));
     if (o->filter == TB_HOSTS_NODES)
-        tb_build(hosts, "{nodes, L}", TB_ARGS(tb_v_term(tb_wr_term(&o->hosts))));
+        tb_build(hosts, "{nodes, L}",
+                 TB_ARGS(tb_v_term(tb_wr_term(&o->hosts))));
     else if (o->filter == TB_HOSTS_BASENAME)
         tb_build(hosts, "{basename, B}",
                  TB_ARGS(tb_v_bin(o->hosts.buf, o->hosts.len)));
     else
-        tb_build(hosts, "F",
-                 TB_ARGS(tb_v_atom(o->filter == TB_HOSTS_ALL       ? "all"
-                                   : o->filter == TB_HOSTS_MANAGED ? "managed"
-                                                                   : "module")));
+        tb_build(
+            hosts, "F",
+            TB_ARGS(tb_v_atom(o->filter == TB_HOSTS_ALL       ? "all"
+                              : o->filter == TB_HOSTS_MANAGED ? "managed"
+                                                              : "module")));
     if (o->backoff_max)
         tb_build(backoff, "{Min, Max}",
                  TB_ARGS(tb_v_int(o->backoff_min), tb_v_int(o->backoff_max)));

@@ -15,8 +15,8 @@ enum tb_host_filter {
 
 struct tb_supervisor_options {
     int64_t max_restarts, max_seconds;
-    int64_t max_children;          /* -1: infinity */
-    struct tb_wr extra_arguments;  /* owned: a list */
+    int64_t max_children;         /* -1: infinity */
+    struct tb_wr extra_arguments; /* owned: a list */
     bool auto_balance;
     enum tb_locator locator;
     char module[256], function[256]; /* of TB_LOCATE_FUN */

@@ -66,8 +66,7 @@ take_set(struct tb_supervisor *sup, int64_t counter, tb_atom node,
     struct tb_record *r = &sup->record[TB_RECORD_SET];
     struct tb_place *places = tb_alloc(TB_MAX_SET * sizeof(*places));
     size_t ours, both, theirs;
-    bool older = r->value.len &&
-                 is_older(counter, node, r->counter, r->node);
+    bool older = r->value.len && is_older(counter, node, r->counter, r->node);
 
     ours = read_set(places, 0, TB_MAX_SET, tb_wr_term(&r->value));
     both = read_set(places, ours, TB_MAX_SET, value);
@@ -98,8 +97,7 @@ tb_record_take(struct tb_supervisor *sup, struct tb_host *from,
 
     while (id < TB_RECORDS && !tb_text_is(name, record_names[id]))
         id++;
-    if (id == TB_RECORDS ||
-        tb_match("{Counter:int, Node:atom}", stamp, v) != 1)
+    if (id == TB_RECORDS || tb_match("{Counter:int, Node:atom}", stamp, v) != 1)
         return;
     r = &sup->record[id];
     node = tb_intern(v[1].text);
@@ -157,8 +155,7 @@ send_record(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     h->sent[id] = true;
     tb_command(self, h, "{record, Name, {Counter, Node}, Value}",
                TB_ARGS(tb_v_atom(record_names[id]), tb_v_int(r->counter),
-                       tb_v_node(r->node),
-                       tb_v_term(tb_wr_term(&r->value))));
+                       tb_v_node(r->node), tb_v_term(tb_wr_term(&r->value))));
     if (id == TB_RECORD_GENERATION) { /* what follows is of the new one */
         tb_host_send(self, h);
         h->generation = tb_generation(sup);
@@ -349,7 +346,8 @@ tb_view_update(struct tb_proc *self, struct tb_supervisor *sup)
             home->known = sup->owning;
 }
 
-/* ------------------------------------------------------------ owner's work -- */
+/* ------------------------------------------------------------ owner's work --
+ */
 
 /* One host at a time joins the set, once all others have recorded it. */
 static void
@@ -382,8 +380,8 @@ join(struct tb_proc *self, struct tb_supervisor *sup)
     tb_log(TB_INFO_LEVEL, "host.joined", "node=%s name=%s",
            tb_atom_text(joiner->node).p, sup->name);
     if (sup->o.auto_balance && n > 1)
-        sup->balance_ms = tb_now_ms(tb_self_node(self)) +
-                          (uint64_t)sup->o.settle_ms + 1;
+        sup->balance_ms =
+            tb_now_ms(tb_self_node(self)) + (uint64_t)sup->o.settle_ms + 1;
     tb_sup_turn_ask(self, sup);
 }
 

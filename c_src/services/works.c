@@ -6,7 +6,8 @@
 #define PLACE_MOST_MS  5000
 #define REFUSED_MS     20
 
-/* --------------------------------------------------------------- birth, end -- */
+/* --------------------------------------------------------------- birth, end --
+ */
 
 struct tb_work *
 tb_work_new(struct tb_child *c, enum tb_work_kind kind)
@@ -141,14 +142,15 @@ tell_failure(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
 
 /* A name that is still held elsewhere is free when its holder has ended. */
 static bool
-waits_for_holder(struct tb_proc *self, struct tb_work *w,
-                 struct tb_term outcome)
+waits_for_holder(struct tb_proc *self, struct tb_supervisor *sup,
+                 struct tb_work *w, struct tb_term outcome)
 {
     struct tb_val v[TB_MAX_HOLES];
 
     if (tb_match("{error, {already_started, Pid:pid}}", outcome, v) != 1)
         return false;
     w->waits = true;
+    tb_list_add(&sup->waiting, &w->timed);
     w->ref = tb_monitor(self, v[0].pid);
     return true;
 }
@@ -156,13 +158,13 @@ waits_for_holder(struct tb_proc *self, struct tb_work *w,
 bool
 tb_work_down(struct tb_proc *self, struct tb_supervisor *sup, struct tb_ref ref)
 {
-    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
-        TB_LIST_EACH (c, &home->children, struct tb_child, link)
-            if (c->work && c->work->waits && tb_ref_eq(c->work->ref, ref)) {
-                c->work->waits = false;
-                tb_work_send(self, sup, c->work);
-                return true;
-            }
+    TB_LIST_EACH (w, &sup->waiting, struct tb_work, timed)
+        if (tb_ref_eq(w->ref, ref)) {
+            tb_list_del(&w->timed);
+            w->waits = false;
+            tb_work_send(self, sup, w);
+            return true;
+        }
     return false;
 }
 
@@ -294,7 +296,7 @@ failed(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c,
             tb_work_end(self, sup, w);
         return;
     }
-    if (waits_for_holder(self, w, outcome))
+    if (waits_for_holder(self, sup, w, outcome))
         return;
     if (w->kind == TB_WORK_RESTART)
         tb_lives_restart(self, sup, w);
@@ -347,7 +349,8 @@ tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
     tb_work_end(self, sup, w);
 }
 
-/* -------------------------------------------------------- stopped, deleted -- */
+/* -------------------------------------------------------- stopped, deleted --
+ */
 
 void
 tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
@@ -378,7 +381,8 @@ tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
     end_with_child(self, sup, c);
 }
 
-/* ---------------------------------------------------------- refused, again -- */
+/* ---------------------------------------------------------- refused, again --
+ */
 
 static void
 hold_all(struct tb_proc *self, struct tb_supervisor *sup, struct tb_list *list)
