@@ -96,6 +96,14 @@ tb_work_later(struct tb_proc *self, struct tb_supervisor *sup,
 
 /* ------------------------------------------------------------- failures -- */
 
+static struct tb_term
+without_error(struct tb_term caught)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    return tb_match("{error, Reason}", caught, v) == 1 ? v[0].term : caught;
+}
+
 /* What a start function did, as supervisor or DynamicSupervisor tell it. */
 static void
 put_reason(struct tb_wr *w, bool named, struct tb_term outcome)
@@ -112,8 +120,8 @@ put_reason(struct tb_wr *w, bool named, struct tb_term outcome)
         tb_build(w, named ? "{'EXIT', Reason}" : "Reason", TB_ARGS(v[0]));
     else if (tb_match("{exception, throw, Reason, Stack}", outcome, v) != 1)
         tb_build(w, "Outcome", TB_ARGS(tb_v_term(outcome)));
-    else if (named)
-        tb_build(w, "Reason", TB_ARGS(v[0]));
+    else if (named) /* what is caught is as if it were returned */
+        tb_build(w, "Reason", TB_ARGS(tb_v_term(without_error(v[0].term))));
     else
         tb_build(w, "{{nocatch, Reason}, Stack}", TB_ARGS(v[0], v[1]));
 }
