@@ -424,8 +424,7 @@ dynamic_specs(Sup) ->
             Good#{start => foo},
             Good#{type => supervisor, modules => dynamic},
             Good#{shutdown => soon},
-            Good#{modules => [1]},
-            foo
+            Good#{modules => [1]}
         ]
     ] ++ [lists:sort(plain(which(Sup))), count(Sup)].
 
