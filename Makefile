@@ -95,6 +95,8 @@ LIB_SRC := \
     c_src/node/sys.c \
     c_src/node/watch.c \
     c_src/services/candidates.c \
+    c_src/services/child_spec.c \
+    c_src/services/children.c \
     c_src/services/confirm.c \
     c_src/services/detector.c \
     c_src/services/dialler.c \
@@ -102,6 +104,7 @@ LIB_SRC := \
     c_src/services/discovery_options.c \
     c_src/services/health.c \
     c_src/services/inquiry.c \
+    c_src/services/intensity.c \
     c_src/services/mesh.c \
     c_src/services/monitor_nodes_opts.c \
     c_src/services/monitor_options.c \
@@ -114,18 +117,34 @@ LIB_SRC := \
     c_src/services/pg_groups.c \
     c_src/services/pg_peers.c \
     c_src/services/pg_watches.c \
+    c_src/services/placement.c \
     c_src/services/questions.c \
     c_src/services/rex.c \
     c_src/services/rounds.c \
     c_src/services/rule.c \
     c_src/services/sources.c \
     c_src/services/subscriber.c \
+    c_src/services/supervisor_options.c \
     c_src/services/suspicion.c \
     c_src/services/waiting.c \
     c_src/services/watched.c
 
 DAEMON_SRC := \
+    c_src/services/answers.c \
+    c_src/services/closing.c \
+    c_src/services/commands.c \
+    c_src/services/host_events.c \
+    c_src/services/hosts.c \
+    c_src/services/lives.c \
+    c_src/services/moves.c \
+    c_src/services/places.c \
+    c_src/services/requests.c \
+    c_src/services/shows.c \
+    c_src/services/supervisor.c \
     c_src/services/tiebeam.c \
+    c_src/services/tombstones.c \
+    c_src/services/view.c \
+    c_src/services/works.c \
     c_src/daemon/cli.c \
     c_src/daemon/client.c \
     c_src/daemon/config.c \
@@ -148,6 +167,7 @@ DAEMON_SRC := \
     c_src/daemon/settings.c \
     c_src/daemon/settings_table.c \
     c_src/daemon/status.c \
+    c_src/daemon/supervisor_section.c \
     c_src/daemon/tls_options.c \
     c_src/daemon/transport.c \
     c_src/daemon/value.c \
@@ -178,16 +198,21 @@ UNIT_TESTS := \
     test/net/test_no_memory.c \
     test/node/test_mail.c \
     test/node/test_proc.c \
+    test/services/test_child_spec.c \
+    test/services/test_children.c \
+    test/services/test_supervision.c \
     test/services/test_suspicion.c \
     test/daemon/test_options.c
 
+# tb_host_beam and tb_host_beam_len: the module, for those who push it
+HOST_OBJ   := $(BUILD)/host_beam.o
 LIB        := $(BUILD)/libtiebeam.a
 # before 1.0 a second figure that rises may break its users
 SONAME     := libtiebeam.so.$(basename $(VERSION))
 SO         := $(BUILD)/libtiebeam.so.$(VERSION)
 BIN        := $(BUILD)/tiebeam
 LIB_OBJ    := $(LIB_SRC:%.c=$(BUILD)/%.o)
-DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/%.o)
+DAEMON_OBJ := $(DAEMON_SRC:%.c=$(BUILD)/%.o) $(HOST_OBJ)
 TEST_OBJ   := $(BUILD)/test/tb_test.o
 TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
 EXAMPLE    := $(BUILD)/examples/echo
@@ -424,6 +449,27 @@ $(EXAMPLE): priv/examples/echo.c $(LIB)
 	@mkdir -p $(@D)
 	@echo "  LD   $@"
 	$(Q)$(CC) -std=c17 $(WARN) $(CFLAGS) -Iinclude $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# tiebeam_host for nodes whose release does not contain it. The oldest release that
+# it is for has to load it: r25 tells a newer compiler so.
+$(BUILD)/host/tiebeam_host.beam: erl/src/tiebeam_host.erl
+	@mkdir -p $(@D)
+	@echo "  ERLC $<"
+	$(Q)erlc +r25 +deterministic -o $(@D) $<
+
+$(BUILD)/host_beam.c: $(BUILD)/host/tiebeam_host.beam
+	$(Q){ echo '/* Made from erl/src/tiebeam_host.erl. */'; \
+	    echo '#include <stddef.h>'; \
+	    echo 'extern const unsigned char tb_host_beam[];'; \
+	    echo 'extern const size_t tb_host_beam_len;'; \
+	    echo 'const unsigned char tb_host_beam[] = {'; \
+	    od -An -v -tx1 $< | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'; \
+	    echo '};'; \
+	    echo 'const size_t tb_host_beam_len = sizeof(tb_host_beam);'; } >$@.part && mv $@.part $@
+
+$(HOST_OBJ): $(BUILD)/host_beam.c $(BUILD)/flags
+	@echo "  CC   $<"
+	$(Q)$(CC) $(CPPFLAGS) $(TB_CFLAGS) -c -o $@ $<
 
 $(WIRE): $(WIRE).o
 	@echo "  LD   $@"

@@ -383,6 +383,9 @@ struct tb_service {
     /* NULL, or: append the state as a term, for sys:get_state/1. */
     int (*format)(struct tb_proc *self, void *state, struct tb_wr *w);
     const struct tb_clause *clauses; /* first match wins; ends with { 0 } */
+    /* NULL, or: sys:terminate/2 asks it to end, which it does with tb_stop(),
+     * now or later. */
+    int (*stop)(struct tb_proc *self, void *state, struct tb_term why);
 };
 
 enum tb_restart { TB_TEMPORARY, TB_TRANSIENT, TB_PERMANENT };
@@ -582,6 +585,7 @@ TB_API tb_atom tb_node_name(const struct tb_node *node);
 TB_API int tb_node_port(const struct tb_node *node);
 TB_API bool tb_node_in_epmd(const struct tb_node *node);
 TB_API bool tb_node_is_inet6(const struct tb_node *node);
+TB_API uint32_t tb_node_ticktime_ms(const struct tb_node *node);
 TB_API void *tb_node_loop(struct tb_node *node);
 
 /* tb_node_set_cookie - another cookie for one peer, as erlang:set_cookie/2. */

@@ -14,6 +14,9 @@ struct tb_config {
     bool has_scopes;
     char **scopes; /* owned, and each: scopes of pg */
     size_t n_scopes;
+    bool has_supervisors;
+    struct tb_supervisor_config *supervisors; /* owned, and all in it */
+    size_t n_supervisors;
     struct tb_wr monitor;           /* owned: the section node_monitor */
     struct tb_term monitor_options; /* it, as the service is started with it */
 };

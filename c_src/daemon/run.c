@@ -20,6 +20,7 @@
 #include "daemon/options.h"
 #include "daemon/pg_section.h"
 #include "daemon/parent.h"
+#include "daemon/supervisor_section.h"
 #include "daemon/tls_options.h"
 #include "daemon/transport.h"
 #include "services/services.h"
@@ -129,8 +130,10 @@ reload(struct daemon *d)
         log_lines(TB_ERROR, "config.refused", &errors);
     } else {
         compare_settings(d, &now);
-        if (!tb_pg_section_same(&d->r->config, &config))
-            tb_log(TB_NOTICE, "config.changed", "key=pg needs a restart");
+        if (!tb_pg_section_same(&d->r->config, &config) ||
+            !tb_supervisor_section_same(&d->r->config, &config))
+            tb_log(TB_NOTICE, "config.changed",
+                   "key=pg or supervisors needs a restart");
         tb_instances_reload(&d->instances, d->node, &config);
         tb_monitor_section_reload(d->node, &d->r->config, &config);
         take_log_level(d, &now);
@@ -262,6 +265,9 @@ start_services(struct daemon *d)
         err = tb_pg_section_start(d->node, &d->r->config);
     if (err >= 0)
         err = tb_instances_start(&d->instances, d->node, &d->r->config);
+    for (size_t i = 0; err >= 0 && i < d->r->config.n_supervisors; i++)
+        err = tb_start(d->node, &tb_supervisor, &d->r->config.supervisors[i],
+                       TB_PERMANENT, &pid);
     if (err < 0)
         tb_log(TB_CRITICAL, "service.failed", "error=%s", tb_strerror(err));
     return err;
