@@ -94,6 +94,9 @@ LIB_SRC := \
     c_src/node/sup.c \
     c_src/node/sys.c \
     c_src/node/watch.c \
+    c_src/services/cluster_join.c \
+    c_src/services/cluster_leader.c \
+    c_src/services/cluster_members.c \
     c_src/services/confirm.c \
     c_src/services/detector.c \
     c_src/services/dialler.c \
@@ -109,6 +112,7 @@ LIB_SRC := \
     c_src/services/pg_groups.c \
     c_src/services/pg_peers.c \
     c_src/services/pg_watches.c \
+    c_src/services/process_cluster.c \
     c_src/services/rex.c \
     c_src/services/rule.c \
     c_src/services/subscriber.c \

@@ -419,6 +419,11 @@ TB_API int tb_start_node_monitor(struct tb_node *node,
  * scope ("pg" is OTP's own) lives as long as the node. 0, or as tb_start(). */
 TB_API int tb_start_pg(struct tb_node *node, const char *scope);
 
+/* tb_start_process_clusters - the service process_cluster, and the scope
+ * tiebeam_cluster of pg, in which a cluster's members are. 0, or as
+ * tb_start(). */
+TB_API int tb_start_process_clusters(struct tb_node *node);
+
 TB_API struct tb_node *tb_self_node(const struct tb_proc *self);
 TB_API struct tb_pid tb_self(const struct tb_proc *self);
 

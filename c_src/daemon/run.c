@@ -242,6 +242,8 @@ start_services(struct daemon *d)
         err = tb_start_node_monitor(d->node, &d->r->config.monitor_options);
     if (err >= 0)
         err = tb_pg_section_start(d->node, &d->r->config);
+    if (err >= 0)
+        err = tb_start_process_clusters(d->node);
     for (size_t i = 0; err >= 0 && i < d->r->config.n_discovery; i++)
         err = tb_start(d->node, &tb_discovery, &d->r->config.discovery[i],
                        TB_TRANSIENT, &pid);

@@ -12,6 +12,7 @@ extern const struct tb_service tb_discovery;
 extern const struct tb_service tb_node_monitor;
 #define TB_CLUSTER_SCOPE "tiebeam_cluster" /* of pg, for process_cluster */
 
+extern const struct tb_service tb_process_cluster;
 extern const struct tb_service tb_pg; /* its arg: the name of the scope */
 
 /* What a discovery does to the world; each function can be replaced. */
