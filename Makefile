@@ -94,6 +94,7 @@ LIB_SRC := \
     c_src/node/sup.c \
     c_src/node/sys.c \
     c_src/node/watch.c \
+    c_src/services/cluster_client.c \
     c_src/services/cluster_join.c \
     c_src/services/cluster_leader.c \
     c_src/services/cluster_members.c \
@@ -121,6 +122,7 @@ LIB_SRC := \
 
 DAEMON_SRC := \
     c_src/services/candidates.c \
+    c_src/services/cluster_seat.c \
     c_src/services/discovery.c \
     c_src/services/discovery_options.c \
     c_src/services/mesh.c \
@@ -131,6 +133,7 @@ DAEMON_SRC := \
     c_src/services/tiebeam.c \
     c_src/daemon/cli.c \
     c_src/daemon/client.c \
+    c_src/daemon/cluster_section.c \
     c_src/daemon/config.c \
     c_src/daemon/cookie.c \
     c_src/daemon/events.c \

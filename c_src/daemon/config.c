@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/cluster_section.h"
 #include "daemon/monitor_section.h"
 #include "daemon/options.h"
 #include "daemon/pg_section.h"
@@ -187,7 +188,8 @@ tb_config_default(struct tb_config *c, const struct tb_settings *s,
 bool
 tb_config_same(const struct tb_config *a, const struct tb_config *b)
 {
-    if (a->n_discovery != b->n_discovery || !tb_pg_section_same(a, b))
+    if (a->n_discovery != b->n_discovery || !tb_pg_section_same(a, b) ||
+        !tb_cluster_section_same(a, b))
         return false;
     for (size_t i = 0; i < a->n_discovery; i++) {
         const struct tb_discovery_config *x = &a->discovery[i];
@@ -210,4 +212,5 @@ tb_config_fini(struct tb_config *c)
     tb_wr_free(&c->body);
     tb_wr_free(&c->monitor);
     tb_pg_section_fini(c);
+    tb_cluster_section_fini(c);
 }

@@ -14,6 +14,8 @@ struct tb_config {
     bool has_scopes;
     char **scopes; /* owned, and each: scopes of pg */
     size_t n_scopes;
+    struct tb_cluster_config *clusters; /* owned */
+    size_t n_clusters;
     struct tb_wr monitor;           /* owned: the section node_monitor */
     struct tb_term monitor_options; /* it, as the service is started with it */
 };

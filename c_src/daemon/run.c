@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "daemon/cli.h"
+#include "daemon/cluster_section.h"
 #include "daemon/logger.h"
 #include "daemon/monitor_section.h"
 #include "daemon/notify.h"
@@ -127,7 +128,7 @@ reload(struct daemon *d)
         compare_settings(d, &now);
         if (!tb_config_same(&d->r->config, &config))
             tb_log(TB_NOTICE, "config.changed",
-                   "key=discovery or pg needs a restart");
+                   "key=discovery, pg or process_clusters needs a restart");
         tb_monitor_section_reload(d->node, &d->r->config, &config);
         take_log_level(d, &now);
         renew_tls(d, &now, &errors);
@@ -243,7 +244,7 @@ start_services(struct daemon *d)
     if (err >= 0)
         err = tb_pg_section_start(d->node, &d->r->config);
     if (err >= 0)
-        err = tb_start_process_clusters(d->node);
+        err = tb_cluster_section_start(d->node, &d->r->config);
     for (size_t i = 0; err >= 0 && i < d->r->config.n_discovery; i++)
         err = tb_start(d->node, &tb_discovery, &d->r->config.discovery[i],
                        TB_TRANSIENT, &pid);

@@ -5,8 +5,9 @@
 
 #include "services/services.h"
 
-#define TB_CL_MAX_NAME  4096u  /* bytes of {Cluster, Type} */
-#define TB_CL_MAX_TELLS 65536u /* processes that are told, over all clusters   \
+#define TB_CL_MAX_NAME 4096u /* bytes of {Cluster, Type} */
+#define TB_CL_MAX_TELLS                                                        \
+    65536u                     /* processes that are told, over all clusters   \
                                 */
 #define TB_CL_LEAVE_MS   50u   /* a leave may be the end of a process: wait */
 #define TB_CL_CHECK_MS   5000u /* holders are looked at again */
