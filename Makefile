@@ -288,7 +288,7 @@ false-alarms: $(BIN) $(WIRE) ## an hour of bad links, busy nodes, 100 MB message
 	    $(MAKE) --no-print-directory interop SUITES=tb_detect_tests
 
 # A program of Erlang in a network namespace of its own.
-NETNS_ERL = mkdir -p $(BUILD)/interop && erlc -o $(BUILD)/interop erl/src/*.erl test/interop/tb_*.erl && \
+NETNS_ERL = mkdir -p $(BUILD)/interop && erlc -pa $(BUILD)/interop -o $(BUILD)/interop erl/src/*.erl test/interop/tb_*.erl && \
             TIEBEAM_BIN=$(BIN) WIRE_BIN=$(WIRE) ERL_EPMD_PORT=4399 unshare -n \
             erl -noinput -pa $(BUILD)/interop -kernel logger_level critical
 
