@@ -97,6 +97,10 @@ LIB_SRC := \
     c_src/services/candidates.c \
     c_src/services/child_spec.c \
     c_src/services/children.c \
+    c_src/services/cluster_client.c \
+    c_src/services/cluster_join.c \
+    c_src/services/cluster_leader.c \
+    c_src/services/cluster_members.c \
     c_src/services/confirm.c \
     c_src/services/detector.c \
     c_src/services/dialler.c \
@@ -118,6 +122,7 @@ LIB_SRC := \
     c_src/services/pg_peers.c \
     c_src/services/pg_watches.c \
     c_src/services/placement.c \
+    c_src/services/process_cluster.c \
     c_src/services/questions.c \
     c_src/services/rex.c \
     c_src/services/rounds.c \
@@ -132,6 +137,7 @@ LIB_SRC := \
 DAEMON_SRC := \
     c_src/services/answers.c \
     c_src/services/closing.c \
+    c_src/services/cluster_seat.c \
     c_src/services/commands.c \
     c_src/services/host_events.c \
     c_src/services/hosts.c \
@@ -147,6 +153,7 @@ DAEMON_SRC := \
     c_src/services/works.c \
     c_src/daemon/cli.c \
     c_src/daemon/client.c \
+    c_src/daemon/cluster_section.c \
     c_src/daemon/config.c \
     c_src/daemon/cookie.c \
     c_src/daemon/discovery_section.c \
@@ -315,7 +322,7 @@ false-alarms: $(BIN) $(WIRE) ## an hour of bad links, busy nodes, 100 MB message
 	    $(MAKE) --no-print-directory interop SUITES=tb_detect_tests
 
 # A program of Erlang in a network namespace of its own.
-NETNS_ERL = mkdir -p $(BUILD)/interop && erlc -o $(BUILD)/interop erl/src/*.erl test/interop/tb_*.erl && \
+NETNS_ERL = mkdir -p $(BUILD)/interop && erlc -pa $(BUILD)/interop -o $(BUILD)/interop erl/src/*.erl test/interop/tb_*.erl && \
             TIEBEAM_BIN=$(BIN) WIRE_BIN=$(WIRE) ERL_EPMD_PORT=4399 unshare -n \
             erl -noinput -pa $(BUILD)/interop -kernel logger_level critical
 

@@ -422,6 +422,39 @@ TB_API int tb_start_node_monitor(struct tb_node *node,
  * scope ("pg" is OTP's own) lives as long as the node. 0, or as tb_start(). */
 TB_API int tb_start_pg(struct tb_node *node, const char *scope);
 
+/* tb_start_process_clusters - the service process_cluster, and the scope
+ * tiebeam_cluster of pg, in which a cluster's members are. 0, or as
+ * tb_start(). */
+TB_API int tb_start_process_clusters(struct tb_node *node);
+
+/* What a member of a cluster is told; any may be NULL. They return as handlers
+ * do. cluster, type and reason are borrowed. */
+struct tb_cluster_events {
+    /* how things are, at the start: [{Type, [Pid]}], self included */
+    int (*members)(struct tb_proc *self, void *state, struct tb_term cluster,
+                   struct tb_term plist);
+    int (*join)(struct tb_proc *self, void *state, struct tb_term cluster,
+                struct tb_term type, struct tb_pid pid, bool first_of_node);
+    /* reason: of its end, noconnection, or leave */
+    int (*leave)(struct tb_proc *self, void *state, struct tb_term cluster,
+                 struct tb_term type, struct tb_pid pid, struct tb_term reason);
+    int (*leader)(struct tb_proc *self, void *state, struct tb_term cluster,
+                  struct tb_pid leader);
+};
+
+/* tb_cluster_join - let self be a member, as {join, Cluster, Type, Self} does;
+ * cluster and type are values of any type. The service's end is told by
+ * TB_CLUSTER_DOWN: what self knows is old then, and it has to join again.
+ * tb_cluster_event - for the handler of a clause { TB_INFO, TB_CLUSTER_EVENT },
+ * what it returns. */
+#define TB_CLUSTER_EVENT "{process_cluster, Cluster, Event}"
+#define TB_CLUSTER_DOWN  "{'DOWN', _, process, {process_cluster, _}, _}"
+TB_API void tb_cluster_join(struct tb_proc *self, struct tb_val cluster,
+                            struct tb_val type);
+TB_API int tb_cluster_event(struct tb_proc *self, void *state,
+                            const struct tb_msg *m,
+                            const struct tb_cluster_events *events);
+
 TB_API struct tb_node *tb_self_node(const struct tb_proc *self);
 TB_API struct tb_pid tb_self(const struct tb_proc *self);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/cluster_section.h"
 #include "daemon/monitor_section.h"
 #include "daemon/options.h"
 #include "daemon/pg_section.h"
@@ -212,4 +213,5 @@ tb_config_fini(struct tb_config *c)
     tb_wr_free(&c->body);
     tb_wr_free(&c->monitor);
     tb_pg_section_fini(c);
+    tb_cluster_section_fini(c);
 }

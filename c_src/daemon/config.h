@@ -17,6 +17,8 @@ struct tb_config {
     bool has_supervisors;
     struct tb_supervisor_config *supervisors; /* owned, and all in it */
     size_t n_supervisors;
+    struct tb_cluster_config *clusters; /* owned */
+    size_t n_clusters;
     struct tb_wr monitor;           /* owned: the section node_monitor */
     struct tb_term monitor_options; /* it, as the service is started with it */
 };

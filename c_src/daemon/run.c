@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "daemon/cli.h"
+#include "daemon/cluster_section.h"
 #include "daemon/discovery_section.h"
 #include "daemon/logger.h"
 #include "daemon/monitor_section.h"
@@ -131,9 +132,10 @@ reload(struct daemon *d)
     } else {
         compare_settings(d, &now);
         if (!tb_pg_section_same(&d->r->config, &config) ||
+            !tb_cluster_section_same(&d->r->config, &config) ||
             !tb_supervisor_section_same(&d->r->config, &config))
             tb_log(TB_NOTICE, "config.changed",
-                   "key=pg or supervisors needs a restart");
+                   "key=pg, process_clusters or supervisors needs a restart");
         tb_instances_reload(&d->instances, d->node, &config);
         tb_monitor_section_reload(d->node, &d->r->config, &config);
         take_log_level(d, &now);
@@ -263,6 +265,8 @@ start_services(struct daemon *d)
         err = tb_start_node_monitor(d->node, &d->r->config.monitor_options);
     if (err >= 0)
         err = tb_pg_section_start(d->node, &d->r->config);
+    if (err >= 0)
+        err = tb_cluster_section_start(d->node, &d->r->config);
     if (err >= 0)
         err = tb_instances_start(&d->instances, d->node, &d->r->config);
     for (size_t i = 0; err >= 0 && i < d->r->config.n_supervisors; i++)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/cluster_section.h"
 #include "daemon/monitor_section.h"
 #include "daemon/pg_section.h"
 #include "daemon/supervisor_section.h"
@@ -138,6 +139,12 @@ on_supervisors(struct tb_reader *r, const char *place, struct tb_term value)
 }
 
 static void
+on_clusters(struct tb_reader *r, const char *place, struct tb_term value)
+{
+    tb_cluster_section(r, to(r)->c, place, value);
+}
+
+static void
 on_later(struct tb_reader *r, const char *place, struct tb_term value)
 {
     tb_problem(r, value.p, "%s: not supported in this version", place);
@@ -154,7 +161,7 @@ static const struct {
     { "tiebeam.node_monitor",     on_node_monitor },
     { "tiebeam.pg",               on_pg          },
     { "tiebeam.supervisors",      on_supervisors },
-    { "tiebeam.process_clusters", on_later       },
+    { "tiebeam.process_clusters", on_clusters    },
     { "tiebeam.http",             on_later       },
 };
 /* clang-format on */

@@ -382,6 +382,18 @@ on_answer(struct tb_proc *self, void *state, void *ctx, int status,
     return rc;
 }
 
+/* Nobody starts a scope from afar; one that runs is as good. */
+static int
+on_start(struct tb_proc *self, const struct tb_msg *m, struct tb_text scope)
+{
+    struct tb_pid pid;
+
+    if (!tb_whereis(tb_self_node(self), scope, &pid))
+        return tb_raise(self, m, "undef", TB_NONE);
+    return tb_reply(self, m, "{error, {already_started, Pid}}",
+                    TB_ARGS(tb_v_pid(pid)));
+}
+
 /* Any scope has these functions for all of them: that one is asked. */
 static int
 on_function(struct tb_proc *self, void *state, const struct tb_msg *m)
@@ -390,6 +402,9 @@ on_function(struct tb_proc *self, void *state, const struct tb_msg *m)
     struct tb_val h[TB_MAX_HOLES];
 
     (void)state;
+    if (tb_text_is(m->arg[0].text, "start") &&
+        tb_match("[Scope:atom]", m->arg[1].term, h) == 1)
+        return on_start(self, m, h[0].text);
     for (size_t i = 0; i < FUNCTIONS; i++) {
         struct tb_args args = { functions[i].n, h };
         char scope[256] = "pg";
