@@ -256,7 +256,7 @@ stop(Pid) ->
 
 three() ->
     with_members(3, fun(N, _, [A, B, C]) ->
-        [?assertEqual([A, B, C], lists:sort(tiebeam_cluster:mod_plist(tb_member, P))) || P <- [A, B, C]],
+        [?assertEqual(lists:sort([A, B, C]), lists:sort(tiebeam_cluster:mod_plist(tb_member, P))) || P <- [A, B, C]],
         stop(B),
         until_plist(N, [A, C], [{tb_member, [A, C]}]),
         [?assertMatch([{leave, B, [{tb_member, [_, _]}], normal}], [E || {leave, _, _, _} = E <- tb_member:events(P)]) || P <- [A, C]]
