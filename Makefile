@@ -328,7 +328,7 @@ NETNS_ERL = mkdir -p $(BUILD)/interop && erlc -pa $(BUILD)/interop -o $(BUILD)/i
 
 detection: $(BIN) $(WIRE) ## how soon silence is noticed, into priv/doc/detection.md; ROUNDS=3
 	@export TB_ROUNDS=$(or $(ROUNDS),3); $(NETNS_ERL) -run tb_detect_table main >$(BUILD)/detection.md
-	@mkdir -p priv/doc && cp $(BUILD)/detection.md priv/doc/
+	@mkdir -p priv/doc && cat $(BUILD)/detection.md test/interop/detection.md >priv/doc/detection.md
 
 record-rtt: $(BIN) $(WIRE) ## record test/data/rtt anew, for the tests of the detector
 	@export TB_RTT=$(CURDIR)/test/data/rtt; $(NETNS_ERL) -run tb_rtt_record main

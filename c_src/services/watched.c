@@ -153,6 +153,15 @@ tb_watched_judge(struct tb_proc *self, struct tb_monitor *mon,
 
 /* --------------------------------------------------------------- info -- */
 
+/* As it announced it; one that was never here has not. */
+static const char *
+type_of(const struct tb_watched *w)
+{
+    if (w->connection_id == 0)
+        return "unknown";
+    return w->visible ? "visible" : "hidden";
+}
+
 static void
 put_dialling(const struct tb_watched *w, struct tb_wr *out)
 {
@@ -180,8 +189,7 @@ put_one(struct tb_proc *self, struct tb_monitor *mon, struct tb_watched *w,
              "#{state => S, type => T, managed => M, connection_id => Id, "
              "creation => C, since_ms => Since, connection => Dial, "
              "health => Health, detector => Listen}",
-             TB_ARGS(tb_v_atom(tb_state_name(w->state)),
-                     tb_v_atom(w->visible ? "visible" : "hidden"),
+             TB_ARGS(tb_v_atom(tb_state_name(w->state)), tb_v_atom(type_of(w)),
                      tb_v_bool(tb_watched_managed(mon, w)),
                      tb_v_int((int64_t)w->connection_id), tb_v_int(w->creation),
                      tb_v_int((int64_t)w->since_ms),

@@ -31,7 +31,7 @@
 }.
 -type peer() :: #{
     state := state(),
-    type := visible | hidden,
+    type := visible | hidden | unknown,
     managed := boolean(),
     connection_id := non_neg_integer(),
     creation := non_neg_integer(),

@@ -37,7 +37,12 @@ monitor_test_() ->
 
 setup() ->
     Epmd = tb_lib:join(monitor),
-    Daemon = tb_lib:daemon(tb, #{args => ["-kernel", "net_setuptime", "1"]}),
+    %% a machine that is busy makes nobody suspect
+    Detector = {detector, [{suspect_ms, 10000}, {probe_ms, 500}]},
+    Daemon = tb_lib:daemon(tb, #{
+        args => ["-kernel", "net_setuptime", "1"],
+        config => [{tiebeam, [{discovery, []}, {node_monitor, [Detector]}]}]
+    }),
     pong = net_adm:ping(tb_lib:node_of(Daemon)),
     persistent_term:put(?MODULE, Daemon),
     {Epmd, Daemon}.
@@ -275,6 +280,9 @@ scenario(N) ->
 
 both_connect(N, B) ->
     true = net_kernel:connect_node(B),
+    %% global's greetings would connect the two again
+    _ = global:sync(),
+    _ = rpc:call(B, global, sync, []),
     ok = tb_lib:call(N, {connect, B}).
 
 both_lost(N, B) ->
@@ -861,6 +869,7 @@ cycles(N) ->
     ok = ?MON:monitor_states(N, true),
     Others = [start_collector(fun(F, O) -> ?MON:monitor_nodes(N, F, O) end, [{true, Options}]) || _ <- lists:seq(1, 50)],
     Memory = [cycle(N, Us, B, I) || I <- lists:seq(1, Rounds)],
+    gone(N, B),
     ok = ?MON:monitor_nodes(N, false, Options),
     ok = ?MON:monitor_states(N, false),
     alternating(Rounds, tb_lib:flush()),
@@ -869,6 +878,7 @@ cycles(N) ->
     flat(Memory).
 
 %% Monitors of processes there, and of the node itself, are told in between.
+%% Every other time the next incarnation may come before this one is gone.
 cycle(N, Name, B, I) ->
     Beam = tb_lib:beam(Name),
     B = tb_lib:node_of(Beam),
