@@ -63,11 +63,13 @@ struct tb_candidate {
     bool seen;         /* in this round's answers */
     bool connected;
     bool dialling, tried_srv;
-    bool relinked;      /* the attached node was asked again in this round */
-    unsigned busy;      /* calls whose ctx it is: it stays till they end */
-    int last;           /* the last outcome */
-    int64_t dialled_ms; /* when the attempt that ran last began; 0: none */
-    unsigned failures;  /* in a row */
+    uint64_t dial_round; /* whose end waits for the dial */
+    int64_t dial_ms;     /* when it began */
+    bool relinked;       /* the attached node was asked again in this round */
+    unsigned busy;       /* calls whose ctx it is: it stays till they end */
+    int last;            /* the last outcome */
+    int64_t dialled_ms;  /* when the attempt that ran last began; 0: none */
+    unsigned failures;   /* in a row */
     int64_t not_before_ms;
     int64_t stopping_ms; /* when it was last seen on its way out */
     unsigned gone;       /* complete answers in a row that lack it */

@@ -38,6 +38,7 @@ cases() ->
         {"long and short names mixed", fun names_mixed/0},
         {"the verbs discover and await", fun verbs/0},
         {"a manual round does not disturb the timer", fun manual_round/0},
+        {"a silent address delays nobody", fun silent_address/0},
         {"SIGHUP: instances come, change and go", fun reload/0}
     ].
 
@@ -703,3 +704,24 @@ outcome_info() ->
     catch
         exit:_ -> down
     end.
+
+%% It accepts, and says nothing until the dial is given up, after seven seconds.
+silent_address() ->
+    with_apps([2], fun(Port) ->
+        {ok, Listener} = gen_tcp:listen(Port, [{ip, {127, 0, 0, 9}}]),
+        Dns = tb_dns:bad(#{a => [{127, 0, 0, 9}]}),
+        Instance = [{source, {dns, "app.test"}}, {basename, "app"}, {nameservers, [tb_dns:bad_address(Dns)]}, {interval, 200}],
+        with_finder(Instance, Port, fun(Finder) ->
+            rounds(2),
+            ok = tb_dns:answer(Dns, #{a => [{127, 0, 0, 9}, {127, 0, 0, 2}]}),
+            Start = erlang:monotonic_time(millisecond),
+            tb_lib:until(fun() -> maps:get(connected, info()) =:= 1 end),
+            ?assert(erlang:monotonic_time(millisecond) - Start =< 1500),
+            %% whoever asks by hand waits for it
+            ?assertEqual({[node_at(2)], [{node_at(9), timeout}]}, connected(ask(discover_nodes))),
+            wait_output(Finder, "not_connected\\] \\[dns_cluster\\] app@127.0.0.9: no answer in time"),
+            ?assertEqual(1, count(Finder, "app@127.0.0.9: no answer in time"))
+        end),
+        ok = gen_tcp:close(Listener),
+        tb_dns:end_bad(Dns)
+    end).
