@@ -214,7 +214,7 @@ eval(Options) ->
 log_lines() ->
     with_sidecar(logs, #{args => ["-kernel", "logger_level", "info"]}, [{discovery, [list([])]}, {log, [{level, info}]}], fun(Beam, Node) ->
         wait_output(Beam, "NOTICE REPORT.*\n.*tiebeam: \\[node.started\\] node=tiebeam-logs@"),
-        wait_output(Beam, "NOTICE REPORT.*\n.*tiebeam: \\[discovery.connected\\] \\[nodes\\] logs@"),
+        wait_output(Beam, "NOTICE REPORT.*\n.*tiebeam: \\[node.up\\] node=logs@"),
         %% whoever wants the event has it in the metadata
         ok = rpc(Node, logger, add_handler, [keep, ?MODULE, #{config => #{to => self()}}]),
         ok = rpc(Node, gen_server, call, [{nodes, rpc(Node, tiebeam_sidecar, name, [])}, {reconfigure, [{source, {nodes, [nobody@nowhere]}}]}]),
