@@ -325,7 +325,7 @@ tb_candidate_outcome(struct tb_proc *self, struct tb_discovery *d,
                      struct tb_candidate *c, int status, struct tb_term why)
 {
     if (status == 0) {
-        if (c->last != 0) {
+        if (c->last != 0 && c->node != d->o.attached) {
             tb_discovery_log(d, "discovery.connected", "[%s] %s",
                              d->config->name, tb_candidate_name(c));
             tb_candidate_tell(self, d, c, "connected", 0);

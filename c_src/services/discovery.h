@@ -36,6 +36,7 @@ struct tb_discovery_options {
     struct tb_term what; /* what it is to ask; borrowed from the options */
     char basename[TB_DISCOVERY_NAME]; /* "": none given */
     char nameservers[512], search[512];
+    bool names;          /* of the hosts, by PTR: basename@name */
     tb_atom attached;    /* 0: to no node */
     int64_t interval_ms; /* < 0: on request only */
     uint64_t connect_timeout_ms;
@@ -62,11 +63,13 @@ struct tb_candidate {
     bool seen;         /* in this round's answers */
     bool connected;
     bool dialling, tried_srv;
-    bool relinked;      /* the attached node was asked again in this round */
-    unsigned busy;      /* calls whose ctx it is: it stays till they end */
-    int last;           /* the last outcome */
-    int64_t dialled_ms; /* when the attempt that ran last began; 0: none */
-    unsigned failures;  /* in a row */
+    uint64_t dial_round; /* whose end waits for the dial */
+    int64_t dial_ms;     /* when it began */
+    bool relinked;       /* the attached node was asked again in this round */
+    unsigned busy;       /* calls whose ctx it is: it stays till they end */
+    int last;            /* the last outcome */
+    int64_t dialled_ms;  /* when the attempt that ran last began; 0: none */
+    unsigned failures;   /* in a row */
     int64_t not_before_ms;
     int64_t stopping_ms; /* when it was last seen on its way out */
     unsigned gone;       /* complete answers in a row that lack it */
@@ -83,16 +86,18 @@ struct tb_half {
     unsigned count;
     int64_t ttl; /* seconds, the least; -1: none */
     bool done;
+    unsigned pending; /* PTR: questions that the addresses led to */
 };
 
 struct tb_query {
     char name[TB_DISCOVERY_NAME];     /* a DNS name or a host */
     char basename[TB_DISCOVERY_NAME]; /* of its nodes; "": all */
-    struct tb_half half[2];
+    struct tb_half half[3];
     unsigned n_halves;
-    int told_status[2]; /* what the log was told last */
-    unsigned told_count[2];
+    int told_status[3]; /* what the log was told last */
+    unsigned told_count[3];
     bool told;
+    char nameless[64]; /* an address that has no PTR record */
 };
 
 /* ---------------------------------------------------------- instance -- */

@@ -196,6 +196,9 @@ const struct tb_rule tb_discovery_rules[] = {
     { "attached", "Node:atom",          node_ok,     "a node, 'name@host'" },
     { "nameservers", "List:list",       nameservers_ok,
       "[\"address:port\"], such as [\"10.0.0.2:53\", \"[fd00::2]:53\"]" },
+    { "hosts", "addresses",             NULL,
+      "addresses, or names, which their PTR records tell" },
+    { "hosts", "names",                 NULL,        NULL },
     { "search", "Domains:list",         hosts_ok,    "[\"domain\"]" },
     { "on_gone", "keep",                NULL,
       "keep, disconnect or {disconnect, Answers}" },
@@ -323,6 +326,8 @@ read_other(struct tb_discovery_options *o, struct tb_term option)
         join(o->search, sizeof(o->search), v[0].term);
     else if (tb_match("{notify, List}", option, v) == 1)
         o->notify = v[0].term;
+    else if (tb_match("{hosts, Kind:atom}", option, v) == 1)
+        o->names = tb_text_is(v[0].text, "names");
     else if (tb_match("{log, off}", option, v) == 1)
         o->quiet = true;
     else if (tb_match("{log, Level:atom}", option, v) == 1)

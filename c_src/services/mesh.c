@@ -218,6 +218,18 @@ drop_strangers(struct tb_mesh *m, int64_t now)
 }
 
 static void
+arm(struct tb_proc *self, struct tb_discovery *d)
+{
+    struct tb_mesh *m = &d->mesh;
+    uint64_t pause = PASS_MS + (uint64_t)m->n * 20;
+
+    if (m->timed || d->o.mesh == TB_MESH_NONE)
+        return;
+    m->timed = true;
+    tb_send_after(self, m->linked_some ? 50 : pause, "mesh_tick", TB_NONE);
+}
+
+static void
 judge_all(struct tb_proc *self, struct tb_discovery *d)
 {
     struct tb_mesh *m = &d->mesh;
@@ -243,6 +255,8 @@ judge_all(struct tb_proc *self, struct tb_discovery *d)
             tb_pair_begin(self, d, p, now);
     if (--m->work == 0)
         tb_mesh_done(self, d);
+    else if (tb_mesh_is_hub(d)) /* one of them may take long */
+        arm(self, d);
 }
 
 void
@@ -454,7 +468,6 @@ tb_mesh_done(struct tb_proc *self, struct tb_discovery *d)
 {
     static const struct tb_term none;
     struct tb_mesh *m = &d->mesh;
-    uint64_t pause = PASS_MS + (uint64_t)m->n * 20;
 
     if (!m->judged)
         return;
@@ -465,10 +478,7 @@ tb_mesh_done(struct tb_proc *self, struct tb_discovery *d)
     tell(d);
     tb_discovery_check_waiting(self, d);
     tb_round_linked(self, d);
-    if (m->timed || d->o.mesh == TB_MESH_NONE)
-        return;
-    m->timed = true;
-    tb_send_after(self, m->linked_some ? 50 : pause, "mesh_tick", TB_NONE);
+    arm(self, d);
 }
 
 void

@@ -14,7 +14,7 @@ ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
 mkdir -p "$BUILD"
 BUILD=$(cd "$BUILD" && pwd)
 "$ERLC" -o "$BUILD" "$here"/../interop/tb_lib.erl "$here"/../interop/tb_raw.erl \
-    "$here"/../interop/tb_variant.erl "$here"/tb_bench.erl || exit 1
+    "$here"/../interop/tb_variant.erl "$here"/../interop/tb_dns.erl "$here"/tb_*.erl || exit 1
 
 # Copies: whoever builds meanwhile does not disturb.
 TB_TMP=$(mktemp -d)
@@ -27,7 +27,7 @@ done
 finish() {
     for dir in /proc/[0-9]*; do
         read -r command 2>/dev/null <"$dir/comm" || continue
-        case $command in epmd | tiebeam | beam.smp | bench_*) ;; *) continue ;; esac
+        case $command in epmd | tiebeam | beam.smp | dnsmasq | bench_*) ;; *) continue ;; esac
         tr '\0' '\n' 2>/dev/null <"$dir/environ" |
             grep -qx "TB_TMP=$TB_TMP" && kill -KILL "${dir#/proc/}"
     done

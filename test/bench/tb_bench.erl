@@ -9,6 +9,8 @@
 
 -export([main/0]).
 -export([measure/2]).
+-export([chosen/1, rounds/0, median/1, note/2, tool/2, cpu_ns/2]).
+-export_type([figure/0]).
 -export([start_server/0, init/1, handle_call/3, handle_cast/2]).
 
 -define(SLICE_MS, 400).
@@ -39,7 +41,8 @@ sections(false) ->
         {"Boot: the daemon beside erl -noinput", fun boot/0},
         {"Idle: the daemon beside erl -noinput, one connection each", fun idle/0},
         {"A crowd of nodes", fun crowd/0},
-        {"Subscribers of node events: on one BEAM node, told by its own net_kernel or by a daemon", fun subscribers/0}
+        {"Subscribers of node events: on one BEAM node, told by its own net_kernel or by a daemon", fun subscribers/0},
+        {"Discovery: the daemon beside what libcluster's DNSPoll is documented to do, each second", fun tb_bench_discovery:section/0}
     ].
 
 %% The nodes of a TLS section can only be driven by one that speaks TLS.
@@ -542,6 +545,7 @@ hear(Self, Told, Node) ->
 
 %% -------------------------------------------------------------- the helper
 
+-spec tool(node(), inet:port_number()) -> port().
 tool(Node, Port) ->
     open_port(
         {spawn_executable, tb_lib:tmp("bench_crowd")},
@@ -556,20 +560,25 @@ ask(Tool, Command, N) ->
     after 120000 -> error({no_answer, Command})
     end.
 
+-spec cpu_ns(port(), pos_integer()) -> non_neg_integer().
 cpu_ns(Tool, Pid) ->
     ask(Tool, "cpu", Pid).
 
 %% ------------------------------------------------------------ small things
 
+-spec rounds() -> pos_integer().
 rounds() ->
     tb_lib:int_env("ROUNDS", 5).
 
+-spec chosen(string()) -> boolean().
 chosen(Name) ->
     string:find(Name, os:getenv("ONLY", "")) =/= nomatch.
 
+-spec note(io:format(), [term()]) -> ok.
 note(Format, Args) ->
     io:format(standard_error, Format ++ "\n", Args).
 
+-spec median([number()]) -> number().
 median(Values) ->
     lists:nth(length(Values) div 2 + 1, lists:sort(Values)).
 

@@ -166,7 +166,7 @@ list(Nodes) ->
     {nodes, [{source, {nodes, Nodes}}, {interval, 200}, {connect_timeout, 1000}]}.
 
 two_nodes() ->
-    with_sidecar(one, #{}, [{discovery, [list([tb_beam(two)])]}], fun(_, One) ->
+    with_sidecar(one, #{}, [{discovery, [list([tb_beam(two)])]}], fun(Beam, One) ->
         tb_lib:with_beam(two, #{}, fun(_, Two) ->
             ?assertEqual(Two, tb_beam(two)),
             tb_lib:until(fun() -> nodes_of(One) =:= [Two] end),
@@ -175,6 +175,13 @@ two_nodes() ->
             ?assertMatch(#{state := running, starts := 1, node := Sidecar}, info(One)),
             ok = rpc(One, gen_server, call, [{nodes, Sidecar}, {await, 2, []}]),
             ?assertEqual({error, badarg}, rpc(One, gen_server, call, [{nodes, Sidecar}, {await, 2, [x]}])),
+            %% a steady state says nothing
+            wait_output(Beam, "discovery.connected\\] \\[nodes\\] two@"),
+            Rounds = fun() -> maps:get(rounds, rpc(One, gen_server, call, [{nodes, Sidecar}, info])) end,
+            Before = tb_lib:output(Beam),
+            First = Rounds(),
+            tb_lib:until(fun() -> Rounds() >= First + 10 end),
+            ?assertEqual(Before, tb_lib:output(Beam)),
             %% it hears of a node that goes, and finds it again
             true = rpc(Two, erlang, disconnect_node, [One]),
             tb_lib:until(fun() -> nodes_of(One) =:= [Two] end),
@@ -207,7 +214,7 @@ eval(Options) ->
 log_lines() ->
     with_sidecar(logs, #{args => ["-kernel", "logger_level", "info"]}, [{discovery, [list([])]}, {log, [{level, info}]}], fun(Beam, Node) ->
         wait_output(Beam, "NOTICE REPORT.*\n.*tiebeam: \\[node.started\\] node=tiebeam-logs@"),
-        wait_output(Beam, "NOTICE REPORT.*\n.*tiebeam: \\[discovery.connected\\] \\[nodes\\] logs@"),
+        wait_output(Beam, "NOTICE REPORT.*\n.*tiebeam: \\[node.up\\] node=logs@"),
         %% whoever wants the event has it in the metadata
         ok = rpc(Node, logger, add_handler, [keep, ?MODULE, #{config => #{to => self()}}]),
         ok = rpc(Node, gen_server, call, [{nodes, rpc(Node, tiebeam_sidecar, name, [])}, {reconfigure, [{source, {nodes, [nobody@nowhere]}}]}]),
