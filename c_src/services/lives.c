@@ -19,7 +19,7 @@ give_up_host(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
            "name=%s node=%s hosts_left=%zu", sup->name, tb_atom_text(h->node).p,
            others);
     if (others) {
-        tb_drain(sup, h, false);
+        tb_drain(sup, h, TB_DRAIN_CRASHES);
     } else {
         struct tb_wr why = { 0 };
 
@@ -125,7 +125,8 @@ place(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *old,
     c->order = old->order;
     c->era = old->era;
     w = tb_work_new(c, kind);
-    w->undefined = old->state == TB_CHILD_UNDEFINED;
+    w->undefined =
+        old->state == TB_CHILD_UNDEFINED || (old->work && old->work->undefined);
     if (old->work) {
         w->fresh = kind == TB_WORK_START && old->work->fresh;
         sup->table.n_fresh += w->fresh;
@@ -205,7 +206,7 @@ fate_of(struct tb_supervisor *sup, struct tb_child *c)
     if (w &&
         (w->kind == TB_WORK_DELETE || (w->kind == TB_WORK_STOP && w->remove)))
         return FATE_GONE;
-    if (w && w->kind == TB_WORK_STOP)
+    if (w && (w->kind == TB_WORK_STOP || w->kind == TB_WORK_KEEP))
         return FATE_KEPT;
     if (c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED)
         return w && w->kind == TB_WORK_START ? FATE_STARTED : FATE_KEPT;
@@ -345,8 +346,7 @@ tb_lives_recover(struct tb_proc *self, struct tb_supervisor *sup)
         recover_home(self, sup, lost[i]);
 }
 
-/* ------------------------------------------------------ what there is now --
- */
+/* ----------------------------------------------------- what there is now -- */
 
 static bool
 goes_first(const struct tb_child *a, const struct tb_child *b)

@@ -6,8 +6,7 @@
 #define PLACE_MOST_MS  5000
 #define REFUSED_MS     20
 
-/* --------------------------------------------------------------- birth, end --
- */
+/* ------------------------------------------------------------ birth, end -- */
 
 struct tb_work *
 tb_work_new(struct tb_child *c, enum tb_work_kind kind)
@@ -357,8 +356,7 @@ tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
     tb_work_end(self, sup, w);
 }
 
-/* -------------------------------------------------------- stopped, deleted --
- */
+/* ------------------------------------------------------ stopped, deleted -- */
 
 void
 tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
@@ -383,14 +381,20 @@ tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
                 struct tb_child *c, uint64_t seq)
 {
     struct tb_work *w = c->work;
+    bool by_us = w && (w->kind == TB_WORK_STOP || w->kind == TB_WORK_DELETE);
+    struct tb_child *old =
+        by_us && !w->moved ? tb_children_other(&sup->table, c) : NULL;
 
-    if (w && (w->kind == TB_WORK_STOP || w->kind == TB_WORK_DELETE))
+    if (by_us)
         answer_asks(self, sup, w, seq, "ok", TB_NONE);
+    if (old && !old->work && !old->pid.node && old->state != TB_CHILD_NEW) {
+        tb_work_new(old, TB_WORK_DELETE)->moved = true; /* from there, too */
+        tb_work_send(self, sup, old->work);
+    }
     end_with_child(self, sup, c);
 }
 
-/* ---------------------------------------------------------- refused, again --
- */
+/* -------------------------------------------------------- refused, again -- */
 
 static void
 hold_all(struct tb_proc *self, struct tb_supervisor *sup, struct tb_list *list)

@@ -522,7 +522,7 @@ two() ->
         tb_lib:kill(A_daemon),
         Results = [gen_server:wait_response(R, ?SLOW) || R <- Reqs],
         ?assertEqual([], [R || R <- Results, not is_ok(R)]),
-        ?assertMatch(#{owning := true, owner := Z}, ask(Z, info)),
+        tb_lib:until(fun() -> maps:get(owning, ask(Z, info)) end),
         tb_lib:until_equal(399, fun() -> length(pids(Z)) end),
         ?assertEqual([], Pids -- pids(Z)),
         Running = settled(Z, Beams),
@@ -617,5 +617,6 @@ caller(Parent, Node, Id, Kept) ->
     end.
 
 remove(Node, Id) ->
-    ok = ask(Node, {terminate_child, Id}),
-    ask(Node, {delete_child, Id}).
+    {ok, _} = {ask(Node, {terminate_child, Id}), Id},
+    {ok, _} = {ask(Node, {delete_child, Id}), ask(Node, {explain, Id})},
+    ok.
