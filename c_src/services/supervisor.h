@@ -274,8 +274,6 @@ void tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_child *c, uint64_t seq);
 void tb_work_settled(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_key key);
-void tb_work_give_up(struct tb_proc *self, struct tb_supervisor *sup,
-                     struct tb_child *c);
 void tb_work_refused(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c);
 void tb_work_resume(struct tb_proc *self, struct tb_supervisor *sup,
