@@ -220,12 +220,14 @@ do_terminate(struct tb_proc *self, struct tb_supervisor *sup,
 /* Only a named child that does not run; else the error that says so. */
 static struct tb_child *
 find_idle(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
-          const struct tb_val *id)
+          const struct tb_val *id, bool removes)
 {
     struct tb_child *c = tb_children_id(&sup->table, id->term);
 
     if (!c) {
-        tb_answer(self, sup, r, "{error, not_found}", TB_NONE);
+        tb_answer(self, sup, r,
+                  removes && r->again ? "ok" : "{error, not_found}",
+                  TB_NONE); /* it may be gone by the same request */
     } else if (c->work &&
                (c->state == TB_CHILD_NEW || c->work->kind == TB_WORK_START ||
                 c->work->kind >= TB_WORK_STOP)) {
@@ -247,7 +249,7 @@ static void
 do_restart(struct tb_proc *self, struct tb_supervisor *sup,
            struct tb_request *r, const struct tb_val *v)
 {
-    struct tb_child *c = find_idle(self, sup, r, &v[0]);
+    struct tb_child *c = find_idle(self, sup, r, &v[0], false);
     struct tb_work *w;
 
     if (!c)
@@ -261,7 +263,7 @@ static void
 do_delete(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
           const struct tb_val *v)
 {
-    struct tb_child *c = find_idle(self, sup, r, &v[0]);
+    struct tb_child *c = find_idle(self, sup, r, &v[0], true);
     struct tb_work *w;
 
     if (!c)

@@ -618,5 +618,5 @@ caller(Parent, Node, Id, Kept) ->
 
 remove(Node, Id) ->
     {ok, _} = {ask(Node, {terminate_child, Id}), Id},
-    {ok, _} = {ask(Node, {delete_child, Id}), ask(Node, {explain, Id})},
+    {ok, _} = {ask(Node, {delete_child, Id}), {id, Id}},
     ok.
