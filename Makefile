@@ -268,8 +268,9 @@ test: ## install what is missing, build, and run all tests
 unit: $(TEST_BIN) ## the unit tests alone
 	@sh test/unit.sh $(TEST_BIN)
 
-interop: $(BIN) $(EXAMPLE) $(PROBE) $(MOCK) $(WIRE) ## the tests against real erl and elixir nodes
-	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) MOCK_BIN=$(MOCK) WIRE_BIN=$(WIRE) BUILD=$(BUILD)/interop \
+interop: $(BIN) $(EXAMPLE) $(PROBE) $(MOCK) $(WIRE) $(BUILD)/host/tiebeam_host.beam ## the tests against real erl and elixir nodes
+	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) MOCK_BIN=$(MOCK) WIRE_BIN=$(WIRE) HOST_BEAM=$(CURDIR)/$(BUILD)/host/tiebeam_host.beam \
+	    BUILD=$(BUILD)/interop \
 	    sh test/interop/run.sh $(SUITES)
 
 installed: all $(PROBE) ## install into a scratch directory, and use what is there

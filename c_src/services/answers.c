@@ -177,8 +177,7 @@ tb_request_hold(struct tb_proc *self, struct tb_supervisor *sup,
     tb_list_add(&sup->held, &r->link);
 }
 
-/* -------------------------------------------------------------- passing on --
- */
+/* ------------------------------------------------------------ passing on -- */
 
 static int
 on_forwarded(struct tb_proc *self, void *state, void *ctx, int status,

@@ -19,7 +19,7 @@ give_up_host(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
            "name=%s node=%s hosts_left=%zu", sup->name, tb_atom_text(h->node).p,
            others);
     if (others) {
-        tb_drain(sup, h, false);
+        tb_drain(sup, h, TB_DRAIN_CRASHES);
     } else {
         struct tb_wr why = { 0 };
 
@@ -117,15 +117,18 @@ place(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *old,
     struct tb_child *c;
     struct tb_work *w;
 
-    c = tb_child_new(&sup->table, to->home, old->key, tb_child_spec(old),
-                     TB_CHILD_NEW);
+    c = tb_children_on(&sup->table, old->key, to->home); /* it left there */
+    if (!c)
+        c = tb_child_new(&sup->table, to->home, old->key, tb_child_spec(old),
+                         TB_CHILD_NEW);
     tb_child_put_count(&count, old, old->starts + 1, lost);
     tb_child_count(c, tb_wr_term(&count));
     tb_wr_free(&count);
     c->order = old->order;
     c->era = old->era;
     w = tb_work_new(c, kind);
-    w->undefined = old->state == TB_CHILD_UNDEFINED;
+    w->undefined =
+        old->state == TB_CHILD_UNDEFINED || (old->work && old->work->undefined);
     if (old->work) {
         w->fresh = kind == TB_WORK_START && old->work->fresh;
         sup->table.n_fresh += w->fresh;
@@ -205,7 +208,7 @@ fate_of(struct tb_supervisor *sup, struct tb_child *c)
     if (w &&
         (w->kind == TB_WORK_DELETE || (w->kind == TB_WORK_STOP && w->remove)))
         return FATE_GONE;
-    if (w && w->kind == TB_WORK_STOP)
+    if (w && (w->kind == TB_WORK_STOP || w->kind == TB_WORK_KEEP))
         return FATE_KEPT;
     if (c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED)
         return w && w->kind == TB_WORK_START ? FATE_STARTED : FATE_KEPT;
@@ -220,9 +223,11 @@ fate_of(struct tb_supervisor *sup, struct tb_child *c)
 static void
 forget_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 {
+    const struct tb_work *w = c->work;
     struct tb_wr key = { 0 };
 
-    if (c->work && c->restart != TB_TEMPORARY) {
+    if (w && !w->moved && c->restart != TB_TEMPORARY &&
+        (w->kind == TB_WORK_DELETE || w->kind == TB_WORK_STOP)) {
         tb_key_put(&key, c->key);
         tb_tombstone_add(sup, c->key);
         TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
@@ -238,6 +243,7 @@ recover_child(struct tb_proc *self, struct tb_supervisor *sup,
               struct tb_home *lost, struct tb_child *c)
 {
     enum fate fate = fate_of(sup, c);
+    struct tb_child *there;
     struct tb_host *to;
     struct tb_work *w;
     bool asked;
@@ -247,7 +253,8 @@ recover_child(struct tb_proc *self, struct tb_supervisor *sup,
         return true;
     }
     to = tb_places_find(sup, tb_child_spec(c));
-    if (!to)
+    there = to ? tb_children_on(&sup->table, c->key, to->home) : NULL;
+    if (!to || (there && there->work))
         return false;
     asked = c->work && c->work->kind == TB_WORK_START;
     w = place(self, sup, c,
@@ -255,7 +262,7 @@ recover_child(struct tb_proc *self, struct tb_supervisor *sup,
               : asked           ? TB_WORK_START
                                 : TB_WORK_PLACE,
               to);
-    tb_child_show(&sup->table, w->child, c->shown);
+    tb_child_show(&sup->table, w->child, c->shown || w->child->shown);
     w->from = lost;
     lost->pending++;
     forget(self, sup, c);
@@ -345,8 +352,7 @@ tb_lives_recover(struct tb_proc *self, struct tb_supervisor *sup)
         recover_home(self, sup, lost[i]);
 }
 
-/* ------------------------------------------------------ what there is now --
- */
+/* ----------------------------------------------------- what there is now -- */
 
 static bool
 goes_first(const struct tb_child *a, const struct tb_child *b)

@@ -16,7 +16,9 @@ mark_is(const struct tb_host *h, struct tb_term mark)
 
     if (tb_match("{Node:atom, keep}", mark, v) == 1)
         return tb_intern(v[0].text) == h->node;
-    if (!h->home || tb_match("{Node:atom, {C:int, Id:bin}}", mark, v) != 1 ||
+    if (!h->home ||
+        (tb_match("{Node:atom, {C:int, Id:bin}}", mark, v) != 1 &&
+         tb_match("{Node:atom, {crashes, {C:int, Id:bin}}}", mark, v) != 1) ||
         tb_intern(v[0].text) != h->node)
         return false;
     tb_build(&inc, "{C, Id}", TB_ARGS(v[1], v[2]));
@@ -40,9 +42,10 @@ tb_drain_has(const struct tb_host *h, struct tb_term marks)
     return false;
 }
 
-/* The marks without those of that node, and their number. */
+/* The marks without those of that node, or of crashes, and their number. */
 static size_t
-others(const struct tb_supervisor *sup, tb_atom node, struct tb_wr *w)
+others(const struct tb_supervisor *sup, tb_atom node, bool crashes,
+       struct tb_wr *w)
 {
     const struct tb_wr *marks = &sup->record[TB_RECORD_DRAINED].value;
     struct tb_val v[TB_MAX_HOLES];
@@ -53,7 +56,8 @@ others(const struct tb_supervisor *sup, tb_atom node, struct tb_wr *w)
     if (!marks->len || !tb_elems_open(&e, tb_wr_term(marks)))
         return 0;
     while (tb_elems_next(&e, &mark))
-        if (tb_match("{Node:atom, _}", mark, v) == 1 &&
+        if ((crashes || tb_match("{_, {crashes, _}}", mark, v) != 1) &&
+            tb_match("{Node:atom, _}", mark, v) == 1 &&
             tb_intern(v[0].text) != node) {
             tb_wr_bytes(w, mark.p, mark.n);
             n++;
@@ -62,16 +66,17 @@ others(const struct tb_supervisor *sup, tb_atom node, struct tb_wr *w)
 }
 
 void
-tb_drain(struct tb_supervisor *sup, struct tb_host *h, bool keep)
+tb_drain(struct tb_supervisor *sup, struct tb_host *h, enum tb_drain_why why)
 {
     struct tb_wr marks = { 0 }, list = { 0 };
-    size_t n = others(sup, h->node, &marks);
+    size_t n = others(sup, h->node, true, &marks);
 
-    if (keep)
+    if (why == TB_DRAIN_KEEP)
         tb_build(&marks, "{Node, keep}", TB_ARGS(tb_v_node(h->node)));
     else
         tb_build(
-            &marks, "{Node, Inc}",
+            &marks,
+            why == TB_DRAIN_CRASHES ? "{Node, {crashes, Inc}}" : "{Node, Inc}",
             TB_ARGS(tb_v_node(h->node), tb_v_term(tb_wr_term(&h->home->inc))));
     tb_build_list(&list, n + 1, &marks);
     tb_record_set(sup, TB_RECORD_DRAINED, tb_wr_term(&list));
@@ -87,7 +92,7 @@ tb_undrain(struct tb_supervisor *sup, tb_atom node)
 {
     struct tb_wr marks = { 0 }, list = { 0 };
     struct tb_host *h = tb_host_find(sup, node);
-    size_t n = others(sup, node, &marks);
+    size_t n = others(sup, node, true, &marks);
 
     tb_build_list(&list, n, &marks);
     tb_record_set(sup, TB_RECORD_DRAINED, tb_wr_term(&list));
@@ -101,8 +106,21 @@ tb_undrain(struct tb_supervisor *sup, tb_atom node)
     return h != NULL;
 }
 
-/* ------------------------------------------------------------------ plans --
- */
+/* A new generation begins with a clean sheet, but for what people drained. */
+void
+tb_drain_forget_crashes(struct tb_supervisor *sup)
+{
+    struct tb_wr marks = { 0 }, list = { 0 };
+    size_t n = others(sup, 0, false, &marks);
+
+    tb_build_list(&list, n, &marks);
+    if (sup->record[TB_RECORD_DRAINED].value.len)
+        tb_record_set(sup, TB_RECORD_DRAINED, tb_wr_term(&list));
+    tb_wr_free(&marks);
+    tb_wr_free(&list);
+}
+
+/* ----------------------------------------------------------------- plans -- */
 
 static bool
 belongs_elsewhere(struct tb_supervisor *sup, struct tb_child *c)

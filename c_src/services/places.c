@@ -7,19 +7,20 @@
 #define LOCATE_MS 5000
 
 static bool
-takes_children(const struct tb_supervisor *sup, const struct tb_host *h)
+takes_children(const struct tb_host *h, tb_atom owner)
 {
-    return h->phase == TB_HOST_ATTACHED && h->member && !h->draining &&
-           h->owner == sup->self_node;
+    return h->phase == TB_HOST_ATTACHED && h->member && !h->draining && owner &&
+           h->owner == owner;
 }
 
 void
 tb_places_update(struct tb_supervisor *sup)
 {
+    tb_atom owner = tb_view_owner(sup);
     size_t n = 0;
 
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
-        n += takes_children(sup, h);
+        n += takes_children(h, owner);
     if (n != sup->n_places) {
         tb_free(sup->places);
         sup->places = n ? tb_alloc(n * sizeof(*sup->places)) : NULL;
@@ -27,7 +28,7 @@ tb_places_update(struct tb_supervisor *sup)
     }
     n = 0;
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
-        if (takes_children(sup, h))
+        if (takes_children(h, owner))
             sup->places[n++].node = h->node;
     if (n)
         tb_place_sort(sup->places, n);

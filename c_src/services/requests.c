@@ -3,8 +3,7 @@
  * Owns: nothing. Thread: loop. */
 #include "services/supervisor.h"
 
-/* ---------------------------------------------------------------- helpers --
- */
+/* --------------------------------------------------------------- helpers -- */
 
 static void
 ask(struct tb_work *w, struct tb_request *r)
@@ -17,6 +16,16 @@ static void
 after(struct tb_work *w, struct tb_request *r)
 {
     tb_list_add(&w->later, &r->link);
+}
+
+/* What is being done to a child, be it on another host than where it is shown:
+ * it moves. */
+static struct tb_work *
+busy(struct tb_supervisor *sup, struct tb_child *c)
+{
+    struct tb_child *other = tb_children_other(&sup->table, c);
+
+    return c->work ? c->work : other ? other->work : NULL;
 }
 
 static void
@@ -38,8 +47,7 @@ cut_short(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
         tb_work_end(self, sup, w);
 }
 
-/* ------------------------------------------------------------------ start --
- */
+/* ----------------------------------------------------------------- start -- */
 
 /* The request came before, and its answer was lost: true where that settles
  * it. */
@@ -160,8 +168,7 @@ do_start(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
     tb_wr_free(&why);
 }
 
-/* ------------------------------------------------------- stop and the rest --
- */
+/* ----------------------------------------------------- stop and the rest -- */
 
 /* By pid, a dynamic one; by id, a named one. NULL: answered, or waiting. */
 static struct tb_child *
@@ -183,8 +190,8 @@ find_target(struct tb_proc *self, struct tb_supervisor *sup,
         return NULL;
     }
     cut_short(self, sup, c);
-    if (c->work) {
-        after(c->work, r);
+    if (busy(sup, c)) {
+        after(busy(sup, c), r);
         return NULL;
     }
     return c;
@@ -213,12 +220,14 @@ do_terminate(struct tb_proc *self, struct tb_supervisor *sup,
 /* Only a named child that does not run; else the error that says so. */
 static struct tb_child *
 find_idle(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
-          const struct tb_val *id)
+          const struct tb_val *id, bool removes)
 {
     struct tb_child *c = tb_children_id(&sup->table, id->term);
 
     if (!c) {
-        tb_answer(self, sup, r, "{error, not_found}", TB_NONE);
+        tb_answer(self, sup, r,
+                  removes && r->again ? "ok" : "{error, not_found}",
+                  TB_NONE); /* it may be gone by the same request */
     } else if (c->work &&
                (c->state == TB_CHILD_NEW || c->work->kind == TB_WORK_START ||
                 c->work->kind >= TB_WORK_STOP)) {
@@ -228,6 +237,8 @@ find_idle(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
     } else if (c->state == TB_CHILD_EXITED || c->state == TB_CHILD_MOVING ||
                c->work) {
         tb_answer(self, sup, r, "{error, restarting}", TB_NONE);
+    } else if (busy(sup, c)) {
+        after(busy(sup, c), r);
     } else {
         return c;
     }
@@ -238,7 +249,7 @@ static void
 do_restart(struct tb_proc *self, struct tb_supervisor *sup,
            struct tb_request *r, const struct tb_val *v)
 {
-    struct tb_child *c = find_idle(self, sup, r, &v[0]);
+    struct tb_child *c = find_idle(self, sup, r, &v[0], false);
     struct tb_work *w;
 
     if (!c)
@@ -252,7 +263,7 @@ static void
 do_delete(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
           const struct tb_val *v)
 {
-    struct tb_child *c = find_idle(self, sup, r, &v[0]);
+    struct tb_child *c = find_idle(self, sup, r, &v[0], true);
     struct tb_work *w;
 
     if (!c)
@@ -262,8 +273,7 @@ do_delete(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
     tb_work_send(self, sup, w);
 }
 
-/* ------------------------------------------------------------------ hosts --
- */
+/* ----------------------------------------------------------------- hosts -- */
 
 static void
 do_rebalance(struct tb_proc *self, struct tb_supervisor *sup,
@@ -285,7 +295,7 @@ drain(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
         tb_answer(self, sup, r, "{error, not_found}", TB_NONE);
         return;
     }
-    tb_drain(sup, h, keep);
+    tb_drain(sup, h, keep ? TB_DRAIN_KEEP : TB_DRAIN_ASKED);
     tb_log(TB_NOTICE, "host.draining", "node=%s name=%s",
            tb_atom_text(h->node).p, sup->name);
     tb_sup_turn_ask(self, sup);

@@ -9,8 +9,7 @@
 typedef void (*show_fn)(struct tb_proc *self, struct tb_supervisor *sup,
                         struct tb_request *r, const struct tb_val *v);
 
-/* --------------------------------------------------------------- children --
- */
+/* -------------------------------------------------------------- children -- */
 
 static int
 newest_first(const void *a, const void *b)
@@ -135,8 +134,7 @@ on_which_child(struct tb_proc *self, struct tb_supervisor *sup,
     tb_wr_free(&child);
 }
 
-/* ------------------------------------------------------------------ places --
- */
+/* ---------------------------------------------------------------- places -- */
 
 static void
 on_locate(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
@@ -279,8 +277,7 @@ on_info(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
     tb_wr_free(&counts);
 }
 
-/* ------------------------------------------------------------------ explain --
- */
+/* --------------------------------------------------------------- explain -- */
 
 static const char *const states[] = { "starting", "running",   "exited",
                                       "stopped",  "undefined", "stopping",

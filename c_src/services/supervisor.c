@@ -12,8 +12,7 @@
 
 #define MAX_BATCH 1000000
 
-/* ------------------------------------------------------------------- turns --
- */
+/* ----------------------------------------------------------------- turns -- */
 
 void
 tb_sup_turn_ask(struct tb_proc *self, struct tb_supervisor *sup)
@@ -92,8 +91,7 @@ on_down(struct tb_proc *self, void *state, const struct tb_msg *m)
     return TB_NOREPLY;
 }
 
-/* ---------------------------------------------------------------- requests --
- */
+/* -------------------------------------------------------------- requests -- */
 
 static int
 on_request(struct tb_proc *self, void *state, const struct tb_msg *m)
@@ -194,8 +192,7 @@ on_stop(struct tb_proc *self, void *state, struct tb_term why)
     return TB_NOREPLY;
 }
 
-/* ---------------------------------------------------------- life and death --
- */
+/* -------------------------------------------------------- life and death -- */
 
 static void
 free_works(struct tb_home *home)

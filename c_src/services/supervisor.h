@@ -274,8 +274,6 @@ void tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_child *c, uint64_t seq);
 void tb_work_settled(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_key key);
-void tb_work_give_up(struct tb_proc *self, struct tb_supervisor *sup,
-                     struct tb_child *c);
 void tb_work_refused(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c);
 void tb_work_resume(struct tb_proc *self, struct tb_supervisor *sup,
@@ -296,7 +294,10 @@ void tb_lives_move_on(struct tb_proc *self, struct tb_supervisor *sup,
 void tb_lives_recover(struct tb_proc *self, struct tb_supervisor *sup);
 
 /* moves.c - what belongs elsewhere goes there. */
-void tb_drain(struct tb_supervisor *sup, struct tb_host *h, bool keep);
+enum tb_drain_why { TB_DRAIN_ASKED, TB_DRAIN_KEEP, TB_DRAIN_CRASHES };
+void tb_drain(struct tb_supervisor *sup, struct tb_host *h,
+              enum tb_drain_why why);
+void tb_drain_forget_crashes(struct tb_supervisor *sup);
 bool tb_undrain(struct tb_supervisor *sup, tb_atom node);
 void tb_moves_turn(struct tb_proc *self, struct tb_supervisor *sup);
 

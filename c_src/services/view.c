@@ -341,13 +341,14 @@ tb_view_update(struct tb_proc *self, struct tb_supervisor *sup)
     own(sup, sup->whole && !sup->differs && !sup->ended &&
                  tb_view_owner(sup) == sup->self_node);
     tb_view_leases(self, sup, false);
+    if (tb_generation(sup) > sup->closed)
+        sup->began_open = true;
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
-        if (home->host && counts(home->host))
-            home->known = sup->owning;
+        if (home->host && counts(home->host) && home->host->owner)
+            home->known = home->host->owner == sup->self_node;
 }
 
-/* ------------------------------------------------------------ owner's work --
- */
+/* ---------------------------------------------------------- owner's work -- */
 
 /* One host at a time joins the set, once all others have recorded it. */
 static void
@@ -395,6 +396,7 @@ open_generation(struct tb_supervisor *sup)
     tb_build(&w, "N", TB_ARGS(tb_v_int(sup->closed + 1)));
     tb_record_set(sup, TB_RECORD_GENERATION, tb_wr_term(&w));
     tb_wr_free(&w);
+    tb_drain_forget_crashes(sup);
 }
 
 static bool

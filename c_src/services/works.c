@@ -5,9 +5,9 @@
 #define PLACE_FIRST_MS 50
 #define PLACE_MOST_MS  5000
 #define REFUSED_MS     20
+#define MAX_REFUSED    100
 
-/* --------------------------------------------------------------- birth, end --
- */
+/* ------------------------------------------------------------ birth, end -- */
 
 struct tb_work *
 tb_work_new(struct tb_child *c, enum tb_work_kind kind)
@@ -357,8 +357,7 @@ tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
     tb_work_end(self, sup, w);
 }
 
-/* -------------------------------------------------------- stopped, deleted --
- */
+/* ------------------------------------------------------ stopped, deleted -- */
 
 void
 tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
@@ -383,14 +382,20 @@ tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
                 struct tb_child *c, uint64_t seq)
 {
     struct tb_work *w = c->work;
+    bool by_us = w && (w->kind == TB_WORK_STOP || w->kind == TB_WORK_DELETE);
+    struct tb_child *old =
+        by_us && !w->moved ? tb_children_other(&sup->table, c) : NULL;
 
-    if (w && (w->kind == TB_WORK_STOP || w->kind == TB_WORK_DELETE))
+    if (by_us)
         answer_asks(self, sup, w, seq, "ok", TB_NONE);
+    if (old && !old->work && !old->pid.node && old->state != TB_CHILD_NEW) {
+        tb_work_new(old, TB_WORK_DELETE)->moved = true; /* from there, too */
+        tb_work_send(self, sup, old->work);
+    }
     end_with_child(self, sup, c);
 }
 
-/* ---------------------------------------------------------- refused, again --
- */
+/* -------------------------------------------------------- refused, again -- */
 
 static void
 hold_all(struct tb_proc *self, struct tb_supervisor *sup, struct tb_list *list)
@@ -402,43 +407,59 @@ hold_all(struct tb_proc *self, struct tb_supervisor *sup, struct tb_list *list)
     }
 }
 
-/* Another node decides now, or there is a newer set: the callers ask again. */
+/* Another node decides now, or nobody for a moment: callers ask again. What we
+ * decided ourselves is sent again when we are the owner once more. */
+static void
+give_up(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
+{
+    struct tb_work *w = c->work;
+
+    hold_all(self, sup, &w->asks);
+    hold_all(self, sup, &w->later);
+    if (w->kind == TB_WORK_START && c->state == TB_CHILD_NEW)
+        end_with_child(self, sup, c);
+    else if (w->kind == TB_WORK_START || w->kind == TB_WORK_LEAVE ||
+             (w->kind == TB_WORK_STOP && c->state != TB_CHILD_EXITED))
+        tb_work_end(self, sup, w);
+}
+
 void
 tb_work_refused(struct tb_proc *self, struct tb_supervisor *sup,
                 struct tb_child *c)
 {
     struct tb_work *w = c->work;
 
-    if (sup->owning && w->attempts++ < 100) {
+    if (sup->owning && w->attempts++ < MAX_REFUSED)
         tb_work_later(self, sup, w, REFUSED_MS);
-        return;
-    }
-    tb_work_give_up(self, sup, c);
-}
-
-/* This node no longer decides. */
-void
-tb_work_give_up(struct tb_proc *self, struct tb_supervisor *sup,
-                struct tb_child *c)
-{
-    struct tb_work *w = c->work;
-
-    hold_all(self, sup, &w->asks);
-    hold_all(self, sup, &w->later);
-    if (c->state == TB_CHILD_NEW)
-        end_with_child(self, sup, c);
     else
-        tb_work_end(self, sup, w);
+        give_up(self, sup, c);
 }
 
-/* What is on its way to a host that is back. */
+/* Another owner has placed it meanwhile. */
+static bool
+is_stale(const struct tb_supervisor *sup, const struct tb_child *c)
+{
+    const struct tb_child *other = tb_children_other(&sup->table, c);
+
+    return c->state == TB_CHILD_NEW && c->work->kind != TB_WORK_START &&
+           other && other->state != TB_CHILD_MOVING &&
+           other->starts >= c->starts;
+}
+
+/* What is on its way to a host that is back, or that took commands of another
+ * node till now. */
 void
 tb_work_resume(struct tb_proc *self, struct tb_supervisor *sup,
                struct tb_home *home)
 {
-    TB_LIST_EACH (c, &home->children, struct tb_child, link)
-        if (c->work && !c->work->waits && !c->work->timed.next)
+    TB_LIST_EACH (c, &home->children, struct tb_child, link) {
+        if (!c->work || c->work->waits || c->work->timed.next)
+            continue;
+        if (is_stale(sup, c))
+            end_with_child(self, sup, c);
+        else
             tb_work_send(self, sup, c->work);
+    }
 }
 
 void

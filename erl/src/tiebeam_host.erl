@@ -264,6 +264,10 @@ guarded(State) ->
             exit(Reason);
         exit:{failed, Class, Reason, Stack, Last} ->
             ok = terminate(failed, Last),
+            erlang:raise(Class, Reason, Stack);
+        Class:Reason:Stack ->
+            %% outside of a message: the links say what there is
+            ok = terminate(failed, State),
             erlang:raise(Class, Reason, Stack)
     end.
 
