@@ -447,6 +447,10 @@ tb_cl_on_check(struct tb_proc *self, void *state, const struct tb_msg *m)
         return TB_NOREPLY;
     c->timer.n = 0;
     tb_cl_check(self, cs, c);
+    /* one that does not answer must not keep the others waiting; where the
+     * name is taken, global says no */
+    if (!any_holder(c).node && !c->busy)
+        elect(self, cs, c, NULL);
     return TB_NOREPLY;
 }
 
@@ -500,7 +504,7 @@ tb_cl_lost(struct tb_proc *self, struct tb_clusters *cs, struct tb_cluster *c,
     else if (!any_holder(c).node && !c->busy)
         elect(self, cs, c, NULL); /* at once; the nodes may not know yet */
     else
-        retry(self, c);
+        retry(self, c); /* elsewhere, or soon */
 }
 
 /* --------------------------------------------------------------- resolve -- */

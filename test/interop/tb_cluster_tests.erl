@@ -257,7 +257,7 @@ stop(Pid) ->
 
 three() ->
     with_members(3, fun(N, _, [A, B, C]) ->
-        [?assertEqual([A, B, C], lists:sort(tiebeam_cluster:mod_plist(tb_member, P))) || P <- [A, B, C]],
+        [?assertEqual(lists:sort([A, B, C]), lists:sort(tiebeam_cluster:mod_plist(tb_member, P))) || P <- [A, B, C]],
         stop(B),
         until_plist(N, [A, C], [{tb_member, [A, C]}]),
         [?assertMatch([{leave, B, [{tb_member, [_, _]}], normal}], [E || {leave, _, _, _} = E <- tb_member:events(P)]) || P <- [A, C]]
@@ -377,23 +377,23 @@ alone() ->
 %% ------------------------------------------------------------------- names
 
 %% Calls {global, Name} all the time, and once more after a failure.
--spec call_loop(term(), pid(), non_neg_integer()) -> ok.
-call_loop(Name, To, Calls) ->
+-spec call_loop(term(), pid(), {pos_integer(), non_neg_integer()}) -> ok.
+call_loop(Name, To, {Pause, Calls}) ->
     receive
         stop -> ok;
         {count, From} ->
             From ! {count, self(), Calls},
-            call_loop(Name, To, Calls)
+            call_loop(Name, To, {Pause, Calls})
     after 1 ->
         case call_once(Name) of
             ok ->
-                call_loop(Name, To, Calls + 1);
+                call_loop(Name, To, {Pause, Calls + 1});
             {failed, _} ->
                 receive
-                after ?RETRY_MS -> ok
+                after Pause -> ok
                 end,
                 To ! {failed, self(), call_once(Name)},
-                call_loop(Name, To, Calls + 1)
+                call_loop(Name, To, {Pause, Calls + 1})
         end
     end.
 
@@ -406,8 +406,8 @@ call_once(Name) ->
     end.
 
 %% Runs Fun, which loses the holder; some failed once, none twice.
-with_callers(Nodes, Name, Fun) ->
-    Callers = [spawn(Node, ?MODULE, call_loop, [Name, self(), 0]) || Node <- Nodes],
+with_callers(Nodes, Name, Pause, Fun) ->
+    Callers = [spawn(Node, ?MODULE, call_loop, [Name, self(), {Pause, 0}]) || Node <- Nodes],
     Before = until_calls(Callers, 20),
     Result = Fun(),
     After = until_calls(Callers, lists:max(Before) + 20),
@@ -436,6 +436,20 @@ seat_config(Type) ->
 names() ->
     T1 = tb_lib:daemon(t1, #{config => seat_config(seat)}),
     T2 = tb_lib:daemon(t2, #{config => seat_config(seat)}),
+    try
+        names(T1, T2)
+    catch
+        Class:Reason:Stack ->
+            [tb_lib:signal(tb_lib:os_pid(T), "KILL") || T <- [T1, T2]],
+            erlang:raise(Class, Reason, Stack)
+    end.
+
+names(T1, T2) ->
+    Pause =
+        case tb_lib:is_sanitized(T1) of
+            true -> 5 * ?RETRY_MS;
+            false -> ?RETRY_MS
+        end,
     {N1, N2} = {tb_lib:node_of(T1), tb_lib:node_of(T2)},
     with_beams(4, N1, fun(Beams, [B1, B2, B3, B4] = Nodes) ->
         [true = rpc:call(B, net_kernel, connect_node, [N2]) || B <- Nodes],
@@ -449,7 +463,7 @@ names() ->
         Lose = fun(Title, Fun, Where) ->
             Alive = [B || B <- Nodes, lists:member(B, erlang:nodes())],
             Callers = [B || B <- [B3, B4], lists:member(B, Alive)],
-            {Ms, Calls, Failed} = with_callers(Callers, seats, fun() ->
+            {Ms, Calls, Failed} = with_callers(Callers, seats, Pause, fun() ->
                 Fun(),
                 until_holder([B || B <- Nodes, lists:member(B, Callers)], seats, On(Where))
             end),
