@@ -339,7 +339,7 @@ callbacks() ->
         %% pg's scope on that node dies: it is started again, and joined
         exit(rpc:call(X, erlang, whereis, [tiebeam_cluster]), kill),
         until_plist(N, [A, B], [{tb_member, [A, B]}]),
-        tb_lib:until_equal([A, B], fun() -> lists:sort(rpc:call(Y, pg, get_members, [tiebeam_cluster, {tb_member, tb_member}])) end),
+        tb_lib:until_equal(lists:sort([A, B]), fun() -> lists:sort(rpc:call(Y, pg, get_members, [tiebeam_cluster, {tb_member, tb_member}])) end),
         %% a seed
         {ok, C} = tiebeam_cluster:start({local, seeded}, tb_member, #{seeds => [X], tell => self()}, []),
         until_plist(N, [A, B, C], [{tb_member, [A, B, C]}]),
