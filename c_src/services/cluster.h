@@ -15,6 +15,7 @@
 #define TB_CL_ATTACH_MS  100u
 #define TB_CL_RETRY_MS   5u     /* a name that is taken still, and so on */
 #define TB_CL_ASK_MS     5000u  /* until an answer of another node */
+#define TB_CL_WAIT_MS    10000u /* until a process is a member */
 #define TB_CL_LOCK_MS    15000u /* global may wait for its locks */
 #define TB_CL_SPLIT_SEEN 2u     /* checks that a split must last */
 

@@ -79,7 +79,7 @@ wait_new(struct tb_proc *self, struct tb_clusters *cs, const struct tb_msg *m,
     w->tell = tell;
     tb_key(m->arg[0].term, w->cluster);
     tb_key(m->arg[1].term, w->type);
-    w->timer = tb_send_after(self, 2 * TB_CL_ASK_MS, "{waited, C, T, Pid}",
+    w->timer = tb_send_after(self, TB_CL_WAIT_MS, "{waited, C, T, Pid}",
                              TB_ARGS(m->arg[0], m->arg[1], m->arg[2]));
     tb_list_add(&cs->waits, &w->link);
 }

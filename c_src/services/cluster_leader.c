@@ -386,6 +386,22 @@ judge(struct tb_proc *self, struct tb_clusters *cs, struct tb_cluster *c)
             mend(self, cs, c, v);
 }
 
+static void
+take_view(struct tb_cl_view *v, int status, struct tb_term result)
+{
+    struct tb_val h[TB_MAX_HOLES];
+
+    v->asking = false;
+    v->known = status == 0;
+    if (!v->known)
+        return;
+    v->holder = (struct tb_pid){ 0 };
+    if (tb_match("Pid:pid", result, h) != 1)
+        return;
+    v->holder = h[0].pid;
+    v->misses = 0;
+}
+
 static int
 on_holder(struct tb_proc *self, void *state, void *ctx, int status,
           struct tb_term result)
@@ -394,19 +410,9 @@ on_holder(struct tb_proc *self, void *state, void *ctx, int status,
     struct ask *a = ctx;
     struct tb_cluster *c = tb_cluster_of_key(cs, a->cluster);
     struct tb_cl_view *v = c ? view_find(c, a->node) : NULL;
-    struct tb_val h[TB_MAX_HOLES];
 
-    if (v) {
-        v->asking = false;
-        v->known = status == 0;
-        if (status == 0) {
-            v->holder = (struct tb_pid){ 0 };
-            if (tb_match("Pid:pid", result, h) == 1) {
-                v->holder = h[0].pid;
-                v->misses = 0;
-            }
-        }
-    }
+    if (v)
+        take_view(v, status, result);
     if (c && !is_asking(c))
         judge(self, cs, c);
     tb_free(a);
@@ -441,6 +447,10 @@ tb_cl_on_check(struct tb_proc *self, void *state, const struct tb_msg *m)
         return TB_NOREPLY;
     c->timer.n = 0;
     tb_cl_check(self, cs, c);
+    /* one that does not answer must not keep the others waiting; where the
+     * name is taken, global says no */
+    if (!any_holder(c).node && !c->busy)
+        elect(self, cs, c, NULL);
     return TB_NOREPLY;
 }
 
@@ -494,7 +504,7 @@ tb_cl_lost(struct tb_proc *self, struct tb_clusters *cs, struct tb_cluster *c,
     else if (!any_holder(c).node && !c->busy)
         elect(self, cs, c, NULL); /* at once; the nodes may not know yet */
     else
-        retry(self, c);
+        retry(self, c); /* elsewhere, or soon */
 }
 
 /* --------------------------------------------------------------- resolve -- */

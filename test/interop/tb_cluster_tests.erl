@@ -34,6 +34,7 @@ cases() ->
         {"the leader leaves, the last one leaves", fun leaves/0},
         {"a name that somebody else has", fun taken/0},
         {"two names for a process", fun two_names/0},
+        {"a member in C", fun in_c/0},
         {"what must not harm process_cluster", fun hostile/0},
         {"a tiebeam joins and goes: no lock, no lost connection", fun cycles/0}
     ].
@@ -376,23 +377,23 @@ alone() ->
 %% ------------------------------------------------------------------- names
 
 %% Calls {global, Name} all the time, and once more after a failure.
--spec call_loop(term(), pid(), non_neg_integer()) -> ok.
-call_loop(Name, To, Calls) ->
+-spec call_loop(term(), pid(), {pos_integer(), non_neg_integer()}) -> ok.
+call_loop(Name, To, {Pause, Calls}) ->
     receive
         stop -> ok;
         {count, From} ->
             From ! {count, self(), Calls},
-            call_loop(Name, To, Calls)
+            call_loop(Name, To, {Pause, Calls})
     after 1 ->
         case call_once(Name) of
             ok ->
-                call_loop(Name, To, Calls + 1);
+                call_loop(Name, To, {Pause, Calls + 1});
             {failed, _} ->
                 receive
-                after ?RETRY_MS -> ok
+                after Pause -> ok
                 end,
                 To ! {failed, self(), call_once(Name)},
-                call_loop(Name, To, Calls + 1)
+                call_loop(Name, To, {Pause, Calls + 1})
         end
     end.
 
@@ -405,8 +406,8 @@ call_once(Name) ->
     end.
 
 %% Runs Fun, which loses the holder; some failed once, none twice.
-with_callers(Nodes, Name, Fun) ->
-    Callers = [spawn(Node, ?MODULE, call_loop, [Name, self(), 0]) || Node <- Nodes],
+with_callers(Nodes, Name, Pause, Fun) ->
+    Callers = [spawn(Node, ?MODULE, call_loop, [Name, self(), {Pause, 0}]) || Node <- Nodes],
     Before = until_calls(Callers, 20),
     Result = Fun(),
     After = until_calls(Callers, lists:max(Before) + 20),
@@ -435,6 +436,20 @@ seat_config(Type) ->
 names() ->
     T1 = tb_lib:daemon(t1, #{config => seat_config(seat)}),
     T2 = tb_lib:daemon(t2, #{config => seat_config(seat)}),
+    try
+        names(T1, T2)
+    catch
+        Class:Reason:Stack ->
+            [tb_lib:signal(tb_lib:os_pid(T), "KILL") || T <- [T1, T2]],
+            erlang:raise(Class, Reason, Stack)
+    end.
+
+names(T1, T2) ->
+    Pause =
+        case tb_lib:is_sanitized(T1) of
+            true -> 5 * ?RETRY_MS;
+            false -> ?RETRY_MS
+        end,
     {N1, N2} = {tb_lib:node_of(T1), tb_lib:node_of(T2)},
     with_beams(4, N1, fun(Beams, [B1, B2, B3, B4] = Nodes) ->
         [true = rpc:call(B, net_kernel, connect_node, [N2]) || B <- Nodes],
@@ -448,7 +463,7 @@ names() ->
         Lose = fun(Title, Fun, Where) ->
             Alive = [B || B <- Nodes, lists:member(B, erlang:nodes())],
             Callers = [B || B <- [B3, B4], lists:member(B, Alive)],
-            {Ms, Calls, Failed} = with_callers(Callers, seats, fun() ->
+            {Ms, Calls, Failed} = with_callers(Callers, seats, Pause, fun() ->
                 Fun(),
                 until_holder([B || B <- Nodes, lists:member(B, Callers)], seats, On(Where))
             end),
@@ -535,6 +550,56 @@ two_names() ->
             tb_lib:until_equal([], fun() -> ask(N, clusters) end)
         end)
     end).
+
+%% test/interop/probe.c: tiebeam.h alone.
+in_c() ->
+    N = list_to_atom(tb_lib:name(probe) ++ "@" ++ tb_lib:host()),
+    Bin = filename:absname(os:getenv("PROBE_BIN", "build/release/test/interop/probe")),
+    Probe = tb_lib:start(Bin, [atom_to_list(N), tb_lib:cookie()]),
+    _ = tb_lib:wait_output(Probe, "ready ok"),
+    Ask = fun(Request) -> gen_server:call({probe, N}, Request, 20000) end,
+    {status, Self, _, _} = sys:get_status({probe, N}),
+    A = tb_member:start(node(), [{cluster, cc}, {type, beam}]),
+    tb_lib:until_equal([A], fun() -> ask(N, {mod_plist, cc, beam}) end),
+    tb_lib:until_equal(A, fun() -> ask(N, {leader, cc}) end),
+    ok = Ask({cluster_join, cc, probe}),
+    Seen = fun(Count) -> seen(Ask, Count, []) end,
+    ?assertEqual([{members, cc, [{beam, [A]}, {probe, [Self]}]}, {leader, cc, A}], Seen(2)),
+    tb_lib:until_equal([{beam, [A]}, {probe, [Self]}], fun() -> lists:sort(tiebeam_cluster:plist(A)) end),
+    tb_lib:with_beam(b, #{}, fun(_, Node) ->
+        true = rpc:call(Node, net_kernel, connect_node, [N]),
+        B = tb_member:start(Node, [{cluster, cc}, {type, beam}]),
+        ?assertEqual([{join, cc, beam, B, true}], Seen(1)),
+        C = tb_member:start(Node, [{cluster, cc}, {type, beam}]),
+        ?assertEqual([{join, cc, beam, C, false}], Seen(1)),
+        tb_lib:until_equal(lists:sort([A, B, C]), fun() -> lists:sort(tiebeam_cluster:mod_plist(beam, A)) end),
+        exit(C, because),
+        ?assertEqual([{leave, cc, beam, C, because}], Seen(1)),
+        exit(B, kill),
+        ?assertEqual([{leave, cc, beam, B, killed}], Seen(1))
+    end),
+    %% it is the last, and leads: the name is a C process
+    exit(A, kill),
+    ?assertEqual([{leave, cc, beam, A, killed}, {leader, cc, Self}], Seen(2)),
+    tb_lib:until_equal(Self, fun() -> global:whereis_name(cc) end),
+    ?assertMatch(#{name := N}, gen_server:call({global, cc}, info)),
+    %% the service ends, and is told of
+    {status, Service, _, _} = sys:get_status({process_cluster, N}),
+    exit(Service, kill),
+    ?assertEqual([cluster_down], Seen(1)),
+    gen_server:cast({probe, N}, stop),
+    ?assertEqual(0, tb_lib:wait_exit(Probe)).
+
+seen(_, Count, Got) when length(Got) >= Count ->
+    Got;
+seen(Ask, Count, Got) ->
+    Self = self(),
+    tb_lib:until(fun() ->
+        New = Ask(seen),
+        Self ! {seen, New},
+        New =/= []
+    end),
+    seen(Ask, Count, Got ++ lists:append([New || {seen, New} <- tb_lib:flush()])).
 
 hostile() ->
     with_tiebeam(t, fun(D, N) ->

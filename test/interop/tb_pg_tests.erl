@@ -300,6 +300,7 @@ two() ->
                 ]],
                 true = tb_lib:call(N1, {disconnect, N2}),
                 tb_lib:until_equal(lists:sort([P, Q1]), fun() -> members(N1, s8, g) end),
+                tb_lib:until_equal(lists:sort([P, Q2]), fun() -> members(N2, s8, g) end),
                 ok = tb_lib:call(N2, {connect, N1}),
                 tb_lib:until_equal(All, fun() -> members(N1, s8, g) end),
                 tb_lib:until_equal(All, fun() -> members(N2, s8, g) end)
