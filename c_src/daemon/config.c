@@ -9,9 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/cluster_section.h"
 #include "daemon/monitor_section.h"
 #include "daemon/options.h"
+#include "daemon/pg_section.h"
 #include "daemon/sections.h"
+#include "daemon/supervisor_section.h"
 
 void
 tb_config_add(struct tb_config *c, char *name, struct tb_term opts)
@@ -178,6 +181,8 @@ tb_config_default(struct tb_config *c, const struct tb_settings *s,
     size_t n;
 
     tb_monitor_section_default(c);
+    tb_pg_section_default(c);
+    tb_supervisor_section_default(c);
     if (c->has_discovery)
         return 0;
     tb_wr_free(&c->body);
@@ -203,7 +208,10 @@ tb_config_fini(struct tb_config *c)
     for (size_t i = 0; i < c->n_discovery; i++)
         tb_free((char *)(uintptr_t)c->discovery[i].name);
     tb_free(c->discovery);
+    tb_supervisor_section_fini(c);
     tb_free(c->path);
     tb_wr_free(&c->body);
     tb_wr_free(&c->monitor);
+    tb_pg_section_fini(c);
+    tb_cluster_section_fini(c);
 }

@@ -11,6 +11,14 @@ struct tb_config {
     bool has_discovery;
     struct tb_discovery_config *discovery; /* owned, and the names */
     size_t n_discovery;
+    bool has_scopes;
+    char **scopes; /* owned, and each: scopes of pg */
+    size_t n_scopes;
+    bool has_supervisors;
+    struct tb_supervisor_config *supervisors; /* owned, and all in it */
+    size_t n_supervisors;
+    struct tb_cluster_config *clusters; /* owned */
+    size_t n_clusters;
     struct tb_wr monitor;           /* owned: the section node_monitor */
     struct tb_term monitor_options; /* it, as the service is started with it */
 };

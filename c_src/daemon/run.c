@@ -13,12 +13,15 @@
 #include <uv.h>
 
 #include "daemon/cli.h"
+#include "daemon/cluster_section.h"
 #include "daemon/discovery_section.h"
 #include "daemon/logger.h"
 #include "daemon/monitor_section.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
+#include "daemon/pg_section.h"
 #include "daemon/parent.h"
+#include "daemon/supervisor_section.h"
 #include "daemon/tls_options.h"
 #include "daemon/transport.h"
 #include "services/services.h"
@@ -130,6 +133,11 @@ reload(struct daemon *d)
         log_lines(TB_ERROR, "config.refused", &errors);
     } else {
         compare_settings(d, &now);
+        if (!tb_pg_section_same(&d->r->config, &config) ||
+            !tb_cluster_section_same(&d->r->config, &config) ||
+            !tb_supervisor_section_same(&d->r->config, &config))
+            tb_log(TB_NOTICE, "config.changed",
+                   "key=pg, process_clusters or supervisors needs a restart");
         tb_instances_reload(&d->instances, d->node, &config);
         tb_monitor_section_reload(d->node, &d->r->config, &config);
         take_log_level(d, &now);
@@ -269,7 +277,14 @@ start_services(struct daemon *d)
     if (err >= 0)
         err = tb_start_node_monitor(d->node, &d->r->config.monitor_options);
     if (err >= 0)
+        err = tb_pg_section_start(d->node, &d->r->config);
+    if (err >= 0)
+        err = tb_cluster_section_start(d->node, &d->r->config);
+    if (err >= 0)
         err = tb_instances_start(&d->instances, d->node, &d->r->config);
+    for (size_t i = 0; err >= 0 && i < d->r->config.n_supervisors; i++)
+        err = tb_start(d->node, &tb_supervisor, &d->r->config.supervisors[i],
+                       TB_PERMANENT, &pid);
     if (err < 0)
         tb_log(TB_CRITICAL, "service.failed", "error=%s", tb_strerror(err));
     return err;

@@ -19,6 +19,19 @@ tb_rule_all(struct tb_term list, bool (*ok)(struct tb_term))
     return tb_match("[]", e.rest, h) == 1;
 }
 
+size_t
+tb_rule_count(struct tb_term list)
+{
+    struct tb_elems e;
+    struct tb_term t;
+    size_t n = 0;
+
+    if (tb_elems_open(&e, list))
+        while (tb_elems_next(&e, &t))
+            n++;
+    return n;
+}
+
 tb_atom
 tb_rule_node(struct tb_term t)
 {

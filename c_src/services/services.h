@@ -10,6 +10,27 @@ extern const struct tb_service tb_rex;
 extern const struct tb_service tb_tiebeam;
 extern const struct tb_service tb_discovery;
 extern const struct tb_service tb_node_monitor;
+#define TB_CLUSTER_SCOPE "tiebeam_cluster" /* of pg, for process_cluster */
+extern const struct tb_service tb_supervisor;
+
+extern const struct tb_service tb_process_cluster;
+
+/* A cluster of the configuration, which an instance of tb_cluster_seat is
+ * started with. */
+struct tb_cluster_config {
+    struct tb_term cluster; /* its name */
+    struct tb_term opts;    /* checked */
+};
+extern const struct tb_service tb_cluster_seat;
+extern const struct tb_rule tb_cluster_rules[];
+
+extern const struct tb_service tb_pg; /* its arg: the name of the scope */
+
+/* What an instance of tb_supervisor is started with. */
+struct tb_supervisor_config {
+    const char *name;    /* registered */
+    struct tb_term opts; /* checked */
+};
 
 extern const struct tb_rule tb_discovery_rules[];
 /* tb_discovery_lacks - what options lack that are right one by one, for

@@ -41,10 +41,17 @@ while epmd -port "$port" -names >/dev/null 2>&1; do port=$((port + 1)); done
 ERL_EPMD_PORT=$port
 unset TB_VARIANT
 export ERL_EPMD_PORT ERL_CRASH_DUMP_SECONDS=0
-{
+TB_CERTS=$TB_TMP/certs
+export TB_CERTS
+sh "$here/../interop/certs.sh" "$TB_CERTS" "$(hostname)" || exit 1
+drive() { # FLAGS
     "$ERL" -noshell -noinput -pa "$BUILD" +pc unicode -connect_all false \
         -kernel prevent_overlapping_partitions false logger_level critical \
-        -run tb_bench main && touch "$TB_TMP/done"
+        "$@" -run tb_bench main
+}
+{
+    drive && drive -proto_dist inet_tls -ssl_dist_optfile "$TB_CERTS/tls1.3.conf" &&
+        touch "$TB_TMP/done"
 } | tee "$TB_TMP/table"
 [ -e "$TB_TMP/done" ] || exit 1
 [ -z "$OUT" ] && exit 0

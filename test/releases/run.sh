@@ -98,7 +98,7 @@ enter() {
 for suite in $made; do
     otp=$(release_of "$chroots/$suite")
     echo "== OTP $otp (Debian $suite)"
-    enter "otp$otp.txt" "$chroots/$suite" "" tb_table_tests tb_race_tests
+    enter "otp$otp.txt" "$chroots/$suite" "" tb_table_tests tb_race_tests tb_pg_tests
 done
 
 # Each with the release installed here, and the first with the last.
