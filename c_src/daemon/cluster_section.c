@@ -68,8 +68,12 @@ tb_cluster_section(struct tb_reader *r, struct tb_config *c, const char *place,
     struct tb_term item;
     char section[128];
 
+    if (tb_match("off", value, h) == 1) {
+        c->no_clusters = true;
+        return;
+    }
     if (!tb_elems_open(&e, value)) {
-        tb_unexpected(r, value, place, "a list of {Cluster, Options}");
+        tb_unexpected(r, value, place, "off or a list of {Cluster, Options}");
         return;
     }
     while (tb_elems_next(&e, &item)) {
@@ -90,7 +94,7 @@ tb_cluster_section(struct tb_reader *r, struct tb_config *c, const char *place,
 int
 tb_cluster_section_start(struct tb_node *node, const struct tb_config *c)
 {
-    int err = tb_start_process_clusters(node);
+    int err = c->no_clusters ? 0 : tb_start_process_clusters(node);
 
     for (size_t i = 0; err >= 0 && i < c->n_clusters; i++)
         err = tb_start(node, &tb_cluster_seat, &c->clusters[i], TB_PERMANENT,
@@ -107,7 +111,7 @@ is_same(struct tb_term a, struct tb_term b)
 bool
 tb_cluster_section_same(const struct tb_config *a, const struct tb_config *b)
 {
-    if (a->n_clusters != b->n_clusters)
+    if (a->n_clusters != b->n_clusters || a->no_clusters != b->no_clusters)
         return false;
     for (size_t i = 0; i < a->n_clusters; i++)
         if (!is_same(a->clusters[i].cluster, b->clusters[i].cluster) ||
