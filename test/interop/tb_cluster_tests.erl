@@ -8,7 +8,7 @@
 -define(TIMEOUT, 300).
 -define(TAG, '$gen_cluster').
 %% What a caller waits before it tries again.
--define(RETRY_MS, 100).
+-define(RETRY_MS, 200).
 
 -spec cluster_test_() -> tuple().
 cluster_test_() ->
@@ -440,14 +440,14 @@ names() ->
         names(T1, T2)
     catch
         Class:Reason:Stack ->
-            [tb_lib:signal(tb_lib:os_pid(T), "KILL") || T <- [T1, T2]],
+            [tb_lib:signal(tb_lib:os_pid(T), "KILL") || T <- [T1, T2 | [T || T <- [get(third)], T =/= undefined]]],
             erlang:raise(Class, Reason, Stack)
     end.
 
 names(T1, T2) ->
     Pause =
         case tb_lib:is_sanitized(T1) of
-            true -> 5 * ?RETRY_MS;
+            true -> 3 * ?RETRY_MS;
             false -> ?RETRY_MS
         end,
     {N1, N2} = {tb_lib:node_of(T1), tb_lib:node_of(T2)},
@@ -474,6 +474,7 @@ names(T1, T2) ->
         M1 = tb_member:start(B1, [{cluster, seats}]),
         _ = tb_member:start(B2, [{cluster, seats}]),
         Third = tb_lib:daemon(t3, #{config => seat_config(other)}),
+        put(third, Third),
         N3 = tb_lib:node_of(Third),
         [true = rpc:call(B, net_kernel, connect_node, [N3]) || B <- Nodes],
         ok = tb_lib:call(N3, {connect, Second}),
