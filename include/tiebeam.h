@@ -383,6 +383,9 @@ struct tb_service {
     /* NULL, or: append the state as a term, for sys:get_state/1. */
     int (*format)(struct tb_proc *self, void *state, struct tb_wr *w);
     const struct tb_clause *clauses; /* first match wins; ends with { 0 } */
+    /* NULL, or: sys:terminate/2 asks it to end, which it does with tb_stop(),
+     * now or later. */
+    int (*stop)(struct tb_proc *self, void *state, struct tb_term why);
 };
 
 enum tb_restart { TB_TEMPORARY, TB_TRANSIENT, TB_PERMANENT };
@@ -615,6 +618,7 @@ TB_API tb_atom tb_node_name(const struct tb_node *node);
 TB_API int tb_node_port(const struct tb_node *node);
 TB_API bool tb_node_in_epmd(const struct tb_node *node);
 TB_API bool tb_node_is_inet6(const struct tb_node *node);
+TB_API uint32_t tb_node_ticktime_ms(const struct tb_node *node);
 TB_API void *tb_node_loop(struct tb_node *node);
 
 /* tb_node_set_cookie - another cookie for one peer, as erlang:set_cookie/2. */
@@ -627,7 +631,8 @@ TB_API int tb_node_set_cookie(struct tb_node *node, tb_atom peer,
 TB_API int tb_node_set_port(struct tb_node *node, const char *peer, int port);
 
 /* tb_intern - the small value of a node name; 0 where it is no node name
- * (Name@Host, at most 255 characters) or the table is full. */
+ * (Name@Host, at most 255 characters) or the table is full: half of it, 32768
+ * names, is kept for nodes that connect. */
 TB_API tb_atom tb_intern(struct tb_text name);
 
 /* tb_connect - done(…, 0, Node) once connected, or an error with a term that
@@ -695,6 +700,43 @@ TB_API void tb_dns_free(struct tb_dns *dns);
 TB_API void tb_dns_lookup(struct tb_proc *self, struct tb_dns *dns,
                           enum tb_dns_type type, const char *name,
                           uint64_t timeout_ms, tb_done done, void *ctx);
+
+/* tb_expect - a call of self that ends in done() once tb_settle() is called
+ * with its reference, or with -TB_ETIMEOUT: for functions of your own that take
+ * a tb_done. tb_settle - status: 0 or an error; result: a template, which
+ * done() is given. The first one counts. done() is not run before self returns.
+ */
+TB_API struct tb_ref tb_expect(struct tb_proc *self, uint64_t timeout_ms,
+                               tb_done done, void *ctx);
+TB_API void tb_settle(struct tb_node *node, struct tb_ref ref, int status,
+                      const char *result, struct tb_args args);
+
+/* What a discovery does to the world; a NULL is what it usually does. */
+struct tb_discovery_ops {
+    /* the part before '@' of the nodes that are looked for, where no option
+     * tells it; false: not known */
+    bool (*basename)(struct tb_proc *self, char out[256]);
+    /* as tb_dns_lookup(), tb_connect() and tb_put_nodes() */
+    void (*lookup)(struct tb_proc *self, struct tb_dns *dns,
+                   enum tb_dns_type type, const char *name, uint64_t timeout_ms,
+                   tb_done done, void *ctx);
+    void (*connect)(struct tb_proc *self, tb_atom node, tb_done done,
+                    void *ctx);
+    int (*list)(struct tb_node *node, const char *which, struct tb_wr *w);
+};
+
+/* What one is started with; all of it lives as long as the node. */
+struct tb_discovery_config {
+    const char *name;                   /* registered */
+    struct tb_term opts;                /* a list, as in the file */
+    const struct tb_discovery_ops *ops; /* NULL: the usual */
+};
+
+/* tb_start_discovery - find nodes and connect to them, as an instance in the
+ * section discovery of the configuration file does. 0, -TB_EBADARG where the
+ * options are wrong, or as tb_start(). */
+TB_API int tb_start_discovery(struct tb_node *node,
+                              const struct tb_discovery_config *config);
 
 /* tb_whereis - the pid behind a registered name; false where there is none.
  * tb_is_alive - whether a local pid is a process. */

@@ -14,6 +14,9 @@ struct tb_config {
     bool has_scopes;
     char **scopes; /* owned, and each: scopes of pg */
     size_t n_scopes;
+    bool has_supervisors;
+    struct tb_supervisor_config *supervisors; /* owned, and all in it */
+    size_t n_supervisors;
     struct tb_cluster_config *clusters; /* owned */
     size_t n_clusters;
     struct tb_wr monitor;           /* owned: the section node_monitor */
@@ -33,9 +36,6 @@ int tb_config_read(struct tb_config *c, struct tb_settings *s,
  * epmd of this host. Returns 0, or -TB_EBADARG with a line in errors. */
 int tb_config_default(struct tb_config *c, const struct tb_settings *s,
                       const char *host, struct tb_wr *errors);
-
-/* tb_config_same - whether both would start the same services. */
-bool tb_config_same(const struct tb_config *a, const struct tb_config *b);
 
 void tb_config_fini(struct tb_config *c);
 

@@ -10,6 +10,7 @@
 #include "daemon/cluster_section.h"
 #include "daemon/monitor_section.h"
 #include "daemon/pg_section.h"
+#include "daemon/supervisor_section.h"
 #include "daemon/value.h"
 
 static struct tb_sections *
@@ -85,21 +86,6 @@ on_discovery_key(struct tb_reader *r, const char *section, struct tb_text key,
     }
 }
 
-static bool
-name_free(const struct tb_config *c, const char *name)
-{
-    static const char *const ours[] = { "net_kernel", "rex", "tiebeam",
-                                        "node_monitor" };
-
-    for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
-        if (strcmp(ours[i], name) == 0)
-            return false;
-    for (size_t i = 0; i < c->n_discovery; i++)
-        if (strcmp(c->discovery[i].name, name) == 0)
-            return false;
-    return true;
-}
-
 static void
 on_discovery(struct tb_reader *r, const char *section, struct tb_text key,
              struct tb_term opts)
@@ -107,7 +93,7 @@ on_discovery(struct tb_reader *r, const char *section, struct tb_text key,
     char *name = tb_copy_n(key.p, key.n);
     size_t before = r->errors->len;
 
-    if (!name_free(to(r)->c, name))
+    if (!tb_config_name_free(to(r)->c, name))
         tb_problem(r, key.p, "%s: the name %s is taken", section, name);
     tb_each_pair(r, section, opts, on_discovery_key);
     if (r->errors->len == before && tb_discovery_lacks(opts))
@@ -147,6 +133,12 @@ on_pg(struct tb_reader *r, const char *place, struct tb_term value)
 }
 
 static void
+on_supervisors(struct tb_reader *r, const char *place, struct tb_term value)
+{
+    tb_supervisor_section(r, to(r)->c, place, value);
+}
+
+static void
 on_clusters(struct tb_reader *r, const char *place, struct tb_term value)
 {
     tb_cluster_section(r, to(r)->c, place, value);
@@ -168,7 +160,7 @@ static const struct {
     { "tiebeam.discovery",        on_discoveries },
     { "tiebeam.node_monitor",     on_node_monitor },
     { "tiebeam.pg",               on_pg          },
-    { "tiebeam.supervisors",      on_later       },
+    { "tiebeam.supervisors",      on_supervisors },
     { "tiebeam.process_clusters", on_clusters    },
     { "tiebeam.http",             on_later       },
 };

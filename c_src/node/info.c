@@ -26,6 +26,12 @@ tb_node_is_inet6(const struct tb_node *node)
     return node->net.family == AF_INET6;
 }
 
+uint32_t
+tb_node_ticktime_ms(const struct tb_node *node)
+{
+    return (uint32_t)node->net.tick_ms;
+}
+
 bool
 tb_node_in_epmd(const struct tb_node *node)
 {

@@ -362,6 +362,8 @@ static int
 terminate(struct tb_proc *p, const struct tb_from *from, struct tb_val reason)
 {
     answer(p, from, "ok", TB_NONE);
+    if (p->service->stop)
+        return p->service->stop(p, p->state, reason.term);
     return tb_stop(p, "Reason", TB_ARGS(reason));
 }
 

@@ -183,7 +183,19 @@ join(Node, Group, Pid) ->
 
 %% -------------------------------------------------------------- gen_server
 
--spec init({module(), term(), map()}) -> term().
+-type more() :: timeout() | hibernate | {continue, term()}.
+-type next() ::
+    {noreply, #state{}}
+    | {noreply, #state{}, more()}
+    | {stop, Reason :: term(), #state{}}.
+-type answer() ::
+    next()
+    | {reply, Reply :: term(), #state{}}
+    | {reply, Reply :: term(), #state{}, more()}
+    | {stop, Reason :: term(), Reply :: term(), #state{}}.
+
+-spec init({module(), term(), map()}) ->
+    {ok, #state{}} | {ok, #state{}, more()} | {stop, Reason :: term()} | ignore.
 init({Module, Args, Ours}) ->
     case Module:init(Args) of
         {ok, Inner} -> {ok, begin_with(Module, Inner, Ours)};
@@ -219,7 +231,7 @@ attach(#state{cluster = Cluster, type = Type, members = Before} = S) ->
 discover(Scope) ->
     [{?SCOPE, Node} ! {discover, Scope} || Node <- nodes(hidden)].
 
--spec handle_call(term(), gen_server:from(), #state{}) -> term().
+-spec handle_call(term(), gen_server:from(), #state{}) -> answer().
 handle_call({?TAG, Request}, _, S) ->
     {reply, answer(Request, S), S};
 handle_call(Request, From, #state{module = M, inner = I} = S) ->
@@ -231,15 +243,15 @@ answer(leader, #state{cluster = Cluster}) -> global:whereis_name(Cluster);
 answer(globally_registered_name, #state{cluster = Cluster}) -> Cluster;
 answer(_, _) -> {error, badarg}.
 
--spec handle_cast(term(), #state{}) -> term().
+-spec handle_cast(term(), #state{}) -> next().
 handle_cast(Request, #state{module = M, inner = I} = S) ->
     wrap(M:handle_cast(Request, I), S).
 
--spec handle_continue(term(), #state{}) -> term().
+-spec handle_continue(term(), #state{}) -> next().
 handle_continue(Continue, #state{module = M, inner = I} = S) ->
     wrap(M:handle_continue(Continue, I), S).
 
--spec handle_info(term(), #state{}) -> term().
+-spec handle_info(term(), #state{}) -> next().
 handle_info({News, What, {Cluster, Type}, Pids}, #state{news = News, cluster = Cluster} = S) ->
     {noreply, lists:foldl(fun(Pid, Acc) -> news(What, Type, Pid, Acc) end, S, Pids)};
 handle_info({News, _, _, _}, #state{news = News} = S) ->

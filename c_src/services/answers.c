@@ -1,0 +1,271 @@
+/* answers.c - requests, from the moment that they come until they are
+ * answered: held while nobody decides, passed on to the owner, answered when
+ * what they did is in two places.
+ * Owns: requests. Thread: loop. */
+#include <string.h>
+
+#include "services/supervisor.h"
+
+/* ------------------------------------------------------------- requests -- */
+
+struct tb_request *
+tb_request_new(struct tb_proc *self, struct tb_supervisor *sup,
+               const struct tb_msg *m, struct tb_term term)
+{
+    struct tb_request *r = tb_alloc(sizeof(*r) + term.n);
+    uint8_t *bytes = (uint8_t *)(r + 1);
+
+    memcpy(bytes, term.p, term.n);
+    r->term = (struct tb_term){ bytes, term.n };
+    r->from = m ? tb_from_keep(m) : NULL;
+    r->due_ms = tb_now_ms(tb_self_node(self)) + TB_SUP_WAIT_MS;
+    tb_list_add(&sup->requests, &r->all);
+    return r;
+}
+
+void
+tb_request_free(struct tb_supervisor *sup, struct tb_request *r)
+{
+    (void)sup;
+    tb_list_del(&r->link);
+    tb_list_del(&r->all);
+    tb_from_free(r->from);
+    tb_wr_free(&r->reply);
+    tb_free(r);
+}
+
+static void
+batch_done(struct tb_proc *self, struct tb_batch *b)
+{
+    struct tb_wr items = { 0 }, list = { 0 };
+
+    for (size_t i = 0; i < b->n; i++) {
+        tb_wr_bytes(&items, b->results[i].buf, b->results[i].len);
+        tb_wr_free(&b->results[i]);
+    }
+    tb_build_list(&list, b->n, &items);
+    tb_reply_to(self, b->from, "Results",
+                TB_ARGS(tb_v_term(tb_wr_term(&list))));
+    tb_wr_free(&items);
+    tb_wr_free(&list);
+    tb_from_free(b->from);
+    tb_free(b->results);
+    tb_free(b);
+}
+
+static void
+deliver(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r)
+{
+    struct tb_batch *b = r->batch;
+
+    if (r->settles) {
+        tb_work_settled(self, sup, r->key);
+    } else if (b) {
+        b->results[r->index] = r->reply;
+        r->reply = (struct tb_wr){ 0 };
+        if (--b->left == 0)
+            batch_done(self, b);
+    } else if (r->passed) {
+        tb_reply_to(self, r->from, "{'$tb_owner', Reply}",
+                    TB_ARGS(tb_v_term(tb_wr_term(&r->reply))));
+    } else if (r->from) {
+        tb_reply_to(self, r->from, "Reply",
+                    TB_ARGS(tb_v_term(tb_wr_term(&r->reply))));
+    }
+    tb_request_free(sup, r);
+}
+
+void
+tb_answer(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
+          const char *reply, struct tb_args args)
+{
+    r->reply.len = 0;
+    tb_build(&r->reply, reply, args);
+    deliver(self, sup, r);
+}
+
+void
+tb_answer_when(struct tb_proc *self, struct tb_supervisor *sup,
+               struct tb_request *r, struct tb_host *host, uint64_t seq,
+               const char *reply, struct tb_args args)
+{
+    r->reply.len = 0;
+    tb_build(&r->reply, reply, args);
+    r->work = NULL;
+    tb_list_del(&r->link);
+    if (host && host->phase == TB_HOST_ATTACHED && host->backup &&
+        seq > host->copied) {
+        r->seq = seq;
+        tb_list_add(&host->unacked, &r->link);
+    } else {
+        deliver(self, sup, r);
+    }
+}
+
+/* Without a second place there is nothing to wait for. */
+void
+tb_answers_copied(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_host *host)
+{
+    bool all = host->phase != TB_HOST_ATTACHED || !host->backup;
+
+    TB_LIST_EACH (r, &host->unacked, struct tb_request, link) {
+        if (!all && r->seq > host->copied)
+            return;
+        deliver(self, sup, r);
+    }
+}
+
+/* ------------------------------------------------------------------ time -- */
+
+static void
+put_missing(const struct tb_supervisor *sup, struct tb_wr *w)
+{
+    struct tb_wr names = { 0 };
+    size_t n = 0;
+
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (tb_set_has(sup, h->node) && !h->down &&
+            h->phase != TB_HOST_ATTACHED) {
+            tb_build(&names, "Node", TB_ARGS(tb_v_node(h->node)));
+            n++;
+        }
+    tb_build_list(w, n, &names);
+    tb_wr_free(&names);
+}
+
+static void
+expire(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r)
+{
+    struct tb_wr missing = { 0 };
+
+    if (r->reply.len) { /* it is done, in one place */
+        deliver(self, sup, r);
+        return;
+    }
+    if (r->work && r->work->fresh)
+        r->work->unwanted = true;
+    put_missing(sup, &missing);
+    tb_answer(self, sup, r, "{error, {not_attached, Nodes}}",
+              TB_ARGS(tb_v_term(tb_wr_term(&missing))));
+    tb_wr_free(&missing);
+}
+
+void
+tb_requests_expire(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    uint64_t now = tb_now_ms(tb_self_node(self));
+
+    TB_LIST_EACH (r, &sup->requests, struct tb_request, all)
+        if (r->due_ms <= now && !r->forwarded) {
+            sup->n_held -= r->held;
+            expire(self, sup, r);
+        }
+}
+
+void
+tb_request_hold(struct tb_proc *self, struct tb_supervisor *sup,
+                struct tb_request *r)
+{
+    tb_list_del(&r->link);
+    if (sup->n_held >= TB_SUP_MAX_HELD) {
+        tb_answer(self, sup, r, "{error, system_limit}", TB_NONE);
+        return;
+    }
+    r->held = true;
+    sup->n_held++;
+    tb_list_add(&sup->held, &r->link);
+}
+
+/* ------------------------------------------------------------ passing on -- */
+
+static int
+on_forwarded(struct tb_proc *self, void *state, void *ctx, int status,
+             struct tb_term result)
+{
+    struct tb_supervisor *sup = state;
+    struct tb_request *r = ctx;
+    struct tb_val v[TB_MAX_HOLES];
+
+    if (status == -TB_ESTOPPED)
+        return TB_NOREPLY;
+    r->forwarded = false;
+    if (status == 0 && tb_match("{'$tb_owner', Reply}", result, v) == 1) {
+        tb_answer(self, sup, r, "Reply", TB_ARGS(v[0]));
+        return TB_NOREPLY;
+    }
+    if (status != 0)
+        r->again = true;
+    tb_request_hold(self, sup, r);
+    if (status == -TB_ETIMEOUT)
+        tb_requests_expire(self, sup);
+    return TB_NOREPLY;
+}
+
+static void
+forward(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
+        tb_atom owner)
+{
+    uint64_t now = tb_now_ms(tb_self_node(self));
+    struct tb_wr key = { 0 };
+
+    tb_key_put(&key, r->key);
+    r->forwarded = true;
+    tb_call_name(self, sup->name, owner, "{'$tb_forward', Key, Again, Request}",
+                 TB_ARGS(tb_v_term(tb_wr_term(&key)), tb_v_bool(r->again),
+                         tb_v_term(r->term)),
+                 r->due_ms > now ? r->due_ms - now : 0, on_forwarded, r);
+    tb_wr_free(&key);
+}
+
+/* A key of this node's: whoever is asked later, the child is the same. */
+static void
+name_child(struct tb_supervisor *sup, struct tb_request *r)
+{
+    if (r->key.n == 0)
+        r->key =
+            (struct tb_key){ sup->self_node, sup->creation, ++sup->next_n };
+}
+
+void
+tb_request_run(struct tb_proc *self, struct tb_supervisor *sup,
+               struct tb_request *r)
+{
+    tb_atom owner = tb_view_owner(sup);
+
+    tb_list_del(&r->link);
+    name_child(sup, r);
+    if (!sup->whole || sup->closing)
+        tb_request_hold(self, sup, r);
+    else if (tb_show(self, sup, r))
+        return;
+    else if (sup->owning || tb_has_no_hosts(sup))
+        tb_request_do(self, sup, r);
+    else if (owner && owner != sup->self_node && !r->passed)
+        forward(self, sup, r, owner);
+    else
+        tb_request_hold(self, sup, r);
+}
+
+/* Those that are held now; each once. */
+void
+tb_requests_dispatch(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    struct tb_list now;
+
+    if (!sup->whole || sup->closing || sup->n_held == 0 ||
+        (!sup->owning && !tb_view_owner(sup) && !tb_has_no_hosts(sup)))
+        return;
+    tb_list_init(&now);
+    TB_LIST_EACH (r, &sup->held, struct tb_request, link) {
+        tb_list_del(&r->link);
+        tb_list_add(&now, &r->link);
+        r->held = false;
+        sup->n_held--;
+    }
+    while (!tb_list_empty(&now)) {
+        struct tb_request *r = TB_ENTRY(now.next, struct tb_request, link);
+
+        tb_request_run(self, sup, r);
+    }
+}

@@ -1,0 +1,460 @@
+/* children.c - the table of a supervisor's children: one block of memory for
+ * each, and two arrays in which they are found by key and by pid.
+ * Owns: the children. Thread: loop. */
+#include "services/children.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#define FIRST_CAP 64
+
+/* ------------------------------------------------------------- hashes -- */
+
+__extension__ typedef unsigned __int128 u128;
+
+/* Callers choose ids and pids: who does not know the secrets cannot make them
+ * collide. */
+static uint64_t
+mix(const struct tb_children *t, uint64_t h, uint64_t x)
+{
+    u128 m = (u128)(h ^ t->secret[0]) * (x ^ t->secret[1]);
+
+    return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+static uint64_t
+hash_bytes(const struct tb_children *t, const uint8_t *p, size_t n)
+{
+    uint64_t h = n, word;
+
+    for (; n >= 8; p += 8, n -= 8) {
+        memcpy(&word, p, 8);
+        h = mix(t, h, word);
+    }
+    word = 0;
+    if (n)
+        memcpy(&word, p, n);
+    return mix(t, h, word);
+}
+
+static uint64_t
+hash_key(const struct tb_children *t, struct tb_key k)
+{
+    return mix(t, mix(t, 1, (uint64_t)k.node << 32 | k.creation), k.n);
+}
+
+static uint64_t
+hash_pid(const struct tb_children *t, struct tb_pid p)
+{
+    return mix(t, mix(t, 2, (uint64_t)p.node << 32 | p.creation),
+               (uint64_t)p.serial << 32 | p.id);
+}
+
+/* --------------------------------------------------------------- keys -- */
+
+bool
+tb_key_read(struct tb_key *key, struct tb_term t)
+{
+    struct tb_val h[TB_MAX_HOLES];
+
+    if (tb_match("{Node:atom, C:int, N:int}", t, h) != 1)
+        return false;
+    *key = (struct tb_key){ .node = tb_intern(h[0].text),
+                            .creation = (uint32_t)h[1].i,
+                            .n = (uint64_t)h[2].i };
+    return key->node != 0;
+}
+
+void
+tb_key_put(struct tb_wr *w, struct tb_key key)
+{
+    tb_build(w, "{Node, C, N}",
+             TB_ARGS(tb_v_node(key.node), tb_v_int(key.creation),
+                     tb_v_int((int64_t)key.n)));
+}
+
+struct tb_term
+tb_child_spec(const struct tb_child *c)
+{
+    return (struct tb_term){ c->spec, c->spec_n };
+}
+
+struct tb_term
+tb_child_id(const struct tb_child *c)
+{
+    return (struct tb_term){ c->spec + c->id_at, c->id_n };
+}
+
+static bool
+has_key(const struct tb_child *c, struct tb_key k)
+{
+    return c->key.n == k.n && c->key.node == k.node &&
+           c->key.creation == k.creation;
+}
+
+/* ------------------------------------------------------------- arrays -- */
+
+static size_t
+slot_of(const struct tb_children *t, const struct tb_child *c, enum tb_index by)
+{
+    struct tb_term id = tb_child_id(c);
+    uint64_t h = by == TB_BY_KEY   ? hash_key(t, c->key)
+                 : by == TB_BY_PID ? hash_pid(t, c->pid)
+                                   : hash_bytes(t, id.p, id.n);
+
+    return h & (t->index[by].cap - 1);
+}
+
+static void
+insert(struct tb_children *t, struct tb_child *c, enum tb_index by)
+{
+    struct tb_child **at = t->index[by].at;
+    size_t mask = t->index[by].cap - 1, i = slot_of(t, c, by);
+
+    while (at[i])
+        i = (i + 1) & mask;
+    at[i] = c;
+}
+
+static void
+make_room(struct tb_children *t, enum tb_index by)
+{
+    size_t cap = t->index[by].cap;
+    struct tb_child **old = t->index[by].at;
+
+    if ((t->index[by].n + 1) * 4 <= cap * 3)
+        return;
+    t->index[by].cap = cap ? cap * 2 : FIRST_CAP;
+    t->index[by].at = tb_alloc(t->index[by].cap * sizeof(*old));
+    for (size_t i = 0; i < cap; i++)
+        if (old[i])
+            insert(t, old[i], by);
+    tb_free(old);
+}
+
+static void
+put_in(struct tb_children *t, struct tb_child *c, enum tb_index by)
+{
+    make_room(t, by);
+    insert(t, c, by);
+    t->index[by].n++;
+}
+
+/* What stands behind the hole, and could stand in it, moves there. */
+static void
+take_out(struct tb_children *t, struct tb_child *c, enum tb_index by)
+{
+    struct tb_child **at = t->index[by].at;
+    size_t mask = t->index[by].cap - 1, hole = slot_of(t, c, by);
+
+    while (at[hole] != c)
+        hole = (hole + 1) & mask;
+    at[hole] = NULL;
+    for (size_t i = (hole + 1) & mask; at[i]; i = (i + 1) & mask) {
+        size_t from = slot_of(t, at[i], by);
+
+        if (((i - from) & mask) < ((i - hole) & mask))
+            continue;
+        at[hole] = at[i];
+        at[i] = NULL;
+        hole = i;
+    }
+    t->index[by].n--;
+}
+
+/* ------------------------------------------------------------ children -- */
+
+void
+tb_children_init(struct tb_children *t)
+{
+    *t = (struct tb_children){ 0 };
+    if (getrandom(t->secret, sizeof(t->secret), 0) < 0)
+        t->secret[0] = (uintptr_t)t;
+    for (enum tb_index by = TB_BY_KEY; by < TB_INDEXES; by++)
+        make_room(t, by);
+}
+
+void
+tb_children_fini(struct tb_children *t)
+{
+    for (size_t i = 0; i < t->index[TB_BY_KEY].cap; i++)
+        if (t->index[TB_BY_KEY].at[i]) {
+            tb_free(t->index[TB_BY_KEY].at[i]->stands_for);
+            tb_free(t->index[TB_BY_KEY].at[i]);
+        }
+    for (enum tb_index by = TB_BY_KEY; by < TB_INDEXES; by++)
+        tb_free(t->index[by].at);
+    *t = (struct tb_children){ 0 };
+}
+
+static void
+count(struct tb_children *t, struct tb_child *c, bool add)
+{
+    size_t one = add ? 1 : (size_t)-1;
+
+    t->counts.specs += one;
+    if (c->supervisor)
+        t->counts.supervisors += one;
+    else
+        t->counts.workers += one;
+}
+
+static void
+count_active(struct tb_children *t, struct tb_child *c)
+{
+    bool active = c->shown && c->pid.node;
+
+    if (active == c->counted)
+        return;
+    c->counted = active;
+    t->counts.active += active ? 1 : (size_t)-1;
+}
+
+void
+tb_child_show(struct tb_children *t, struct tb_child *c, bool shown)
+{
+    if (c->shown != shown)
+        count(t, c, shown);
+    c->shown = shown;
+    count_active(t, c);
+}
+
+static bool
+same_pid(struct tb_pid a, const struct tb_pid *b)
+{
+    return b ? tb_pid_eq(a, *b) : a.node == 0;
+}
+
+void
+tb_child_set(struct tb_children *t, struct tb_child *c,
+             enum tb_child_state state, const struct tb_pid *pid)
+{
+    c->state = (uint8_t)state;
+    if (same_pid(c->pid, pid))
+        return;
+    if (c->pid.node)
+        take_out(t, c, TB_BY_PID);
+    c->pid = pid ? *pid : (struct tb_pid){ 0 };
+    if (c->pid.node)
+        put_in(t, c, TB_BY_PID);
+    count_active(t, c);
+}
+
+/* The spec as we would write it, so that an id has the same bytes whoever sent
+ * it. */
+static bool
+rebuild(struct tb_wr *w, struct tb_term spec, struct tb_spec *s)
+{
+    if (!tb_spec_read(s, spec))
+        return false;
+    tb_build(w, "{Kind, Id, Mfa, R, S, Sh, T, M}",
+             TB_ARGS(tb_v_atom(s->named ? "named" : "dynamic"),
+                     tb_v_term(s->id), tb_v_term(s->mfa),
+                     tb_v_atom(tb_restart_atom(s->restart)),
+                     tb_v_bool(s->significant), tb_v_term(s->shutdown),
+                     tb_v_atom(s->supervisor ? "supervisor" : "worker"),
+                     tb_v_term(s->modules)));
+    return !w->bad && tb_spec_read(s, tb_wr_term(w));
+}
+
+struct tb_child *
+tb_child_new(struct tb_children *t, struct tb_home *home, struct tb_key key,
+             struct tb_term spec, enum tb_child_state state)
+{
+    struct tb_wr w = { 0 };
+    struct tb_spec s;
+    struct tb_child *c;
+
+    if (!rebuild(&w, spec, &s) || w.len > UINT32_MAX) {
+        tb_wr_free(&w);
+        return NULL;
+    }
+    c = tb_alloc(sizeof(*c) + w.len);
+    memcpy(c->spec, w.buf, w.len);
+    c->spec_n = (uint32_t)w.len;
+    c->id_at = (uint32_t)(s.id.p - w.buf);
+    c->id_n = (uint32_t)s.id.n;
+    c->named = s.named;
+    c->key = key;
+    c->restart = (uint8_t)s.restart;
+    c->supervisor = s.supervisor;
+    c->state = (uint8_t)state;
+    c->order = ++t->last_order;
+    c->home = home;
+    tb_list_add(&home->children, &c->link);
+    home->n++;
+    put_in(t, c, TB_BY_KEY);
+    if (c->named)
+        put_in(t, c, TB_BY_ID);
+    tb_wr_free(&w);
+    return c;
+}
+
+void
+tb_child_free(struct tb_children *t, struct tb_child *c)
+{
+    tb_child_set(t, c, TB_CHILD_STOPPED, NULL);
+    tb_child_show(t, c, false);
+    take_out(t, c, TB_BY_KEY);
+    if (c->named)
+        take_out(t, c, TB_BY_ID);
+    tb_list_del(&c->link);
+    c->home->n--;
+    tb_free(c->stands_for);
+    tb_free(c);
+}
+
+/* -------------------------------------------------------------- counts -- */
+
+void
+tb_child_count(struct tb_child *c, struct tb_term count)
+{
+    struct tb_val h[TB_MAX_HOLES];
+
+    tb_free(c->stands_for);
+    c->stands_for = NULL;
+    c->stands_n = 0;
+    if (tb_match("{Starts:int, _}", count, h) == 1)
+        c->starts = (uint32_t)h[0].i;
+    if (tb_match("{_, []}", count, h) == 1 ||
+        tb_match("{_, List:list}", count, h) != 1 || h[0].term.n > UINT32_MAX)
+        return;
+    c->stands_n = (uint32_t)h[0].term.n;
+    c->stands_for = tb_alloc(c->stands_n);
+    memcpy(c->stands_for, h[0].term.p, c->stands_n);
+}
+
+static bool
+stands_list(const struct tb_child *c, struct tb_elems *e)
+{
+    struct tb_term list = { c->stands_for, c->stands_n };
+
+    return list.n && tb_elems_open(e, list);
+}
+
+bool
+tb_child_stands_for(const struct tb_child *c, const struct tb_home *home)
+{
+    struct tb_val h[TB_MAX_HOLES];
+    struct tb_wr inc = { 0 };
+    struct tb_elems e;
+    struct tb_term item;
+    bool found = false;
+
+    if (!stands_list(c, &e))
+        return false;
+    while (!found && tb_elems_next(&e, &item)) {
+        if (tb_match("{Node:atom, {C:int, Id:bin}}", item, h) != 1 ||
+            tb_intern(h[0].text) != home->node)
+            continue;
+        inc.len = 0;
+        tb_build(&inc, "{C, Id}", TB_ARGS(h[1], h[2]));
+        found = inc.len == home->inc.len &&
+                memcmp(inc.buf, home->inc.buf, inc.len) == 0;
+    }
+    tb_wr_free(&inc);
+    return found;
+}
+
+void
+tb_child_put_count(struct tb_wr *w, const struct tb_child *c, uint32_t starts,
+                   const struct tb_home *lost)
+{
+    struct tb_wr items = { 0 }, list = { 0 };
+    struct tb_elems e;
+    struct tb_term item;
+    size_t n = 0;
+
+    if (stands_list(c, &e))
+        while (tb_elems_next(&e, &item)) {
+            tb_wr_bytes(&items, item.p, item.n);
+            n++;
+        }
+    if (lost && !tb_child_stands_for(c, lost)) {
+        tb_build(
+            &items, "{Node, Inc}",
+            TB_ARGS(tb_v_node(lost->node), tb_v_term(tb_wr_term(&lost->inc))));
+        n++;
+    }
+    tb_build_list(&list, n, &items);
+    tb_build(w, "{Starts, List}",
+             TB_ARGS(tb_v_int(starts), tb_v_term(tb_wr_term(&list))));
+    tb_wr_free(&items);
+    tb_wr_free(&list);
+}
+
+/* ------------------------------------------------------------- finding -- */
+
+struct tb_child *
+tb_children_on(const struct tb_children *t, struct tb_key key,
+               const struct tb_home *home)
+{
+    struct tb_child **at = t->index[TB_BY_KEY].at;
+    size_t mask = t->index[TB_BY_KEY].cap - 1;
+
+    for (size_t i = hash_key(t, key) & mask; at[i]; i = (i + 1) & mask)
+        if (at[i]->home == home && has_key(at[i], key))
+            return at[i];
+    return NULL;
+}
+
+static bool
+is_better(const struct tb_child *a, const struct tb_child *b)
+{
+    if (!b || a->home->lost != b->home->lost)
+        return !b || b->home->lost;
+    if (a->shown != b->shown)
+        return a->shown;
+    return a->starts > b->starts;
+}
+
+struct tb_child *
+tb_children_best(const struct tb_children *t, struct tb_key key)
+{
+    struct tb_child **at = t->index[TB_BY_KEY].at, *best = NULL;
+    size_t mask = t->index[TB_BY_KEY].cap - 1;
+
+    for (size_t i = hash_key(t, key) & mask; at[i]; i = (i + 1) & mask)
+        if (has_key(at[i], key) && is_better(at[i], best))
+            best = at[i];
+    return best;
+}
+
+struct tb_child *
+tb_children_other(const struct tb_children *t, const struct tb_child *c)
+{
+    struct tb_child **at = t->index[TB_BY_KEY].at, *best = NULL;
+    size_t mask = t->index[TB_BY_KEY].cap - 1;
+
+    for (size_t i = hash_key(t, c->key) & mask; at[i]; i = (i + 1) & mask)
+        if (at[i] != c && !at[i]->home->lost && has_key(at[i], c->key) &&
+            is_better(at[i], best))
+            best = at[i];
+    return best;
+}
+
+struct tb_child *
+tb_children_id(const struct tb_children *t, struct tb_term id)
+{
+    struct tb_child **at = t->index[TB_BY_ID].at, *best = NULL;
+    size_t mask = t->index[TB_BY_ID].cap - 1;
+
+    for (size_t i = hash_bytes(t, id.p, id.n) & mask; at[i]; i = (i + 1) & mask)
+        if (at[i]->id_n == id.n &&
+            memcmp(at[i]->spec + at[i]->id_at, id.p, id.n) == 0 &&
+            is_better(at[i], best))
+            best = at[i];
+    return best;
+}
+
+struct tb_child *
+tb_children_pid(const struct tb_children *t, struct tb_pid pid)
+{
+    struct tb_child **at = t->index[TB_BY_PID].at;
+    size_t mask = t->index[TB_BY_PID].cap - 1;
+
+    for (size_t i = hash_pid(t, pid) & mask; at[i]; i = (i + 1) & mask)
+        if (tb_pid_eq(at[i]->pid, pid))
+            return at[i];
+    return NULL;
+}

@@ -1,0 +1,134 @@
+/* children.h - the children that a supervisor knows of. */
+#ifndef TB_SERVICES_CHILDREN_H
+#define TB_SERVICES_CHILDREN_H
+
+#include "services/child_spec.h"
+
+struct tb_work;
+struct tb_host;
+
+/* {Node, Creation, N}: which child it is, made by that tiebeam node. */
+struct tb_key {
+    tb_atom node;
+    uint32_t creation;
+    uint64_t n;
+};
+
+enum tb_child_state {
+    TB_CHILD_NEW, /* on its way: the host has not said that it has it */
+    TB_CHILD_RUNNING,
+    TB_CHILD_EXITED,
+    TB_CHILD_STOPPED,
+    TB_CHILD_UNDEFINED,
+    TB_CHILD_STOPPING,
+    TB_CHILD_MOVING
+};
+
+/* One incarnation of a host, and the children there. */
+struct tb_home {
+    struct tb_list link; /* in tb_supervisor.homes */
+    tb_atom node;
+    struct tb_wr inc;        /* owned: {Creation, Id} */
+    struct tb_host *host;    /* whose present incarnation it is; NULL: none's */
+    struct tb_list children; /* struct tb_child */
+    size_t n;
+    uint64_t seq;     /* the last that it said of what its backup has */
+    bool known;       /* all that happened there was told to us, the owner */
+    bool lost;        /* for good: its children have to start elsewhere */
+    bool copied;      /* its children are from copies */
+    bool complete;    /* copies were asked for, and came, as far as needed */
+    bool fresh;       /* just attached: looked through soon */
+    uint64_t drop_ms; /* when its copies may go; 0: not yet */
+    unsigned asked;   /* hosts whose copies are still to come */
+    unsigned pending; /* its children that are on their way elsewhere */
+};
+
+/* A child on a host: while it moves, and after a net split, there are two of
+ * one key. */
+struct tb_child {
+    struct tb_list link; /* in home->children */
+    struct tb_home *home;
+    struct tb_work *work; /* what is being done to it; NULL: nothing */
+    struct tb_pid pid;    /* node 0: none */
+    uint8_t *stands_for;  /* owned: [{Node, Inc}]; NULL: none */
+    struct tb_key key;
+    uint64_t order;  /* of the starts, as far as we saw them */
+    uint32_t starts; /* ever, over all hosts */
+    uint32_t era;    /* of the absence of hosts, in which it was made */
+    uint32_t spec_n, id_at, id_n, stands_n;
+    uint32_t started_s; /* for the back-off */
+    uint8_t state;      /* enum tb_child_state */
+    uint8_t restart;    /* enum tb_restart */
+    uint8_t failures;   /* for the back-off */
+    bool named, supervisor;
+    bool shown;    /* counted, and in which_children */
+    bool counted;  /* among the active */
+    bool wanted;   /* elsewhere: it stands at the head of home->children */
+    bool abnormal; /* TB_CHILD_EXITED: not with normal or shutdown */
+    bool seen;     /* while a table is read */
+    uint8_t spec[];
+};
+
+struct tb_counts {
+    size_t specs, active, supervisors, workers;
+};
+
+enum tb_index { TB_BY_KEY, TB_BY_PID, TB_BY_ID, TB_INDEXES };
+
+struct tb_children {
+    struct {
+        struct tb_child **at;
+        size_t cap, n; /* cap is a power of two */
+    } index[TB_INDEXES];
+    uint64_t secret[2];
+    uint64_t last_order;
+    size_t n_fresh; /* new, and not of the counts: started by request */
+    struct tb_counts counts;
+};
+
+/* tb_children_fini - frees the table and every child. */
+void tb_children_init(struct tb_children *t);
+void tb_children_fini(struct tb_children *t);
+
+/* tb_child_new - a child in that state on that host; spec is what hosts keep,
+ * and copied. NULL: it is no spec.
+ * tb_child_free - it is gone; its work is the caller's.
+ * tb_child_set - another state, and its pid where it has one.
+ * tb_child_show - whether it counts.
+ * tb_child_count - take what hosts keep of that, {Starts, StandsFor}.
+ * tb_child_put_count - append it, with the starts given, and one more lost home
+ * for which it stands (NULL: none). */
+struct tb_child *tb_child_new(struct tb_children *t, struct tb_home *home,
+                              struct tb_key key, struct tb_term spec,
+                              enum tb_child_state state);
+void tb_child_free(struct tb_children *t, struct tb_child *c);
+void tb_child_set(struct tb_children *t, struct tb_child *c,
+                  enum tb_child_state state, const struct tb_pid *pid);
+void tb_child_show(struct tb_children *t, struct tb_child *c, bool shown);
+void tb_child_count(struct tb_child *c, struct tb_term count);
+void tb_child_put_count(struct tb_wr *w, const struct tb_child *c,
+                        uint32_t starts, const struct tb_home *lost);
+bool tb_child_stands_for(const struct tb_child *c, const struct tb_home *home);
+
+/* tb_children_on - that child on that host, or NULL. tb_children_best - of all
+ * with that key the one with the most starts; one on a host that is not lost
+ * comes first. tb_children_other - another one than c with its key, not lost.
+ * tb_children_pid - who has that pid. tb_children_id - the best one of that
+ * id. */
+struct tb_child *tb_children_on(const struct tb_children *t, struct tb_key key,
+                                const struct tb_home *home);
+struct tb_child *tb_children_best(const struct tb_children *t,
+                                  struct tb_key key);
+struct tb_child *tb_children_other(const struct tb_children *t,
+                                   const struct tb_child *c);
+struct tb_child *tb_children_pid(const struct tb_children *t,
+                                 struct tb_pid pid);
+struct tb_child *tb_children_id(const struct tb_children *t, struct tb_term id);
+
+/* tb_key_read - false: it is no key. tb_key_put - append it. */
+bool tb_key_read(struct tb_key *key, struct tb_term t);
+void tb_key_put(struct tb_wr *w, struct tb_key key);
+struct tb_term tb_child_spec(const struct tb_child *c);
+struct tb_term tb_child_id(const struct tb_child *c);
+
+#endif

@@ -1,0 +1,615 @@
+/* hosts.c - who may run children, and the way to each: is the host's process
+ * there, can it be started, is it gone for good?
+ * In Erlang: net_kernel:monitor_nodes/2, code:load_binary/3.
+ * Owns: hosts, and homes. Thread: loop. */
+#include <stdio.h>
+#include <string.h>
+
+#include "services/supervisor.h"
+
+#define CONFIRM_FIRST_MS 5
+#define CONFIRM_MOST_MS  1000
+
+/* --------------------------------------------------------------- homes -- */
+
+struct tb_home *
+tb_home_get(struct tb_supervisor *sup, tb_atom node, struct tb_term inc)
+{
+    struct tb_val h[TB_MAX_HOLES];
+    struct tb_wr w = { 0 };
+    struct tb_home *home;
+
+    if (tb_match("{C:int, Id:bin}", inc, h) != 1)
+        return NULL;
+    tb_build(&w, "{C, Id}", TB_ARGS(h[0], h[1]));
+    TB_LIST_EACH (it, &sup->homes, struct tb_home, link)
+        if (it->node == node && it->inc.len == w.len &&
+            memcmp(it->inc.buf, w.buf, w.len) == 0) {
+            tb_wr_free(&w);
+            return it;
+        }
+    home = tb_new(struct tb_home);
+    home->node = node;
+    home->inc = w;
+    tb_list_init(&home->children);
+    tb_list_add(&sup->homes, &home->link);
+    return home;
+}
+
+/* What was there has to start elsewhere; till then it is shown as it was. */
+void
+tb_home_lose(struct tb_supervisor *sup, struct tb_home *home)
+{
+    if (home->lost)
+        return;
+    home->lost = true;
+    if (home->host && home->host->home == home)
+        home->host->home = NULL;
+    home->host = NULL;
+    TB_LIST_EACH (c, &home->children, struct tb_child, link)
+        if (c->pid.node)
+            tb_child_set(&sup->table, c, TB_CHILD_EXITED, NULL),
+                c->abnormal = true;
+}
+
+void
+tb_home_free(struct tb_supervisor *sup, struct tb_home *home)
+{
+    (void)sup;
+    tb_list_del(&home->link);
+    tb_wr_free(&home->inc);
+    tb_free(home);
+}
+
+static void
+lose_homes_of(struct tb_supervisor *sup, tb_atom node,
+              const struct tb_home *but)
+{
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        if (home->node == node && home != but)
+            tb_home_lose(sup, home);
+}
+
+/* --------------------------------------------------------------- hosts -- */
+
+static bool
+is_before(tb_atom a, tb_atom b)
+{
+    struct tb_place p[2] = { { .node = a }, { .node = b } };
+
+    tb_place_sort(p, 2);
+    return p[0].node == a;
+}
+
+struct tb_host *
+tb_host_find(struct tb_supervisor *sup, tb_atom node)
+{
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (h->node == node)
+            return h;
+    return NULL;
+}
+
+static struct tb_host *
+host_get(struct tb_proc *self, struct tb_supervisor *sup, tb_atom node)
+{
+    struct tb_host *h = tb_host_find(sup, node);
+    struct tb_list *before = &sup->hosts;
+
+    if (h)
+        return h;
+    h = tb_new(struct tb_host);
+    h->why = "not_connected";
+    h->sup = sup;
+    h->node = node;
+    h->lost_ms = tb_now_ms(tb_self_node(self));
+    tb_list_init(&h->unacked);
+    TB_LIST_EACH (it, &sup->hosts, struct tb_host, link)
+        if (before == &sup->hosts && is_before(node, it->node))
+            before = &it->link;
+    tb_list_add(before, &h->link);
+    return h;
+}
+
+static void
+host_free(struct tb_host *h)
+{
+    tb_list_del(&h->link);
+    tb_intensity_clear(&h->restarts);
+    tb_wr_free(&h->run);
+    tb_wr_free(&h->nodes);
+    tb_free(h);
+}
+
+void
+tb_hosts_free(struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        host_free(h);
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        tb_home_free(sup, home);
+}
+
+static void
+set_phase(struct tb_host *h, enum tb_host_phase phase, const char *why)
+{
+    h->phase = phase;
+    h->why = why;
+}
+
+/* -------------------------------------------------------------- filter -- */
+
+static bool
+in_list(struct tb_term list, tb_atom node)
+{
+    struct tb_elems e;
+    struct tb_term item;
+
+    if (!tb_elems_open(&e, list))
+        return false;
+    while (tb_elems_next(&e, &item))
+        if (tb_rule_node(item) == node)
+            return true;
+    return false;
+}
+
+static bool
+has_basename(const struct tb_supervisor *sup, tb_atom node)
+{
+    struct tb_text name = tb_atom_text(node);
+    size_t n = sup->o.hosts.len;
+
+    return name.n > n && name.p[n] == '@' &&
+           memcmp(name.p, sup->o.hosts.buf, n) == 0;
+}
+
+/* NULL: it may be one. */
+static const char *
+why_none(const struct tb_supervisor *sup, const struct tb_host *h)
+{
+    if (!h->visible)
+        return "hidden";
+    switch (sup->o.filter) {
+    case TB_HOSTS_BASENAME:
+        return has_basename(sup, h->node) ? NULL : "other_basename";
+    case TB_HOSTS_NODES:
+        return in_list(tb_wr_term(&sup->o.hosts), h->node) ? NULL
+                                                           : "not_listed";
+    case TB_HOSTS_MANAGED:
+        return sup->managed.len && in_list(tb_wr_term(&sup->managed), h->node)
+                   ? NULL
+                   : "not_managed";
+    case TB_HOSTS_MODULE:
+    case TB_HOSTS_ALL:
+        break;
+    }
+    return NULL;
+}
+
+/* -------------------------------------------------------------- attach -- */
+
+static void ask_attach(struct tb_proc *self, struct tb_host *h);
+
+static struct tb_host *
+asking(void *ctx, int status)
+{
+    struct tb_host *h = ctx;
+
+    return status != -TB_ESTOPPED && h->phase == TB_HOST_ASKING ? h : NULL;
+}
+
+/* kernel_safe_sup has it, or somebody else was faster. */
+static int
+on_begun(struct tb_proc *self, void *state, void *ctx, int status,
+         struct tb_term result)
+{
+    struct tb_host *h = asking(ctx, status);
+    struct tb_val v[TB_MAX_HOLES];
+    struct tb_wr text = { .max = 512 };
+
+    (void)state;
+    if (!h)
+        return TB_NOREPLY;
+    if (status == 0 &&
+        (tb_match("{ok, _}", result, v) == 1 ||
+         tb_match("{error, {already_started, _}}", result, v) == 1)) {
+        ask_attach(self, h);
+        return TB_NOREPLY;
+    }
+    set_phase(h, TB_HOST_WAITING, "not_started");
+    tb_print(&text, result);
+    tb_log(TB_WARNING, "host.not_started", "node=%s name=%s why=%.*s",
+           tb_atom_text(h->node).p, h->sup->name, (int)text.len,
+           (const char *)text.buf);
+    tb_wr_free(&text);
+    return TB_NOREPLY;
+}
+
+static void
+begin(struct tb_proc *self, struct tb_host *h)
+{
+    tb_erpc(self, h->node, "supervisor", "start_child",
+            "[kernel_safe_sup, #{id => {tiebeam_host, Name}, "
+            "start => {tiebeam_host, start_link, [Name]}, "
+            "restart => temporary, shutdown => infinity, type => supervisor, "
+            "modules => [tiebeam_host]}]",
+            TB_ARGS(tb_v_atom(h->sup->name), tb_v_atom(h->sup->name)),
+            TB_SUP_CALL_MS, on_begun, h);
+}
+
+static int
+on_loaded(struct tb_proc *self, void *state, void *ctx, int status,
+          struct tb_term result)
+{
+    struct tb_host *h = asking(ctx, status);
+    struct tb_val v[TB_MAX_HOLES];
+
+    (void)state;
+    if (!h)
+        return TB_NOREPLY;
+    if (status == 0 && tb_match("{module, _}", result, v) == 1) {
+        begin(self, h);
+        return TB_NOREPLY;
+    }
+    set_phase(h, TB_HOST_NO, "not_loaded");
+    tb_log(TB_WARNING, "host.not_loaded", "node=%s name=%s: %s",
+           tb_atom_text(h->node).p, h->sup->name,
+           "it does not take the module tiebeam_host");
+    return TB_NOREPLY;
+}
+
+static void
+load(struct tb_proc *self, struct tb_host *h)
+{
+    tb_erpc(self, h->node, "code", "load_binary",
+            "[tiebeam_host, \"tiebeam_host.erl\", Beam]",
+            TB_ARGS(tb_v_bin(tb_host_beam, tb_host_beam_len)), TB_SUP_CALL_MS,
+            on_loaded, h);
+}
+
+/* A release that contains the module starts its own. A module that was loaded
+ * before, by us or by another tiebeam, is there but in no file. */
+static int
+on_which(struct tb_proc *self, void *state, void *ctx, int status,
+         struct tb_term result)
+{
+    struct tb_host *h = asking(ctx, status);
+    struct tb_val v[TB_MAX_HOLES];
+    const struct tb_supervisor_options *o;
+
+    (void)state;
+    if (!h)
+        return TB_NOREPLY;
+    o = &h->sup->o;
+    if (status != 0)
+        set_phase(h, TB_HOST_WAITING, "no_answer");
+    else if (tb_match("\"tiebeam_host.erl\"", result, v) == 1 &&
+             !o->preloaded && o->filter != TB_HOSTS_MODULE)
+        begin(self, h);
+    else if (tb_match("File:list", result, v) == 1)
+        set_phase(h, TB_HOST_WAITING, "not_started");
+    else if (o->preloaded || o->filter == TB_HOSTS_MODULE)
+        set_phase(h, TB_HOST_NO, "no_module");
+    else
+        load(self, h);
+    if (h->phase != TB_HOST_ASKING)
+        tb_sup_turn_ask(self, h->sup);
+    return TB_NOREPLY;
+}
+
+static void
+attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
+         struct tb_term info)
+{
+    struct tb_supervisor *sup = h->sup;
+    struct tb_home *home = tb_home_get(sup, h->node, inc);
+
+    if (!home || home->lost) {
+        set_phase(h, TB_HOST_WAITING, "no_answer");
+        return;
+    }
+    set_phase(h, TB_HOST_READING, NULL);
+    h->down = h->confirming = h->stopping = false;
+    h->told = h->close_told = false;
+    h->home = home;
+    home->host = h;
+    lose_homes_of(sup, h->node, home);
+    TB_LIST_EACH (c, &home->children, struct tb_child, link)
+        c->seen = false;
+    memset(h->sent, 0, sizeof(h->sent));
+    h->run.len = 0;
+    h->n_run = 0;
+    h->copied = 0;
+    h->backup_asked = 0;
+    tb_host_take_info(sup, h, info);
+    h->monitor = tb_monitor_name(self, sup->host_name, h->node);
+    h->monitored = true;
+}
+
+static void
+no_process(struct tb_proc *self, struct tb_host *h)
+{
+    if (h->home)
+        tb_host_lost(self, h->sup, h, "ended");
+    tb_erpc(self, h->node, "code", "which", "[tiebeam_host]", TB_NONE,
+            TB_SUP_CALL_MS, on_which, h);
+}
+
+static int
+on_attached(struct tb_proc *self, void *state, void *ctx, int status,
+            struct tb_term result)
+{
+    struct tb_host *h = asking(ctx, status);
+    struct tb_val v[TB_MAX_HOLES];
+
+    (void)state;
+    if (!h)
+        return TB_NOREPLY;
+    if (status == 0 && tb_match("{ok, V:int, Inc, Info:map}", result, v) == 1)
+        attached(self, h, v[1].term, v[2].term);
+    else if (status == -TB_ENOPROC)
+        no_process(self, h);
+    else
+        set_phase(h, TB_HOST_WAITING, "no_answer");
+    if (h->phase != TB_HOST_ASKING)
+        tb_sup_turn_ask(self, h->sup);
+    return TB_NOREPLY;
+}
+
+static void
+ask_attach(struct tb_proc *self, struct tb_host *h)
+{
+    set_phase(h, TB_HOST_ASKING, NULL);
+    tb_call_name(self, h->sup->host_name, h->node,
+                 "{attach, V, Me, #{lease => Ms}}",
+                 TB_ARGS(tb_v_int(TB_HOST_VERSION), tb_v_pid(tb_self(self)),
+                         tb_v_int(TB_HOST_LEASE_MS)),
+                 TB_SUP_CALL_MS, on_attached, h);
+}
+
+static void
+consider(struct tb_proc *self, struct tb_host *h)
+{
+    const char *why = why_none(h->sup, h);
+
+    if (why)
+        set_phase(h, TB_HOST_NO, why);
+    else
+        ask_attach(self, h);
+}
+
+/* ---------------------------------------------------------------- gone -- */
+
+static void
+drop_monitor(struct tb_proc *self, struct tb_host *h)
+{
+    if (h->monitored)
+        tb_demonitor(self, h->monitor);
+    h->monitored = false;
+}
+
+static void
+away(struct tb_proc *self, struct tb_host *h)
+{
+    drop_monitor(self, h);
+    if (h->phase == TB_HOST_ATTACHED)
+        h->sup->era++, h->sup->changed_ms = tb_now_ms(tb_self_node(self));
+    set_phase(h, TB_HOST_AWAY, "not_connected");
+    h->owner = 0;
+    h->lost_ms = tb_now_ms(tb_self_node(self));
+    h->confirm_ms = 0;
+    h->confirm_n = 0;
+    tb_answers_copied(self, h->sup, h);
+    tb_sup_turn_ask(self, h->sup);
+}
+
+/* That incarnation is gone for good. */
+void
+tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
+             const char *why)
+{
+    tb_log(TB_NOTICE, "host.lost", "node=%s name=%s children=%zu why=%s",
+           tb_atom_text(h->node).p, sup->name, h->home ? h->home->n : 0, why);
+    if (h->phase == TB_HOST_AWAY)
+        h->down = true;
+    lose_homes_of(sup, h->node, NULL);
+    h->copied = UINT64_MAX; /* its answers wait for nobody any more */
+    tb_answers_copied(self, sup, h);
+    h->copied = 0;
+    h->backup = h->backup_asked = h->old_backup = 0;
+    tb_intensity_clear(&h->restarts);
+    tb_sup_turn_ask(self, sup);
+}
+
+/* The process of the host itself ended, and its children with it. */
+bool
+tb_host_down(struct tb_proc *self, struct tb_supervisor *sup, struct tb_ref ref,
+             struct tb_term reason)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
+        if (!h->monitored || !tb_ref_eq(h->monitor, ref))
+            continue;
+        h->monitored = false;
+        if (tb_match("noconnection", reason, v) == 1) {
+            if (h->phase != TB_HOST_AWAY)
+                away(self, h);
+            return true;
+        }
+        if (h->phase == TB_HOST_ATTACHED)
+            sup->era++;
+        sup->changed_ms = tb_now_ms(tb_self_node(self));
+        set_phase(h, TB_HOST_WAITING, "ended");
+        h->owner = 0;
+        tb_host_lost(self, sup, h, "ended");
+        ask_attach(self, h);
+        return true;
+    }
+    return false;
+}
+
+int
+tb_on_host_nodeup(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+    tb_atom node = tb_intern(m->arg[0].text);
+    struct tb_host *h;
+
+    if (!node || !tb_text_is(m->arg[1].text, "visible"))
+        return TB_NOREPLY;
+    h = host_get(self, sup, node);
+    h->visible = true;
+    if (h->home && h->creation != (uint32_t)m->arg[2].i)
+        tb_host_lost(self, sup, h, "restarted");
+    h->creation = (uint32_t)m->arg[2].i;
+    h->down = false;
+    consider(self, h);
+    tb_sup_turn_ask(self, sup);
+    return TB_NOREPLY;
+}
+
+/* One that was connected before this process began. */
+void
+tb_host_connected(struct tb_proc *self, struct tb_supervisor *sup, tb_atom node)
+{
+    struct tb_peer_info info;
+    struct tb_host *h;
+
+    if (!node || !tb_peer_info(tb_self_node(self), node, &info) ||
+        !info.visible)
+        return;
+    h = host_get(self, sup, node);
+    h->visible = true;
+    h->creation = info.creation;
+    consider(self, h);
+}
+
+int
+tb_on_host_nodedown(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+    struct tb_host *h = tb_host_find(sup, tb_intern(m->arg[0].text));
+
+    if (h && h->phase != TB_HOST_AWAY)
+        away(self, h);
+    return TB_NOREPLY;
+}
+
+/* -------------------------------------------------------------- confirm -- */
+
+static int
+on_confirmed(struct tb_proc *self, void *state, void *ctx, int status,
+             struct tb_term result)
+{
+    struct tb_host *h = ctx;
+    struct tb_val v[TB_MAX_HOLES];
+    uint64_t now, wait = CONFIRM_FIRST_MS;
+    bool unknown;
+
+    (void)state;
+    if (status == -TB_ESTOPPED)
+        return TB_NOREPLY;
+    now = tb_now_ms(tb_self_node(self));
+    h->confirming = false;
+    if (h->phase != TB_HOST_AWAY || h->down)
+        return TB_NOREPLY;
+    unknown = status == 0 && tb_match("{unknown, Why:atom}", result, v) == 1;
+    if ((status == 0 && tb_match("{down, Why:atom}", result, v) == 1) ||
+        (unknown &&
+         now - h->lost_ms >= tb_node_ticktime_ms(tb_self_node(self)))) {
+        char why[64];
+
+        snprintf(why, sizeof(why), "%.*s", (int)v[0].text.n, v[0].text.p);
+        tb_host_lost(self, h->sup, h, why);
+        return TB_NOREPLY;
+    }
+    for (unsigned i = 0; i < h->confirm_n && wait < CONFIRM_MOST_MS; i++)
+        wait *= 2;
+    h->confirm_n++;
+    h->confirm_ms = now + wait;
+    tb_send_after(self, wait, "look", TB_NONE);
+    return TB_NOREPLY;
+}
+
+static void
+confirm(struct tb_proc *self, struct tb_host *h)
+{
+    h->confirming = true;
+    tb_call_name(self, "node_monitor", h->sup->self_node,
+                 "{confirm_down, Node, Creation}",
+                 TB_ARGS(tb_v_node(h->node), tb_v_int(h->creation)),
+                 TB_SUP_CALL_MS, on_confirmed, h);
+}
+
+/* Of those whose loss would matter. */
+void
+tb_hosts_look(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    uint64_t now = tb_now_ms(tb_self_node(self));
+
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        if (!home->lost && !home->host)
+            host_get(self, sup, home->node);
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (h->phase == TB_HOST_AWAY && !h->down && !h->confirming &&
+            h->confirm_ms <= now && (h->home || tb_set_has(sup, h->node)))
+            confirm(self, h);
+}
+
+/* Members of the set that this node has never seen. */
+static void
+know_members(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    struct tb_elems e;
+    struct tb_term item;
+
+    if (!sup->record[TB_RECORD_SET].value.len)
+        return;
+    tb_elems_open(&e, tb_wr_term(&sup->record[TB_RECORD_SET].value));
+    while (tb_elems_next(&e, &item))
+        if (tb_rule_node(item))
+            host_get(self, sup, tb_rule_node(item));
+}
+
+static int
+on_managed(struct tb_proc *self, void *state, void *ctx, int status,
+           struct tb_term result)
+{
+    struct tb_supervisor *sup = ctx;
+
+    (void)state;
+    if (status != 0)
+        return TB_NOREPLY;
+    sup->managed.len = 0;
+    tb_wr_bytes(&sup->managed, result.p, result.n);
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (h->phase == TB_HOST_NO && h->visible && !why_none(sup, h))
+            consider(self, h);
+    return TB_NOREPLY;
+}
+
+/* It went, and nothing of it matters. Calls that know it have ended. */
+static bool
+is_stranger(struct tb_proc *self, const struct tb_host *h)
+{
+    return h->phase == TB_HOST_AWAY && !h->home && !h->confirming &&
+           !tb_set_has(h->sup, h->node) && tb_list_empty(&h->unacked) &&
+           tb_now_ms(tb_self_node(self)) - h->lost_ms > 4 * TB_SUP_CALL_MS;
+}
+
+void
+tb_hosts_tick(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    know_members(self, sup);
+    if (sup->o.filter == TB_HOSTS_MANAGED)
+        tb_call_name(self, "node_monitor", sup->self_node, "{nodes, managed}",
+                     TB_NONE, TB_SUP_CALL_MS, on_managed, sup);
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
+        if (h->phase == TB_HOST_WAITING)
+            ask_attach(self, h);
+        if (is_stranger(self, h))
+            host_free(h);
+    }
+    tb_hosts_look(self, sup);
+}

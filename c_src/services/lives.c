@@ -1,0 +1,426 @@
+/* lives.c - what becomes of children that end, and of those whose host is
+ * lost. In Erlang: supervisor:restart/2. Owns: nothing. Thread: loop. */
+#include "services/supervisor.h"
+
+#define DROP_AFTER_MS 1000
+
+/* ------------------------------------------------------------- restarts -- */
+
+/* Too many restarts on that host: children go elsewhere, as long as there is
+ * an elsewhere. */
+static void
+give_up_host(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
+{
+    size_t others = 0;
+
+    for (size_t i = 0; i < sup->n_places; i++)
+        others += sup->places[i].node != h->node;
+    tb_log(TB_ERROR, "supervisor.max_intensity",
+           "name=%s node=%s hosts_left=%zu", sup->name, tb_atom_text(h->node).p,
+           others);
+    if (others) {
+        tb_drain(sup, h, TB_DRAIN_CRASHES);
+    } else {
+        struct tb_wr why = { 0 };
+
+        tb_build(&why, "shutdown", TB_NONE);
+        tb_close(self, sup, tb_wr_term(&why));
+        tb_wr_free(&why);
+    }
+}
+
+static uint64_t
+pause_of(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
+{
+    int64_t now_s = (int64_t)(tb_now_ms(tb_self_node(self)) / 1000);
+    int64_t ms = sup->o.backoff_min;
+
+    if (now_s - c->started_s > 1 + sup->o.backoff_max / 1000)
+        c->failures = 0; /* it had recovered */
+    for (unsigned i = 0; i < c->failures && ms < sup->o.backoff_max; i++)
+        ms *= 2;
+    if (c->failures < 64)
+        c->failures++;
+    return (uint64_t)(ms < sup->o.backoff_max ? ms : sup->o.backoff_max);
+}
+
+void
+tb_lives_restart(struct tb_proc *self, struct tb_supervisor *sup,
+                 struct tb_work *w)
+{
+    struct tb_child *c = w->child;
+    struct tb_host *h = c->home->host;
+    int64_t now_s = (int64_t)(tb_now_ms(tb_self_node(self)) / 1000);
+
+    if (!h || h->draining) {
+        tb_work_end(self, sup, w); /* it will go elsewhere */
+    } else if (sup->o.backoff_max) {
+        tb_work_later(self, sup, w, pause_of(self, sup, c));
+    } else if (tb_intensity_add(&h->restarts, now_s, sup->o.max_restarts,
+                                sup->o.max_seconds)) {
+        tb_work_send(self, sup, w);
+    } else {
+        tb_work_end(self, sup, w);
+        give_up_host(self, sup, h);
+    }
+}
+
+void
+tb_child_exited(struct tb_proc *self, struct tb_supervisor *sup,
+                struct tb_child *c)
+{
+    struct tb_host *h = c->home->host;
+    struct tb_work *w;
+    bool over = c->restart == TB_TEMPORARY ||
+                (c->restart == TB_TRANSIENT && !c->abnormal);
+
+    if (c->work || !h || h->stopping || sup->closing)
+        return;
+    if (!over) {
+        if (h->draining) {
+            h->leave = true;
+            tb_sup_turn_ask(self, sup);
+        } else {
+            tb_lives_restart(self, sup, tb_work_new(c, TB_WORK_RESTART));
+        }
+        return;
+    }
+    w = tb_work_new(c, c->named && c->restart != TB_TEMPORARY ? TB_WORK_STOP
+                                                              : TB_WORK_DELETE);
+    tb_work_send(self, sup, w);
+}
+
+/* ------------------------------------------------------------- elsewhere -- */
+
+static void
+hand_over(struct tb_work *from, struct tb_work *to)
+{
+    TB_LIST_EACH (r, &from->asks, struct tb_request, link) {
+        tb_list_del(&r->link);
+        tb_list_add(&to->asks, &r->link);
+        r->work = to;
+    }
+    TB_LIST_EACH (r, &from->later, struct tb_request, link) {
+        tb_list_del(&r->link);
+        tb_list_add(&to->later, &r->link);
+    }
+}
+
+/* The same child, on another host. */
+static struct tb_work *
+place(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *old,
+      enum tb_work_kind kind, struct tb_host *to)
+{
+    struct tb_wr count = { 0 };
+    struct tb_home *lost =
+        old->home->lost && old->state != TB_CHILD_NEW ? old->home : NULL;
+    struct tb_child *c;
+    struct tb_work *w;
+
+    c = tb_children_on(&sup->table, old->key, to->home); /* it left there */
+    if (!c)
+        c = tb_child_new(&sup->table, to->home, old->key, tb_child_spec(old),
+                         TB_CHILD_NEW);
+    tb_child_put_count(&count, old, old->starts + 1, lost);
+    tb_child_count(c, tb_wr_term(&count));
+    tb_wr_free(&count);
+    c->order = old->order;
+    c->era = old->era;
+    w = tb_work_new(c, kind);
+    w->undefined =
+        old->state == TB_CHILD_UNDEFINED || (old->work && old->work->undefined);
+    if (old->work) {
+        w->fresh = kind == TB_WORK_START && old->work->fresh;
+        sup->table.n_fresh += w->fresh;
+        w->moves = old->work->moves;
+        w->unwanted = old->work->unwanted;
+        old->work->moves = false;
+        hand_over(old->work, w);
+    }
+    tb_work_send(self, sup, w);
+    return w;
+}
+
+/* One that does not run is there before it is gone here. */
+struct tb_work *
+tb_work_keep_at(struct tb_proc *self, struct tb_supervisor *sup,
+                struct tb_child *c, struct tb_host *to)
+{
+    return place(self, sup, c, TB_WORK_KEEP, to);
+}
+
+/* It has left its old host. */
+void
+tb_lives_move_on(struct tb_proc *self, struct tb_supervisor *sup,
+                 struct tb_child *c)
+{
+    struct tb_host *to = tb_places_find(sup, tb_child_spec(c));
+    struct tb_child *there =
+        to ? tb_children_on(&sup->table, c->key, to->home) : NULL;
+
+    if (there == c) { /* it may stay after all */
+        if (!c->work)
+            tb_work_new(c, TB_WORK_PLACE);
+        c->work->kind = TB_WORK_PLACE;
+        c->starts++;
+        tb_work_send(self, sup, c->work);
+        return;
+    }
+    if (to && !there)
+        place(self, sup, c, TB_WORK_PLACE, to);
+    if (c->work)
+        tb_work_end(self, sup, c->work);
+}
+
+/* ------------------------------------------------------------ lost hosts -- */
+
+static bool
+stands_for_attached(struct tb_supervisor *sup, const struct tb_child *c)
+{
+    if (!c->stands_for)
+        return false;
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        if (home != c->home && home->host && tb_child_stands_for(c, home))
+            return true;
+    return false;
+}
+
+static void
+forget(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
+{
+    tb_work_deleted(self, sup, c, 0);
+}
+
+enum fate { FATE_GONE, FATE_KEPT, FATE_STARTED };
+
+static enum fate
+fate_of(struct tb_supervisor *sup, struct tb_child *c)
+{
+    const struct tb_work *w = c->work;
+    struct tb_child *other = tb_children_other(&sup->table, c);
+
+    if (c->restart == TB_TEMPORARY && !(w && w->fresh))
+        return FATE_GONE;
+    if (tb_tombstone_is(sup, c->key) || stands_for_attached(sup, c))
+        return FATE_GONE;
+    if (other && other->starts >= c->starts && other->state != TB_CHILD_MOVING)
+        return FATE_GONE;
+    if (w &&
+        (w->kind == TB_WORK_DELETE || (w->kind == TB_WORK_STOP && w->remove)))
+        return FATE_GONE;
+    if (w && (w->kind == TB_WORK_STOP || w->kind == TB_WORK_KEEP))
+        return FATE_KEPT;
+    if (c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED)
+        return w && w->kind == TB_WORK_START ? FATE_STARTED : FATE_KEPT;
+    if (c->state == TB_CHILD_EXITED && c->restart == TB_TRANSIENT &&
+        !c->abnormal)
+        return c->named ? FATE_KEPT : FATE_GONE;
+    return FATE_STARTED;
+}
+
+/* What a request had been about to remove is gone with its host; the copies
+ * must not bring it back. */
+static void
+forget_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
+{
+    const struct tb_work *w = c->work;
+    struct tb_wr key = { 0 };
+
+    if (w && !w->moved && c->restart != TB_TEMPORARY &&
+        (w->kind == TB_WORK_DELETE || w->kind == TB_WORK_STOP)) {
+        tb_key_put(&key, c->key);
+        tb_tombstone_add(sup, c->key);
+        TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+            tb_command(self, h, "{tombstone, [Key]}",
+                       TB_ARGS(tb_v_term(tb_wr_term(&key))));
+        tb_wr_free(&key);
+    }
+    forget(self, sup, c);
+}
+
+static bool
+recover_child(struct tb_proc *self, struct tb_supervisor *sup,
+              struct tb_home *lost, struct tb_child *c)
+{
+    enum fate fate = fate_of(sup, c);
+    struct tb_child *there;
+    struct tb_host *to;
+    struct tb_work *w;
+    bool asked;
+
+    if (fate == FATE_GONE) {
+        forget_lost(self, sup, c);
+        return true;
+    }
+    to = tb_places_find(sup, tb_child_spec(c));
+    there = to ? tb_children_on(&sup->table, c->key, to->home) : NULL;
+    if (!to || (there && there->work))
+        return false;
+    asked = c->work && c->work->kind == TB_WORK_START;
+    w = place(self, sup, c,
+              fate == FATE_KEPT ? TB_WORK_KEEP
+              : asked           ? TB_WORK_START
+                                : TB_WORK_PLACE,
+              to);
+    tb_child_show(&sup->table, w->child, c->shown || w->child->shown);
+    w->from = lost;
+    lost->pending++;
+    forget(self, sup, c);
+    return true;
+}
+
+/* Copies are asked for where this node was not the one that knew it all. */
+static bool
+is_known(struct tb_proc *self, struct tb_supervisor *sup, struct tb_home *home)
+{
+    if (home->known || home->complete)
+        return true;
+    if (home->asked)
+        return false;
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (h->phase == TB_HOST_ATTACHED) {
+            tb_command(self, h, "{copies, Node}",
+                       TB_ARGS(tb_v_node(home->node)));
+            home->asked++;
+        }
+    return false;
+}
+
+void
+tb_home_forget(struct tb_proc *self, struct tb_supervisor *sup,
+               struct tb_home *home)
+{
+    while (!tb_list_empty(&home->children))
+        forget(self, sup, TB_ENTRY(home->children.next, struct tb_child, link));
+    if (!home->pending)
+        tb_home_free(sup, home);
+}
+
+static void
+drop(struct tb_proc *self, struct tb_supervisor *sup, struct tb_home *home)
+{
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        tb_command(
+            self, h, "{drop, Node, Inc}",
+            TB_ARGS(tb_v_node(home->node), tb_v_term(tb_wr_term(&home->inc))));
+    tb_home_forget(self, sup, home);
+}
+
+static void
+recover_home(struct tb_proc *self, struct tb_supervisor *sup,
+             struct tb_home *home)
+{
+    uint64_t now = tb_now_ms(tb_self_node(self));
+    struct tb_list left;
+
+    if (!is_known(self, sup, home))
+        return;
+    tb_list_init(&left);
+    while (!tb_list_empty(&home->children)) {
+        struct tb_child *c =
+            TB_ENTRY(home->children.next, struct tb_child, link);
+
+        if (recover_child(self, sup, home, c))
+            continue;
+        tb_list_del(&c->link); /* till there is a host for it */
+        tb_list_add(&left, &c->link);
+    }
+    while (!tb_list_empty(&left)) {
+        struct tb_list *l = left.next;
+
+        tb_list_del(l);
+        tb_list_add(&home->children, l);
+    }
+    if (home->n || home->pending)
+        return;
+    if (!home->drop_ms)
+        home->drop_ms = now + DROP_AFTER_MS;
+    else if (now >= home->drop_ms)
+        drop(self, sup, home);
+}
+
+void
+tb_lives_recover(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    struct tb_home *lost[64];
+    size_t n = 0;
+
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        if (home->lost && n < 64)
+            lost[n++] = home;
+    for (size_t i = 0; i < n; i++)
+        recover_home(self, sup, lost[i]);
+}
+
+/* ----------------------------------------------------- what there is now -- */
+
+static bool
+goes_first(const struct tb_child *a, const struct tb_child *b)
+{
+    struct tb_place p[2] = { { .node = a->home->node },
+                             { .node = b->home->node } };
+
+    if (a->starts != b->starts)
+        return a->starts > b->starts;
+    tb_place_sort(p, 2);
+    return p[0].node == a->home->node;
+}
+
+static void
+remove_child(struct tb_proc *self, struct tb_supervisor *sup,
+             struct tb_child *c)
+{
+    tb_work_new(c, TB_WORK_STOP)->remove = true;
+    tb_work_send(self, sup, c->work);
+}
+
+/* A child of a table that was read, with nothing being done to it. */
+static void
+check_child(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
+{
+    struct tb_child *other = tb_children_other(&sup->table, c);
+
+    if (stands_for_attached(sup, c) || tb_tombstone_is(sup, c->key)) {
+        remove_child(self, sup, c);
+    } else if (c->state == TB_CHILD_MOVING) {
+        if (!other || (other->state != TB_CHILD_NEW && !other->work))
+            tb_lives_move_on(self, sup, c);
+        if (other && other->state == TB_CHILD_RUNNING)
+            tb_work_settled(self, sup, c->key);
+    } else if (other && other->state != TB_CHILD_MOVING && !other->work &&
+               other->state != TB_CHILD_NEW && goes_first(other, c)) {
+        remove_child(self, sup, c);
+    } else if (c->state == TB_CHILD_EXITED) {
+        tb_child_exited(self, sup, c);
+    }
+}
+
+static void
+check_home(struct tb_proc *self, struct tb_supervisor *sup,
+           struct tb_home *home)
+{
+    TB_LIST_EACH (c, &home->children, struct tb_child, link)
+        if (!c->work)
+            check_child(self, sup, c);
+}
+
+/* After a host has attached, or this node has become the owner. */
+void
+tb_lives_check(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    if (!sup->owning || sup->closing)
+        return;
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link) {
+        struct tb_host *h = home->host;
+
+        if (!h || h->phase != TB_HOST_ATTACHED || h->owner != sup->self_node ||
+            !h->member)
+            continue;
+        if (home->fresh || !sup->looked) {
+            home->fresh = false;
+            tb_work_resume(self, sup, home);
+            check_home(self, sup, home);
+        }
+    }
+    sup->looked = true;
+}

@@ -1,0 +1,367 @@
+/* shows.c - what any node that sees all hosts answers from memory.
+ * In Erlang: supervisor:which_children/1, count_children/1.
+ * Owns: nothing. Thread: loop. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "services/supervisor.h"
+
+typedef void (*show_fn)(struct tb_proc *self, struct tb_supervisor *sup,
+                        struct tb_request *r, const struct tb_val *v);
+
+/* -------------------------------------------------------------- children -- */
+
+static int
+newest_first(const void *a, const void *b)
+{
+    const struct tb_child *x = *(struct tb_child *const *)a;
+    const struct tb_child *y = *(struct tb_child *const *)b;
+
+    return x->order < y->order ? 1 : x->order > y->order ? -1 : 0;
+}
+
+static size_t
+add_shown(struct tb_home *home, struct tb_child **all, size_t n)
+{
+    TB_LIST_EACH (c, &home->children, struct tb_child, link)
+        if (c->shown)
+            all[n++] = c;
+    return n;
+}
+
+/* All that count; owned by the caller. */
+static struct tb_child **
+shown(struct tb_supervisor *sup, size_t *n)
+{
+    struct tb_child **all =
+        tb_alloc((sup->table.counts.specs + 1) * sizeof(*all));
+    bool named = sup->table.index[TB_BY_ID].n > 0;
+
+    *n = 0;
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        *n = add_shown(home, all, *n);
+    if (named)
+        qsort(all, *n, sizeof(struct tb_child *), newest_first);
+    return all;
+}
+
+static struct tb_val
+pid_or_state(const struct tb_child *c)
+{
+    if (c->pid.node)
+        return tb_v_pid(c->pid);
+    if (c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED)
+        return tb_v_atom("undefined");
+    return tb_v_atom("restarting");
+}
+
+static void
+put_child(struct tb_wr *w, const struct tb_child *c)
+{
+    struct tb_spec s;
+
+    if (tb_spec_read(&s, tb_child_spec(c)))
+        tb_build(w, "{Id, Pid, Type, Modules}",
+                 TB_ARGS(tb_v_term(s.id), pid_or_state(c),
+                         tb_v_atom(s.supervisor ? "supervisor" : "worker"),
+                         tb_v_term(s.modules)));
+}
+
+static void
+on_which_children(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_request *r, const struct tb_val *v)
+{
+    struct tb_wr items = { 0 }, list = { 0 };
+    struct tb_child **all;
+    size_t n;
+
+    (void)v;
+    all = shown(sup, &n);
+    for (size_t i = 0; i < n; i++)
+        put_child(&items, all[i]);
+    tb_build_list(&list, n, &items);
+    tb_answer(self, sup, r, "List", TB_ARGS(tb_v_term(tb_wr_term(&list))));
+    tb_wr_free(&items);
+    tb_wr_free(&list);
+    tb_free(all);
+}
+
+static void
+on_count_children(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_request *r, const struct tb_val *v)
+{
+    const struct tb_counts *n = &sup->table.counts;
+
+    (void)v;
+    tb_answer(self, sup, r,
+              "[{specs, N}, {active, A}, {supervisors, S}, {workers, W}]",
+              TB_ARGS(tb_v_int((int64_t)n->specs), tb_v_int((int64_t)n->active),
+                      tb_v_int((int64_t)n->supervisors),
+                      tb_v_int((int64_t)n->workers)));
+}
+
+static void
+on_get_childspec(struct tb_proc *self, struct tb_supervisor *sup,
+                 struct tb_request *r, const struct tb_val *v)
+{
+    struct tb_child *c = tb_children_id(&sup->table, v[0].term);
+    struct tb_wr map = { 0 };
+    struct tb_spec s;
+
+    if (!c || !c->shown || !tb_spec_read(&s, tb_child_spec(c))) {
+        tb_answer(self, sup, r, "{error, not_found}", TB_NONE);
+        return;
+    }
+    tb_spec_put_map(&map, &s);
+    tb_answer(self, sup, r, "{ok, Map}", TB_ARGS(tb_v_term(tb_wr_term(&map))));
+    tb_wr_free(&map);
+}
+
+static void
+on_which_child(struct tb_proc *self, struct tb_supervisor *sup,
+               struct tb_request *r, const struct tb_val *v)
+{
+    struct tb_child *c = tb_children_id(&sup->table, v[0].term);
+    struct tb_wr child = { 0 };
+
+    if (!c || !c->shown) {
+        tb_answer(self, sup, r, "{error, not_found}", TB_NONE);
+        return;
+    }
+    put_child(&child, c);
+    tb_answer(self, sup, r, "{ok, Child}",
+              TB_ARGS(tb_v_term(tb_wr_term(&child))));
+    tb_wr_free(&child);
+}
+
+/* ---------------------------------------------------------------- places -- */
+
+static void
+on_locate(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
+          const struct tb_val *v)
+{
+    struct tb_wr spec = { 0 }, why = { 0 };
+    struct tb_host *h;
+
+    if (tb_spec_put(&spec, v[0].term, &why) < 0) {
+        tb_answer(self, sup, r, "{error, Why}",
+                  TB_ARGS(tb_v_term(tb_wr_term(&why))));
+    } else if (sup->o.locator == TB_LOCATE_FUN) {
+        tb_answer(
+            self, sup, r, "{error, {locator, {M, F}}}",
+            TB_ARGS(tb_v_atom(sup->o.module), tb_v_atom(sup->o.function)));
+    } else {
+        h = tb_places_find(sup, tb_wr_term(&spec));
+        if (h)
+            tb_answer(self, sup, r, "Node", TB_ARGS(tb_v_node(h->node)));
+        else
+            tb_answer(self, sup, r, "{error, no_hosts}", TB_NONE);
+    }
+    tb_wr_free(&spec);
+    tb_wr_free(&why);
+}
+
+static void
+on_hosts(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
+         const struct tb_val *v)
+{
+    struct tb_wr names = { 0 }, list = { 0 };
+
+    (void)v;
+    for (size_t i = 0; i < sup->n_places; i++)
+        tb_build(&names, "Node", TB_ARGS(tb_v_node(sup->places[i].node)));
+    tb_build_list(&list, sup->n_places, &names);
+    tb_answer(self, sup, r, "List", TB_ARGS(tb_v_term(tb_wr_term(&list))));
+    tb_wr_free(&names);
+    tb_wr_free(&list);
+}
+
+static const char *
+state_of(const struct tb_host *h)
+{
+    if (h->phase == TB_HOST_ATTACHED)
+        return !h->member    ? "joining"
+               : h->stopping ? "stopping"
+               : h->draining ? "draining"
+                             : "attached";
+    if (h->down)
+        return "down";
+    return h->phase == TB_HOST_ASKING || h->phase == TB_HOST_READING
+               ? "attaching"
+           : h->why ? h->why
+                    : "not_connected";
+}
+
+static struct tb_val
+node_or_none(tb_atom node)
+{
+    return node ? tb_v_node(node) : tb_v_atom("none");
+}
+
+static void
+put_host(struct tb_wr *w, const struct tb_host *h)
+{
+    struct tb_wr inc = { 0 };
+
+    if (h->home)
+        tb_build(&inc, "Inc", TB_ARGS(tb_v_term(tb_wr_term(&h->home->inc))));
+    else
+        tb_build(&inc, "none", TB_NONE);
+    tb_build(w, "Node", TB_ARGS(tb_v_node(h->node)));
+    tb_build(w,
+             "#{state => S, children => N, owner => O, epoch => E, "
+             "incarnation => I, backup => B, draining => D, "
+             "waiting_for_backup => U}",
+             TB_ARGS(tb_v_atom(state_of(h)),
+                     tb_v_int(h->home ? (int64_t)h->home->n : 0),
+                     node_or_none(h->owner), tb_v_int(h->epoch),
+                     tb_v_term(tb_wr_term(&inc)), node_or_none(h->backup),
+                     tb_v_bool(h->draining),
+                     tb_v_bool(!tb_list_empty(&h->unacked))));
+    tb_wr_free(&inc);
+}
+
+static void
+put_hosts(struct tb_supervisor *sup, struct tb_wr *map)
+{
+    struct tb_wr pairs = { 0 };
+    size_t n = 0;
+
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
+        put_host(&pairs, h);
+        n++;
+    }
+    tb_build_map(map, n, &pairs);
+    tb_wr_free(&pairs);
+}
+
+static size_t
+waiting_starts(const struct tb_supervisor *sup)
+{
+    size_t n = 0;
+
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        n += home->lost ? home->n : 0;
+    return n + sup->table.n_fresh;
+}
+
+static void
+on_info(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
+        const struct tb_val *v)
+{
+    struct tb_wr hosts = { 0 }, counts = { 0 };
+
+    (void)v;
+    put_hosts(sup, &hosts);
+    tb_build(&counts,
+             "#{starts => S, restarts => R, failovers => F, moves => M}",
+             TB_ARGS(tb_v_int((int64_t)sup->starts),
+                     tb_v_int((int64_t)sup->restarts),
+                     tb_v_int((int64_t)sup->failovers),
+                     tb_v_int((int64_t)sup->moves)));
+    tb_answer(
+        self, sup, r,
+        "#{name => N, whole => Wh, owner => O, owning => Ow, "
+        "generation => G, options => Opts, options_differ => D, "
+        "children => C, waiting => W, held => H, hosts => Hosts, "
+        "counters => Counts}",
+        TB_ARGS(tb_v_atom(sup->name), tb_v_bool(sup->whole),
+                node_or_none(tb_view_owner(sup)), tb_v_bool(sup->owning),
+                tb_v_int(tb_generation(sup)),
+                tb_v_term(tb_wr_term(&sup->o.all)), tb_v_bool(sup->differs),
+                tb_v_int((int64_t)sup->table.counts.specs),
+                tb_v_int((int64_t)waiting_starts(sup)),
+                tb_v_int((int64_t)sup->n_held), tb_v_term(tb_wr_term(&hosts)),
+                tb_v_term(tb_wr_term(&counts))));
+    tb_wr_free(&hosts);
+    tb_wr_free(&counts);
+}
+
+/* --------------------------------------------------------------- explain -- */
+
+static const char *const states[] = { "starting", "running",   "exited",
+                                      "stopped",  "undefined", "stopping",
+                                      "moving" };
+
+static struct tb_child *
+find_any(struct tb_supervisor *sup, struct tb_term what)
+{
+    struct tb_val p[TB_MAX_HOLES];
+    struct tb_child *c = NULL;
+
+    if (tb_match("Pid:pid", what, p) == 1)
+        c = tb_children_pid(&sup->table, p[0].pid);
+    return c ? c : tb_children_id(&sup->table, what);
+}
+
+/* Where a child is, why there, and why the other nodes are no hosts. */
+static void
+on_explain(struct tb_proc *self, struct tb_supervisor *sup,
+           struct tb_request *r, const struct tb_val *v)
+{
+    struct tb_child *c = find_any(sup, v[0].term);
+    struct tb_wr hosts = { 0 };
+    struct tb_host *to;
+
+    put_hosts(sup, &hosts);
+    if (!c) {
+        tb_answer(self, sup, r, "#{child => not_found, hosts => Hosts}",
+                  TB_ARGS(tb_v_term(tb_wr_term(&hosts))));
+    } else {
+        to = tb_places_find(sup, tb_child_spec(c));
+        tb_answer(self, sup, r,
+                  "#{node => Node, state => S, starts => N, pid => P, "
+                  "belongs_to => To, spec => Spec, hosts => Hosts}",
+                  TB_ARGS(tb_v_node(c->home->node), tb_v_atom(states[c->state]),
+                          tb_v_int(c->starts), pid_or_state(c),
+                          node_or_none(to ? to->node : 0),
+                          tb_v_term(tb_child_spec(c)),
+                          tb_v_term(tb_wr_term(&hosts))));
+    }
+    tb_wr_free(&hosts);
+}
+
+/* clang-format off */
+static const struct {
+    const char *pattern;
+    show_fn fn;
+} shows[] = {
+    { "which_children",        on_which_children },
+    { "count_children",        on_count_children },
+    { "{get_childspec, Id}",   on_get_childspec  },
+    { "{which_child, Id}",     on_which_child    },
+    { "{locate, Spec}",        on_locate         },
+    { "hosts",                 on_hosts          },
+    { "info",                  on_info           },
+    { "{explain, Child}",      on_explain        },
+};
+/* clang-format on */
+
+bool
+tb_show(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    for (size_t i = 0; i < sizeof(shows) / sizeof(shows[0]); i++)
+        if (tb_match(shows[i].pattern, r->term, v) == 1) {
+            shows[i].fn(self, sup, r, v);
+            return true;
+        }
+    return false;
+}
+
+/* Of which nobody has to see all hosts: they tell what is missing. */
+bool
+tb_show_anyway(struct tb_proc *self, struct tb_supervisor *sup,
+               struct tb_request *r)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    if (tb_match("info", r->term, v) == 1)
+        on_info(self, sup, r, v);
+    else if (tb_match("{explain, Child}", r->term, v) == 1)
+        on_explain(self, sup, r, v);
+    else
+        return false;
+    return true;
+}

@@ -1,0 +1,327 @@
+/* supervisor.c - a supervisor whose children run on all hosts of a cluster.
+ * In Erlang: supervisor, DynamicSupervisor.
+ *
+ * The children's parents are the hosts, one process of tiebeam_host on each
+ * BEAM node; they keep the tables. This process attaches to them, reads,
+ * decides, and may be killed at any moment.
+ * Owns: struct tb_supervisor, see supervisor.h. Thread: loop. */
+#include <stdio.h>
+#include <time.h>
+
+#include "services/supervisor.h"
+
+#define MAX_BATCH 1000000
+
+/* ----------------------------------------------------------------- turns -- */
+
+void
+tb_sup_turn_ask(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    if (sup->turn_asked)
+        return;
+    sup->turn_asked = true;
+    tb_send(self, tb_self(self), "turn", TB_NONE);
+}
+
+static int
+on_turn(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+
+    (void)m;
+    sup->turn_asked = false;
+    if (sup->ended)
+        return TB_NOREPLY;
+    tb_view_update(self, sup);
+    tb_places_update(sup);
+    tb_view_owner_work(self, sup);
+    tb_places_update(sup);
+    if (sup->owning && !sup->closing) {
+        tb_lives_check(self, sup);
+        tb_lives_recover(self, sup);
+        tb_moves_turn(self, sup);
+    }
+    tb_requests_dispatch(self, sup);
+    tb_places_send(self, sup);
+    tb_hosts_look(self, sup);
+    tb_commands_send(self, sup);
+    tb_close_check(self, sup);
+    return TB_NOREPLY;
+}
+
+static int
+on_tick(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+
+    (void)m;
+    tb_send_after(self, TB_SUP_TICK_MS, "tick", TB_NONE);
+    tb_hosts_tick(self, sup);
+    if (++sup->ticks % (TB_HOST_LEASE_MS / TB_SUP_TICK_MS / 3) == 0)
+        tb_view_leases(self, sup, true);
+    tb_requests_expire(self, sup);
+    tb_tombstones_tick(self, sup);
+    tb_sup_turn_ask(self, sup);
+    return TB_NOREPLY;
+}
+
+static int
+on_look(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)m;
+    tb_hosts_look(self, state);
+    return TB_NOREPLY;
+}
+
+static int
+on_due(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)m;
+    tb_works_due(self, state);
+    return TB_NOREPLY;
+}
+
+static int
+on_down(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+
+    if (!tb_host_down(self, sup, m->arg[0].ref, m->arg[1].term))
+        tb_work_down(self, sup, m->arg[0].ref);
+    return TB_NOREPLY;
+}
+
+/* -------------------------------------------------------------- requests -- */
+
+static int
+on_request(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+    struct tb_request *r = tb_request_new(self, sup, m, m->term);
+
+    if (!tb_show_anyway(self, sup, r))
+        tb_request_run(self, sup, r);
+    return TB_NOREPLY;
+}
+
+/* {start_children, [Spec]}: as that many requests, answered together. */
+static int
+on_start_children(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+    struct tb_wr term = { 0 };
+    struct tb_elems e;
+    struct tb_term spec;
+    struct tb_batch *b;
+
+    if (!tb_elems_open(&e, m->arg[0].term) || e.left > MAX_BATCH)
+        return tb_reply(self, m, "{error, badarg}", TB_NONE);
+    if (e.left == 0)
+        return tb_reply(self, m, "[]", TB_NONE);
+    b = tb_new(struct tb_batch);
+    b->from = tb_from_keep(m);
+    b->n = b->left = e.left;
+    b->results = tb_alloc(b->n * sizeof(*b->results));
+    for (size_t i = 0; tb_elems_next(&e, &spec); i++) {
+        struct tb_request *r;
+
+        term.len = 0;
+        tb_build(&term, "{start_child, Spec}", TB_ARGS(tb_v_term(spec)));
+        r = tb_request_new(self, sup, NULL, tb_wr_term(&term));
+        r->batch = b;
+        r->index = i;
+        tb_request_run(self, sup, r);
+    }
+    tb_wr_free(&term);
+    return TB_NOREPLY;
+}
+
+/* Another tiebeam passes on what it was asked. */
+static int
+on_forward(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+    struct tb_request *r;
+
+    if (!sup->owning || !sup->whole || sup->closing)
+        return tb_reply(self, m, "'$tb_not_owner'", TB_NONE);
+    r = tb_request_new(self, sup, m, m->arg[2].term);
+    r->passed = true;
+    r->again = tb_text_is(m->arg[1].text, "true");
+    if (!tb_key_read(&r->key, m->arg[0].term)) {
+        tb_request_free(sup, r);
+        return tb_reply(self, m, "{error, badarg}", TB_NONE);
+    }
+    tb_request_run(self, sup, r);
+    return TB_NOREPLY;
+}
+
+static int
+on_badarg(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)state;
+    return tb_reply(self, m, "{error, badarg}", TB_NONE);
+}
+
+static int
+on_cast_rebalance(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+
+    tb_request_run(self, sup, tb_request_new(self, sup, NULL, m->term));
+    return TB_NOREPLY;
+}
+
+/* gen_server:stop/1: the children stop first. */
+static int
+on_stop(struct tb_proc *self, void *state, struct tb_term why)
+{
+    struct tb_supervisor *sup = state;
+    struct tb_wr term = { 0 };
+
+    if (!sup->close_reason.len)
+        tb_wr_bytes(&sup->close_reason, why.p, why.n);
+    if (sup->owning || tb_has_no_hosts(sup)) {
+        tb_close(self, sup, why);
+        return TB_NOREPLY;
+    }
+    tb_build(&term, "{'$tb_stop', Reason}", TB_ARGS(tb_v_term(why)));
+    tb_request_run(self, sup,
+                   tb_request_new(self, sup, NULL, tb_wr_term(&term)));
+    tb_wr_free(&term);
+    return TB_NOREPLY;
+}
+
+/* -------------------------------------------------------- life and death -- */
+
+static void
+free_works(struct tb_home *home)
+{
+    TB_LIST_EACH (c, &home->children, struct tb_child, link)
+        tb_free(c->work);
+}
+
+static void
+free_batch(struct tb_request *r)
+{
+    struct tb_batch *b = r->batch;
+
+    if (!b || --b->left > 0)
+        return;
+    for (size_t i = 0; i < b->n; i++)
+        tb_wr_free(&b->results[i]);
+    tb_free(b->results);
+    tb_from_free(b->from);
+    tb_free(b);
+}
+
+static void
+terminate(struct tb_proc *self, void *state, struct tb_term why)
+{
+    struct tb_supervisor *sup = state;
+
+    (void)self;
+    (void)why;
+    TB_LIST_EACH (r, &sup->requests, struct tb_request, all) {
+        free_batch(r);
+        tb_list_del(&r->all);
+        tb_from_free(r->from);
+        tb_wr_free(&r->reply);
+        tb_free(r);
+    }
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        free_works(home);
+    tb_children_fini(&sup->table);
+    tb_hosts_free(sup);
+    for (int i = 0; i < TB_RECORDS; i++)
+        tb_wr_free(&sup->record[i].value);
+    tb_tombstones_free(sup);
+    tb_free(sup->places);
+    tb_wr_free(&sup->managed);
+    tb_wr_free(&sup->close_reason);
+    tb_supervisor_options_fini(&sup->o);
+}
+
+static void
+take_stock(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    struct tb_wr list = { 0 };
+    struct tb_elems e;
+    struct tb_term item;
+
+    tb_put_nodes(tb_self_node(self), "visible", &list);
+    for (tb_elems_open(&e, tb_wr_term(&list)); tb_elems_next(&e, &item);)
+        tb_host_connected(self, sup, tb_rule_node(item));
+    tb_wr_free(&list);
+}
+
+static int
+init(struct tb_proc *self, void *state, const void *arg)
+{
+    struct tb_supervisor *sup = state;
+    const struct tb_supervisor_config *config = arg;
+    struct tb_wr why = { 0 };
+    int rc;
+
+    sup->config = config;
+    sup->name = config->name;
+    rc = tb_supervisor_options_read(&sup->o, config->opts, &why);
+    tb_wr_free(&why);
+    if (rc == 0)
+        rc = tb_register(self, config->name);
+    if (rc < 0) {
+        tb_supervisor_options_fini(&sup->o);
+        return rc;
+    }
+    snprintf(sup->host_name, sizeof(sup->host_name), "tiebeam_host_%s",
+             config->name);
+    sup->self_node = tb_node_name(tb_self_node(self));
+    sup->creation = tb_self(self).creation;
+    sup->next_n = (uint64_t)time(NULL) << 20; /* another process was before */
+    sup->since_ms = tb_now_ms(tb_self_node(self));
+    sup->closed = -1;
+    tb_children_init(&sup->table);
+    tb_list_init(&sup->hosts);
+    tb_list_init(&sup->homes);
+    tb_list_init(&sup->requests);
+    tb_list_init(&sup->held);
+    tb_list_init(&sup->timed);
+    tb_list_init(&sup->waiting);
+    tb_list_init(&sup->to_locate);
+    sup->tombstones = tb_map_new();
+    tb_monitor_nodes(self, true);
+    take_stock(self, sup);
+    tb_send_after(self, TB_SUP_TICK_MS, "tick", TB_NONE);
+    return 0;
+}
+
+/* clang-format off */
+#define UP   "{nodeup, Node:atom, #{node_type := Type:atom, creation := C:int}}"
+
+static const struct tb_clause clauses[] = {
+    { TB_INFO, "{tiebeam_host, N:atom, Node:atom, Inc, Seq:int, Events}", tb_on_host_events },
+    { TB_INFO, "{tiebeam_copied, N:atom, H:atom, Node:atom, Inc, Seq:int}", tb_on_host_copied },
+    { TB_INFO, "turn",                                    on_turn             },
+    { TB_CALL, "{start_children, Specs}",                 on_start_children   },
+    { TB_CALL, "{'$tb_forward', Key, Again:atom, Request}", on_forward        },
+    { TB_CALL, "{'$tb_stop', _}",                         on_badarg           },
+    { TB_CALL, "_",                                       on_request          },
+    { TB_CAST, "rebalance",                               on_cast_rebalance   },
+    { TB_INFO, UP,                                        tb_on_host_nodeup   },
+    { TB_INFO, "{nodedown, Node:atom, Info}",             tb_on_host_nodedown },
+    { TB_INFO, "{'DOWN', Ref:ref, process, _, Why}",      on_down             },
+    { TB_INFO, "tick",                                    on_tick             },
+    { TB_INFO, "look",                                    on_look             },
+    { TB_INFO, "due",                                     on_due              },
+    { 0 },
+};
+/* clang-format on */
+
+const struct tb_service tb_supervisor = {
+    .state_size = sizeof(struct tb_supervisor),
+    .trap_exit = true,
+    .init = init,
+    .terminate = terminate,
+    .stop = on_stop,
+    .clauses = clauses,
+};

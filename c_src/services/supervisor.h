@@ -1,0 +1,348 @@
+/* supervisor.h - what the files of the supervisor share.
+ *
+ * A supervisor holds nothing that its hosts do not hold too: it reads their
+ * tables, decides, and sends commands. The words are those of
+ * priv/doc/host.md. */
+#ifndef TB_SERVICES_SUPERVISOR_H
+#define TB_SERVICES_SUPERVISOR_H
+
+#include "services/children.h"
+#include "services/intensity.h"
+#include "services/services.h"
+#include "services/host_beam.h"
+#include "services/supervisor_options.h"
+
+#define TB_HOST_VERSION  1
+#define TB_HOST_LEASE_MS 3000
+#define TB_SUP_TICK_MS   500
+#define TB_SUP_SETTLE_MS 1000  /* till then the first hosts have come */
+#define TB_MAX_SET       1024  /* hosts of one supervisor */
+#define TB_SUP_WAIT_MS   15000 /* a request that cannot go on */
+#define TB_SUP_CALL_MS   5000  /* of a question to a node */
+#define TB_SUP_MAX_HELD  100000
+
+enum tb_record_id {
+    TB_RECORD_OPTIONS,
+    TB_RECORD_DRAINED,
+    TB_RECORD_GENERATION,
+    TB_RECORD_SET,
+    TB_RECORDS
+};
+
+/* --------------------------------------------------------------- hosts -- */
+
+enum tb_host_phase {
+    TB_HOST_AWAY,    /* not connected */
+    TB_HOST_NO,      /* it is none: see why */
+    TB_HOST_WAITING, /* for its release to start it */
+    TB_HOST_ASKING,  /* it, or its code server */
+    TB_HOST_READING, /* its table comes */
+    TB_HOST_ATTACHED
+};
+
+struct tb_host {
+    struct tb_list link; /* in tb_supervisor.hosts, by rising name */
+    struct tb_supervisor *sup;
+    tb_atom node;
+    enum tb_host_phase phase;
+    const char *why;      /* of TB_HOST_NO, for explain */
+    bool visible;         /* a BEAM node */
+    uint32_t creation;    /* of the last connection */
+    struct tb_home *home; /* of the incarnation last seen, or NULL */
+    struct tb_ref monitor;
+    bool monitored;
+
+    tb_atom owner, backup;
+    int64_t epoch;
+    tb_atom old_backup;   /* to be told that its copies are no longer needed */
+    tb_atom backup_asked; /* what it was told last; 0: nothing */
+    bool ready_told, told;
+    bool close_told;
+    int64_t generation, closed;
+    int64_t has[TB_RECORDS]; /* counter of each record that it has */
+    tb_atom has_node[TB_RECORDS];
+    bool sent[TB_RECORDS]; /* ours, and it has not answered */
+    struct tb_wr nodes;    /* owned: [Node], what it sees */
+
+    bool member;   /* of the agreed set */
+    bool draining; /* its mark is among the records, or it stops */
+    bool stopping;
+    bool leave; /* what is there has to go elsewhere: to be planned */
+    bool down;  /* confirmed */
+    bool confirming;
+    uint64_t lost_ms, confirm_ms; /* since when it is away; when to ask again */
+    unsigned confirm_n;
+
+    struct tb_intensity restarts;
+    uint64_t copied;        /* up to there the backup has it */
+    struct tb_list unacked; /* struct tb_request, by rising seq */
+    struct tb_wr run;       /* owned: commands of this turn */
+    size_t n_run;
+    size_t load; /* children there and on their way */
+};
+
+/* ------------------------------------------------------------ requests -- */
+
+struct tb_batch {
+    struct tb_from *from;
+    size_t n, left;
+    struct tb_wr *results; /* owned, n of them */
+};
+
+/* What somebody waits for. */
+struct tb_request {
+    struct tb_list link;  /* where it stands now */
+    struct tb_list all;   /* in tb_supervisor.requests, the oldest first */
+    struct tb_from *from; /* owned; NULL: part of a batch, or of ours */
+    struct tb_batch *batch;
+    size_t index;
+    uint64_t due_ms;
+    uint64_t seq;       /* in tb_host.unacked */
+    struct tb_wr reply; /* owned; what it will be told */
+    bool settles;       /* nobody's: the end of a move, see tb_work_settled() */
+    bool held;          /* among tb_supervisor.held */
+    bool passed;        /* by another tiebeam, which is told who answers */
+    bool forwarded;     /* to the owner, whose answer comes or does not */
+    bool again;         /* it may have been carried out already */
+    struct tb_work *work; /* whose end answers it, or NULL */
+    tb_atom located;      /* by {M, F}; 0: not yet */
+    struct tb_key key;    /* of the child that it makes; n 0: none yet */
+    struct tb_term term;  /* its bytes stand behind it */
+};
+
+/* --------------------------------------------------------------- works -- */
+
+enum tb_work_kind {
+    TB_WORK_START,   /* asked for: of a new child, or restart_child */
+    TB_WORK_RESTART, /* where it was, since it ended */
+    TB_WORK_PLACE,   /* here, since its host is lost, or it moves */
+    TB_WORK_KEEP,    /* here, without a start */
+    TB_WORK_STOP,
+    TB_WORK_DELETE,
+    TB_WORK_LEAVE /* stopped, to go elsewhere */
+};
+
+struct tb_work {
+    struct tb_list
+        timed; /* in tb_supervisor.timed or .waiting, or .next NULL */
+    uint64_t due_ms;
+    enum tb_work_kind kind;
+    struct tb_child *child;
+    struct tb_home *from; /* NULL, or the lost home it comes from */
+    tb_atom to;           /* TB_WORK_LEAVE */
+    bool moved;           /* TB_WORK_DELETE: it is elsewhere now */
+    bool undefined;       /* TB_WORK_KEEP: after ignore, not by request */
+    bool fresh;           /* TB_WORK_START of a child that was not there */
+    bool moves;           /* counted in tb_supervisor.moving */
+    bool remove;          /* TB_WORK_STOP: the entry goes, too */
+    bool waits;           /* for a DOWN: see ref */
+    bool unwanted;        /* nobody waits for it: to be stopped again */
+    unsigned attempts;
+    struct tb_ref ref;
+    struct tb_list asks;  /* struct tb_request: answered by its end */
+    struct tb_list later; /* those that come after it */
+};
+
+/* ---------------------------------------------------------- supervisor -- */
+
+struct tb_record {
+    int64_t counter;
+    tb_atom node;
+    struct tb_wr value; /* owned; of no length: there is none */
+};
+
+struct tb_supervisor {
+    const struct tb_supervisor_config *config;
+    const char *name;
+    struct tb_supervisor_options o;
+    tb_atom self_node;
+    char host_name[280]; /* tiebeam_host_<Name> */
+    uint64_t since_ms;
+    struct tb_list hosts; /* owned struct tb_host */
+    struct tb_list homes; /* owned struct tb_home */
+    struct tb_children table;
+    struct tb_record record[TB_RECORDS];
+    int64_t closed;
+    uint64_t era;    /* rises when a host goes away or comes */
+    uint64_t next_n; /* of dynamic keys */
+    uint32_t creation;
+
+    bool whole, owning, looked; /* see view.c */
+    bool differs;               /* the options of the hosts are others */
+    bool turn_asked;
+    bool closing;              /* its generation is being closed */
+    bool ended;                /* closed: this process is about to end */
+    struct tb_wr close_reason; /* owned */
+    int64_t close_generation;
+    bool began_open; /* a generation has been open while we looked */
+    unsigned ticks;
+    uint64_t balance_ms; /* when; 0: not */
+    uint64_t changed_ms; /* when a host came or went */
+    size_t moving;
+    struct tb_wr managed;      /* owned: [Node], of the node monitor */
+    struct tb_map *tombstones; /* struct tb_key -> it, owned */
+
+    struct tb_place *places; /* owned: where children may start, sorted */
+    size_t n_places;
+    struct tb_list to_locate; /* struct tb_request, for {M, F} */
+    size_t n_to_locate;
+
+    struct tb_list requests; /* every struct tb_request */
+    struct tb_list held;     /* those that wait for a view or an owner */
+    size_t n_held;
+    struct tb_list timed;   /* struct tb_work that wait for their time */
+    struct tb_list waiting; /* and those that wait for a DOWN */
+    uint64_t starts, restarts, failovers, moves; /* ever, for info */
+};
+
+/* hosts.c - who may be a host, and the way to it. */
+void tb_hosts_look(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_hosts_tick(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_host_connected(struct tb_proc *self, struct tb_supervisor *sup,
+                       tb_atom node);
+struct tb_host *tb_host_find(struct tb_supervisor *sup, tb_atom node);
+void tb_hosts_free(struct tb_supervisor *sup);
+void tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_host *host, const char *why);
+struct tb_home *tb_home_get(struct tb_supervisor *sup, tb_atom node,
+                            struct tb_term inc);
+void tb_home_lose(struct tb_supervisor *sup, struct tb_home *home);
+void tb_home_forget(struct tb_proc *self, struct tb_supervisor *sup,
+                    struct tb_home *home);
+void tb_home_free(struct tb_supervisor *sup, struct tb_home *home);
+bool tb_host_down(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_ref ref, struct tb_term reason);
+int tb_on_host_nodeup(struct tb_proc *self, void *state,
+                      const struct tb_msg *m);
+int tb_on_host_nodedown(struct tb_proc *self, void *state,
+                        const struct tb_msg *m);
+
+/* host_events.c - what hosts tell. */
+int tb_on_host_events(struct tb_proc *self, void *state,
+                      const struct tb_msg *m);
+int tb_on_host_copied(struct tb_proc *self, void *state,
+                      const struct tb_msg *m);
+void tb_host_take_info(struct tb_supervisor *sup, struct tb_host *host,
+                       struct tb_term info);
+
+/* view.c - what this node sees, whether it decides, and the shared records.
+ * tb_sup_turn_ask - at the end of this turn. */
+void tb_sup_turn_ask(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_view_update(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_view_owner_work(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_view_leases(struct tb_proc *self, struct tb_supervisor *sup, bool all);
+bool tb_drain_has(const struct tb_host *h, struct tb_term marks);
+tb_atom tb_view_owner(const struct tb_supervisor *sup);
+void tb_record_take(struct tb_supervisor *sup, struct tb_host *from,
+                    struct tb_text name, struct tb_term stamp,
+                    struct tb_term value);
+void tb_record_set(struct tb_supervisor *sup, enum tb_record_id id,
+                   struct tb_term value);
+bool tb_set_has(const struct tb_supervisor *sup, tb_atom node);
+bool tb_all_attached(const struct tb_supervisor *sup);
+bool tb_has_no_hosts(const struct tb_supervisor *sup);
+
+/* tombstones.c - what was removed while a host was away. */
+void tb_tombstones_tick(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_tombstones_free(struct tb_supervisor *sup);
+void tb_tombstone_add(struct tb_supervisor *sup, struct tb_key key);
+bool tb_tombstone_is(const struct tb_supervisor *sup, struct tb_key key);
+int64_t tb_generation(const struct tb_supervisor *sup);
+
+/* commands.c - what hosts are told: gathered, and sent at the end of a turn. */
+void tb_command(struct tb_proc *self, struct tb_host *host, const char *command,
+                struct tb_args args);
+void tb_host_send(struct tb_proc *self, struct tb_host *h);
+void tb_commands_send(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_work_send(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_work *w);
+
+/* works.c - decisions on their way. */
+struct tb_work *tb_work_new(struct tb_child *c, enum tb_work_kind kind);
+void tb_work_end(struct tb_proc *self, struct tb_supervisor *sup,
+                 struct tb_work *w);
+void tb_work_later(struct tb_proc *self, struct tb_supervisor *sup,
+                   struct tb_work *w, uint64_t ms);
+void tb_works_due(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_work_started(struct tb_proc *self, struct tb_supervisor *sup,
+                     struct tb_child *c, struct tb_term outcome, uint64_t seq);
+void tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
+                     struct tb_child *c, uint64_t seq);
+void tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
+                     struct tb_child *c, uint64_t seq);
+void tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_child *c, uint64_t seq);
+void tb_work_settled(struct tb_proc *self, struct tb_supervisor *sup,
+                     struct tb_key key);
+void tb_work_refused(struct tb_proc *self, struct tb_supervisor *sup,
+                     struct tb_child *c);
+void tb_work_resume(struct tb_proc *self, struct tb_supervisor *sup,
+                    struct tb_home *home);
+bool tb_work_down(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_ref ref);
+
+/* lives.c - restarts, failovers, moves. */
+void tb_child_exited(struct tb_proc *self, struct tb_supervisor *sup,
+                     struct tb_child *c);
+void tb_lives_check(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_lives_restart(struct tb_proc *self, struct tb_supervisor *sup,
+                      struct tb_work *w);
+struct tb_work *tb_work_keep_at(struct tb_proc *self, struct tb_supervisor *sup,
+                                struct tb_child *c, struct tb_host *to);
+void tb_lives_move_on(struct tb_proc *self, struct tb_supervisor *sup,
+                      struct tb_child *c);
+void tb_lives_recover(struct tb_proc *self, struct tb_supervisor *sup);
+
+/* moves.c - what belongs elsewhere goes there. */
+enum tb_drain_why { TB_DRAIN_ASKED, TB_DRAIN_KEEP, TB_DRAIN_CRASHES };
+void tb_drain(struct tb_supervisor *sup, struct tb_host *h,
+              enum tb_drain_why why);
+void tb_drain_forget_crashes(struct tb_supervisor *sup);
+bool tb_undrain(struct tb_supervisor *sup, tb_atom node);
+void tb_moves_turn(struct tb_proc *self, struct tb_supervisor *sup);
+
+/* places.c - where to.
+ * tb_places_update - who may take children now. tb_places_find - where one
+ * with that spec belongs; NULL: there is no host. tb_places_ask - the locator
+ * of a BEAM node tells it; the request goes on from there. */
+void tb_places_update(struct tb_supervisor *sup);
+struct tb_host *tb_places_find(struct tb_supervisor *sup, struct tb_term spec);
+void tb_places_ask(struct tb_proc *self, struct tb_supervisor *sup,
+                   struct tb_request *r);
+void tb_places_send(struct tb_proc *self, struct tb_supervisor *sup);
+
+/* answers.c - requests that wait. */
+struct tb_request *tb_request_new(struct tb_proc *self,
+                                  struct tb_supervisor *sup,
+                                  const struct tb_msg *m, struct tb_term term);
+void tb_request_free(struct tb_supervisor *sup, struct tb_request *r);
+void tb_request_hold(struct tb_proc *self, struct tb_supervisor *sup,
+                     struct tb_request *r);
+void tb_answer(struct tb_proc *self, struct tb_supervisor *sup,
+               struct tb_request *r, const char *reply, struct tb_args args);
+void tb_answer_when(struct tb_proc *self, struct tb_supervisor *sup,
+                    struct tb_request *r, struct tb_host *host, uint64_t seq,
+                    const char *reply, struct tb_args args);
+void tb_answers_copied(struct tb_proc *self, struct tb_supervisor *sup,
+                       struct tb_host *host);
+void tb_requests_expire(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_requests_dispatch(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_request_run(struct tb_proc *self, struct tb_supervisor *sup,
+                    struct tb_request *r);
+
+/* requests.c - what callers ask of the owner; tb_request_do carries one out. */
+void tb_request_do(struct tb_proc *self, struct tb_supervisor *sup,
+                   struct tb_request *r);
+
+/* shows.c - what is answered from memory; false: it is no such request. */
+bool tb_show(struct tb_proc *self, struct tb_supervisor *sup,
+             struct tb_request *r);
+bool tb_show_anyway(struct tb_proc *self, struct tb_supervisor *sup,
+                    struct tb_request *r);
+
+/* closing.c - the end of a generation. */
+void tb_close(struct tb_proc *self, struct tb_supervisor *sup,
+              struct tb_term reason);
+void tb_close_check(struct tb_proc *self, struct tb_supervisor *sup);
+
+#endif

@@ -1,0 +1,465 @@
+/* view.c - what this node sees of the hosts, whether it is the one that
+ * decides, and the records that all of them share.
+ * Owns: nothing. Thread: loop. */
+#include <string.h>
+
+#include "services/supervisor.h"
+
+static const char *const record_names[TB_RECORDS] = {
+    [TB_RECORD_OPTIONS] = "options",
+    [TB_RECORD_DRAINED] = "drained",
+    [TB_RECORD_GENERATION] = "generation",
+    [TB_RECORD_SET] = "set",
+};
+
+/* -------------------------------------------------------------- records -- */
+
+static bool
+is_older(int64_t counter, tb_atom node, int64_t than, tb_atom than_node)
+{
+    struct tb_place p[2] = { { .node = node }, { .node = than_node } };
+
+    if (counter != than || node == than_node || !node || !than_node)
+        return counter < than || (counter == than && !node && than_node);
+    tb_place_sort(p, 2);
+    return p[0].node == node;
+}
+
+static void
+put_set(struct tb_record *r, struct tb_place *places, size_t n)
+{
+    struct tb_wr names = { 0 };
+
+    tb_place_sort(places, n);
+    for (size_t i = 0; i < n; i++)
+        tb_build(&names, "Node", TB_ARGS(tb_v_node(places[i].node)));
+    r->value.len = 0;
+    tb_build_list(&r->value, n, &names);
+    tb_wr_free(&names);
+}
+
+static size_t
+read_set(struct tb_place *places, size_t n, size_t max, struct tb_term list)
+{
+    struct tb_elems e;
+    struct tb_term item;
+    size_t i;
+
+    if (!list.n || !tb_elems_open(&e, list))
+        return n;
+    while (n < max && tb_elems_next(&e, &item)) {
+        tb_atom node = tb_rule_node(item);
+
+        for (i = 0; i < n && places[i].node != node; i++)
+            ;
+        if (node && i == n)
+            places[n++].node = node;
+    }
+    return n;
+}
+
+/* Of two sets that grew apart the union is the next one. */
+static void
+take_set(struct tb_supervisor *sup, int64_t counter, tb_atom node,
+         struct tb_term value)
+{
+    struct tb_record *r = &sup->record[TB_RECORD_SET];
+    struct tb_place *places = tb_alloc(TB_MAX_SET * sizeof(*places));
+    size_t ours, both, theirs;
+    bool older = r->value.len && is_older(counter, node, r->counter, r->node);
+
+    ours = read_set(places, 0, TB_MAX_SET, tb_wr_term(&r->value));
+    both = read_set(places, ours, TB_MAX_SET, value);
+    theirs = 0;
+    if (r->value.len && r->counter == counter && r->node != node &&
+        both != ours) {
+        put_set(r, places, both);
+        r->counter = counter + 1;
+        r->node = sup->self_node;
+    } else if (!older) {
+        r->value.len = 0;
+        theirs = read_set(places, 0, TB_MAX_SET, value);
+        put_set(r, places, theirs);
+        r->counter = counter;
+        r->node = node;
+    }
+    tb_free(places);
+}
+
+void
+tb_record_take(struct tb_supervisor *sup, struct tb_host *from,
+               struct tb_text name, struct tb_term stamp, struct tb_term value)
+{
+    struct tb_val v[TB_MAX_HOLES];
+    enum tb_record_id id = TB_RECORD_OPTIONS;
+    struct tb_record *r;
+    tb_atom node;
+
+    while (id < TB_RECORDS && !tb_text_is(name, record_names[id]))
+        id++;
+    if (id == TB_RECORDS || tb_match("{Counter:int, Node:atom}", stamp, v) != 1)
+        return;
+    r = &sup->record[id];
+    node = tb_intern(v[1].text);
+    if (from) {
+        from->has[id] = v[0].i;
+        from->has_node[id] = node;
+        from->sent[id] = false;
+    }
+    if (id == TB_RECORD_SET) {
+        take_set(sup, v[0].i, node, value);
+        return;
+    }
+    if (r->value.len && !is_older(r->counter, r->node, v[0].i, node))
+        return;
+    r->counter = v[0].i;
+    r->node = node;
+    r->value.len = 0;
+    tb_wr_bytes(&r->value, value.p, value.n);
+}
+
+void
+tb_record_set(struct tb_supervisor *sup, enum tb_record_id id,
+              struct tb_term value)
+{
+    struct tb_record *r = &sup->record[id];
+    struct tb_wr w = { 0 };
+
+    tb_wr_bytes(&w, value.p, value.n); /* it may be a part of the old one */
+    tb_wr_free(&r->value);
+    r->value = w;
+    r->counter++;
+    r->node = sup->self_node;
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        h->sent[id] = false;
+}
+
+static bool
+lacks(const struct tb_supervisor *sup, const struct tb_host *h,
+      enum tb_record_id id)
+{
+    const struct tb_record *r = &sup->record[id];
+
+    return r->value.len &&
+           is_older(h->has[id], h->has_node[id], r->counter, r->node);
+}
+
+static void
+send_record(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
+            enum tb_record_id id)
+{
+    const struct tb_record *r = &sup->record[id];
+
+    if (!lacks(sup, h, id) || h->sent[id])
+        return;
+    h->sent[id] = true;
+    tb_command(self, h, "{record, Name, {Counter, Node}, Value}",
+               TB_ARGS(tb_v_atom(record_names[id]), tb_v_int(r->counter),
+                       tb_v_node(r->node), tb_v_term(tb_wr_term(&r->value))));
+    if (id == TB_RECORD_GENERATION) { /* what follows is of the new one */
+        tb_host_send(self, h);
+        h->generation = tb_generation(sup);
+    }
+}
+
+/* ------------------------------------------------------------------ view -- */
+
+bool
+tb_set_has(const struct tb_supervisor *sup, tb_atom node)
+{
+    const struct tb_wr *set = &sup->record[TB_RECORD_SET].value;
+    struct tb_elems e;
+    struct tb_term item;
+
+    if (!set->len || !tb_elems_open(&e, tb_wr_term(set)))
+        return false;
+    while (tb_elems_next(&e, &item))
+        if (tb_rule_node(item) == node)
+            return true;
+    return false;
+}
+
+static bool
+counts(const struct tb_host *h)
+{
+    return h->phase == TB_HOST_ATTACHED;
+}
+
+bool
+tb_all_attached(const struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (h->member && !counts(h))
+            return false;
+    return true;
+}
+
+bool
+tb_has_no_hosts(const struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (counts(h))
+            return false;
+    return true;
+}
+
+/* The host that all who are attached to us name; 0: they do not agree. */
+tb_atom
+tb_view_owner(const struct tb_supervisor *sup)
+{
+    bool no_set = sup->record[TB_RECORD_SET].value.len == 0;
+    tb_atom owner = 0;
+
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
+        if (!counts(h) || (!h->member && !no_set))
+            continue;
+        if (!h->owner || (owner && owner != h->owner))
+            return 0;
+        owner = h->owner;
+    }
+    return owner;
+}
+
+static bool
+is_looking(const struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (h->phase == TB_HOST_ASKING || h->phase == TB_HOST_READING)
+            return true;
+    return false;
+}
+
+static bool
+sees_members(const struct tb_supervisor *sup)
+{
+    const struct tb_wr *set = &sup->record[TB_RECORD_SET].value;
+    struct tb_elems e;
+    struct tb_term item;
+
+    if (!set->len || !tb_elems_open(&e, tb_wr_term(set)))
+        return true;
+    while (tb_elems_next(&e, &item)) {
+        const struct tb_host *h = NULL;
+
+        TB_LIST_EACH (it, &sup->hosts, struct tb_host, link)
+            if (it->node == tb_rule_node(item))
+                h = it;
+        if (!h || (!counts(h) && !h->down && h->phase != TB_HOST_WAITING &&
+                   h->phase != TB_HOST_NO))
+            return false;
+    }
+    return true;
+}
+
+/* A moment after the start nobody can tell yet that there are no hosts. */
+static bool
+is_whole(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    uint64_t age = tb_now_ms(tb_self_node(self)) - sup->since_ms;
+
+    if (!sees_members(sup))
+        return false;
+    if (age >= TB_SUP_SETTLE_MS)
+        return !is_looking(sup) || !tb_has_no_hosts(sup) || sup->whole;
+    return !tb_has_no_hosts(sup) && !is_looking(sup);
+}
+
+static void
+mark_members(struct tb_supervisor *sup)
+{
+    const struct tb_wr *drained = &sup->record[TB_RECORD_DRAINED].value;
+
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
+        h->member = tb_set_has(sup, h->node);
+        h->draining = h->stopping ||
+                      (drained->len && tb_drain_has(h, tb_wr_term(drained)));
+    }
+}
+
+/* As texts: the same list can have several encodings. */
+static bool
+is_same(const struct tb_wr *a, const struct tb_wr *b)
+{
+    struct tb_wr x = { 0 }, y = { 0 };
+    bool same;
+
+    tb_print(&x, tb_wr_term(a));
+    tb_print(&y, tb_wr_term(b));
+    same = x.len == y.len && memcmp(x.buf, y.buf, x.len) == 0;
+    tb_wr_free(&x);
+    tb_wr_free(&y);
+    return same;
+}
+
+static void
+see_options(struct tb_supervisor *sup)
+{
+    const struct tb_wr *theirs = &sup->record[TB_RECORD_OPTIONS].value;
+    bool differs = theirs->len && !is_same(theirs, &sup->o.all);
+
+    if (differs && !sup->differs)
+        tb_log(TB_WARNING, "supervisor.options_differ",
+               "name=%s: the hosts have other options: this node does not "
+               "decide",
+               sup->name);
+    sup->differs = differs;
+}
+
+void
+tb_view_leases(struct tb_proc *self, struct tb_supervisor *sup, bool all)
+{
+    bool ready = sup->whole && !sup->differs && !sup->ended;
+
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
+        if (!counts(h) || (!all && h->told && h->ready_told == ready))
+            continue;
+        h->told = true;
+        h->ready_told = ready;
+        tb_send_name(self, sup->host_name, h->node,
+                     "{'$gen_cast', {lease, Me, Ready}}",
+                     TB_ARGS(tb_v_pid(tb_self(self)), tb_v_bool(ready)));
+    }
+}
+
+static void
+own(struct tb_supervisor *sup, bool owning)
+{
+    if (owning == sup->owning)
+        return;
+    sup->owning = owning;
+    sup->looked = false;
+    tb_log(TB_INFO_LEVEL, owning ? "supervisor.owner" : "supervisor.not_owner",
+           "name=%s", sup->name);
+}
+
+void
+tb_view_update(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    mark_members(sup);
+    see_options(sup);
+    sup->whole = is_whole(self, sup);
+    own(sup, sup->whole && !sup->differs && !sup->ended &&
+                 tb_view_owner(sup) == sup->self_node);
+    tb_view_leases(self, sup, false);
+    if (tb_generation(sup) > sup->closed)
+        sup->began_open = true;
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        if (home->host && counts(home->host) && home->host->owner)
+            home->known = home->host->owner == sup->self_node;
+}
+
+/* ---------------------------------------------------------- owner's work -- */
+
+/* One host at a time joins the set, once all others have recorded it. */
+static void
+join(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    struct tb_record *r = &sup->record[TB_RECORD_SET];
+    struct tb_place *places;
+    struct tb_host *joiner = NULL;
+    size_t n;
+
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
+        if (h->member && counts(h) && lacks(sup, h, TB_RECORD_SET))
+            return;
+        if (!joiner && counts(h) && !h->member && !h->stopping &&
+            h->owner == sup->self_node)
+            joiner = h;
+    }
+    if (!joiner)
+        return;
+    places = tb_alloc(TB_MAX_SET * sizeof(*places));
+    n = read_set(places, 0, TB_MAX_SET - 1, tb_wr_term(&r->value));
+    places[n++].node = joiner->node;
+    put_set(r, places, n);
+    tb_free(places);
+    r->counter++;
+    r->node = sup->self_node;
+    joiner->member = true;
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        h->sent[TB_RECORD_SET] = false;
+    tb_log(TB_INFO_LEVEL, "host.joined", "node=%s name=%s",
+           tb_atom_text(joiner->node).p, sup->name);
+    if (sup->o.auto_balance && n > 1)
+        sup->balance_ms =
+            tb_now_ms(tb_self_node(self)) + (uint64_t)sup->o.settle_ms + 1;
+    tb_sup_turn_ask(self, sup);
+}
+
+static void
+open_generation(struct tb_supervisor *sup)
+{
+    struct tb_wr w = { 0 };
+
+    if (tb_generation(sup) > sup->closed)
+        return;
+    tb_build(&w, "N", TB_ARGS(tb_v_int(sup->closed + 1)));
+    tb_record_set(sup, TB_RECORD_GENERATION, tb_wr_term(&w));
+    tb_wr_free(&w);
+    tb_drain_forget_crashes(sup);
+}
+
+static bool
+may_back_up(const struct tb_host *h)
+{
+    return counts(h) && h->member && !h->stopping;
+}
+
+/* The next one in the order of names. */
+static tb_atom
+backup_of(const struct tb_supervisor *sup, const struct tb_host *of)
+{
+    const struct tb_list *l = of->link.next;
+
+    for (; l != &of->link; l = l->next) {
+        const struct tb_host *h = TB_ENTRY(l, struct tb_host, link);
+
+        if (l != &sup->hosts && may_back_up(h))
+            return h->node;
+    }
+    return 0;
+}
+
+static void
+name_backup(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
+{
+    tb_atom to = backup_of(sup, h);
+    const struct tb_host *now = h->backup ? tb_host_find(sup, h->backup) : NULL;
+
+    if (to == h->backup || (to && to == h->backup_asked))
+        return;
+    if (now && now->member && !now->down && now->phase == TB_HOST_AWAY)
+        return; /* it may be back in a moment */
+    if (h->backup && !h->old_backup)
+        h->old_backup = h->backup;
+    h->backup_asked = to;
+    if (to)
+        tb_command(self, h, "{backup, Node}", TB_ARGS(tb_v_node(to)));
+    else
+        tb_command(self, h, "{backup, none}", TB_NONE);
+}
+
+void
+tb_view_owner_work(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    if (!sup->owning || sup->closing)
+        return;
+    open_generation(sup);
+    if (!sup->record[TB_RECORD_OPTIONS].value.len)
+        tb_record_set(sup, TB_RECORD_OPTIONS, tb_wr_term(&sup->o.all));
+    join(self, sup);
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
+        if (!counts(h) || h->owner != sup->self_node)
+            continue;
+        if (h->closed < sup->closed && !h->close_told) {
+            h->close_told = true;
+            tb_command(self, h, "{close, N}", TB_ARGS(tb_v_int(sup->closed)));
+        }
+        send_record(self, sup, h, TB_RECORD_GENERATION);
+        send_record(self, sup, h, TB_RECORD_OPTIONS);
+        send_record(self, sup, h, TB_RECORD_SET);
+        send_record(self, sup, h, TB_RECORD_DRAINED);
+        if (h->member)
+            name_backup(self, sup, h);
+    }
+}

@@ -1,0 +1,476 @@
+/* works.c - what is being done to children, and how it ends.
+ * Owns: works. Thread: loop. */
+#include "services/supervisor.h"
+
+#define PLACE_FIRST_MS 50
+#define PLACE_MOST_MS  5000
+#define REFUSED_MS     20
+#define MAX_REFUSED    100
+
+/* ------------------------------------------------------------ birth, end -- */
+
+struct tb_work *
+tb_work_new(struct tb_child *c, enum tb_work_kind kind)
+{
+    struct tb_work *w = tb_new(struct tb_work);
+
+    w->kind = kind;
+    w->child = c;
+    tb_list_init(&w->asks);
+    tb_list_init(&w->later);
+    c->work = w;
+    return w;
+}
+
+static void
+stop_waiting(struct tb_proc *self, struct tb_work *w)
+{
+    tb_list_del(&w->timed);
+    if (w->waits)
+        tb_demonitor(self, w->ref);
+    w->waits = false;
+}
+
+/* What came meanwhile is looked at again. */
+void
+tb_work_end(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
+{
+    struct tb_list later;
+
+    tb_list_init(&later);
+    stop_waiting(self, w);
+    if (w->child && w->child->work == w)
+        w->child->work = NULL;
+    sup->table.n_fresh -= w->fresh;
+    sup->moving -= w->moves;
+    if (w->from)
+        w->from->pending--;
+    while (!tb_list_empty(&w->asks))
+        tb_answer(self, sup, TB_ENTRY(w->asks.next, struct tb_request, link),
+                  "{error, shutdown}", TB_NONE);
+    TB_LIST_EACH (r, &w->later, struct tb_request, link) {
+        tb_list_del(&r->link);
+        tb_list_add(&later, &r->link);
+    }
+    tb_free(w);
+    while (!tb_list_empty(&later))
+        tb_request_run(self, sup,
+                       TB_ENTRY(later.next, struct tb_request, link));
+}
+
+/* The child is gone, and what was being done to it has ended. */
+static void
+end_with_child(struct tb_proc *self, struct tb_supervisor *sup,
+               struct tb_child *c)
+{
+    struct tb_work *w = c->work;
+
+    c->work = NULL;
+    tb_child_free(&sup->table, c);
+    if (w) {
+        w->child = NULL;
+        tb_work_end(self, sup, w);
+    }
+}
+
+static void
+answer_asks(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
+            uint64_t seq, const char *reply, struct tb_args args)
+{
+    struct tb_child *c = w->child;
+    struct tb_host *h = c->restart == TB_TEMPORARY ? NULL : c->home->host;
+
+    TB_LIST_EACH (r, &w->asks, struct tb_request, link)
+        tb_answer_when(self, sup, r, h, seq, reply, args);
+}
+
+void
+tb_work_later(struct tb_proc *self, struct tb_supervisor *sup,
+              struct tb_work *w, uint64_t ms)
+{
+    tb_list_del(&w->timed);
+    w->due_ms = tb_now_ms(tb_self_node(self)) + ms;
+    tb_list_add(&sup->timed, &w->timed);
+    tb_send_after(self, ms, "due", TB_NONE);
+}
+
+/* ------------------------------------------------------------- failures -- */
+
+static struct tb_term
+without_error(struct tb_term caught)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    return tb_match("{error, Reason}", caught, v) == 1 ? v[0].term : caught;
+}
+
+/* What a start function did, as supervisor or DynamicSupervisor tell it. */
+static void
+put_reason(struct tb_wr *w, bool named, struct tb_term outcome)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    if (tb_match("{error, Reason}", outcome, v) == 1 ||
+        tb_match("{other, Reason}", outcome, v) == 1)
+        tb_build(w, "Reason", TB_ARGS(v[0]));
+    else if (tb_match("{exception, error, Reason, Stack}", outcome, v) == 1)
+        tb_build(w, named ? "{'EXIT', {Reason, Stack}}" : "{Reason, Stack}",
+                 TB_ARGS(v[0], v[1]));
+    else if (tb_match("{exception, exit, Reason, _}", outcome, v) == 1)
+        tb_build(w, named ? "{'EXIT', Reason}" : "Reason", TB_ARGS(v[0]));
+    else if (tb_match("{exception, throw, Reason, Stack}", outcome, v) != 1)
+        tb_build(w, "Outcome", TB_ARGS(tb_v_term(outcome)));
+    else if (named) /* what is caught is as if it were returned */
+        tb_build(w, "Reason", TB_ARGS(tb_v_term(without_error(v[0].term))));
+    else
+        tb_build(w, "{{nocatch, Reason}, Stack}", TB_ARGS(v[0], v[1]));
+}
+
+static void
+tell_failure(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
+             struct tb_term outcome)
+{
+    struct tb_wr reason = { 0 }, record = { 0 };
+    struct tb_spec s;
+
+    put_reason(&reason, w->child->named, outcome);
+    if (w->child->named && w->fresh &&
+        tb_spec_read(&s, tb_child_spec(w->child))) {
+        tb_spec_put_record(&record, &s);
+        answer_asks(self, sup, w, 0, "{error, {Reason, Child}}",
+                    TB_ARGS(tb_v_term(tb_wr_term(&reason)),
+                            tb_v_term(tb_wr_term(&record))));
+    } else {
+        answer_asks(self, sup, w, 0, "{error, Reason}",
+                    TB_ARGS(tb_v_term(tb_wr_term(&reason))));
+    }
+    tb_wr_free(&reason);
+    tb_wr_free(&record);
+}
+
+/* A name that is still held elsewhere is free when its holder has ended. */
+static bool
+waits_for_holder(struct tb_proc *self, struct tb_supervisor *sup,
+                 struct tb_work *w, struct tb_term outcome)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    if (tb_match("{error, {already_started, Pid:pid}}", outcome, v) != 1)
+        return false;
+    w->waits = true;
+    tb_list_add(&sup->waiting, &w->timed);
+    w->ref = tb_monitor(self, v[0].pid);
+    return true;
+}
+
+bool
+tb_work_down(struct tb_proc *self, struct tb_supervisor *sup, struct tb_ref ref)
+{
+    TB_LIST_EACH (w, &sup->waiting, struct tb_work, timed)
+        if (tb_ref_eq(w->ref, ref)) {
+            tb_list_del(&w->timed);
+            w->waits = false;
+            tb_work_send(self, sup, w);
+            return true;
+        }
+    return false;
+}
+
+/* -------------------------------------------------------------- started -- */
+
+static void
+place_again_later(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_work *w)
+{
+    uint64_t ms = PLACE_FIRST_MS;
+
+    for (unsigned i = 0; i < w->attempts && ms < PLACE_MOST_MS; i++)
+        ms *= 2;
+    w->attempts++;
+    tb_work_later(self, sup, w, ms);
+}
+
+/* The former host of a child that moved forgets it, as soon as the new one is
+ * not the only one that knows it. */
+static void
+settle_move(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c,
+            uint64_t seq)
+{
+    struct tb_request *r;
+    static const struct tb_term none;
+
+    if (!tb_children_other(&sup->table, c))
+        return;
+    r = tb_request_new(self, sup, NULL, none);
+    r->key = c->key;
+    r->settles = true;
+    tb_answer_when(self, sup, r, c->home->host, seq, "ok", TB_NONE);
+}
+
+void
+tb_work_settled(struct tb_proc *self, struct tb_supervisor *sup,
+                struct tb_key key)
+{
+    struct tb_child *c = tb_children_best(&sup->table, key), *old;
+
+    while (c && (old = tb_children_other(&sup->table, c)) != NULL) {
+        if (old->state != TB_CHILD_MOVING && old->state != TB_CHILD_STOPPED &&
+            old->state != TB_CHILD_UNDEFINED)
+            return;
+        if (old->work)
+            return;
+        tb_work_new(old, TB_WORK_DELETE)->moved = true;
+        tb_work_send(self, sup, old->work);
+        return;
+    }
+}
+
+static void
+run_on(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c,
+       struct tb_work *w)
+{
+    tb_work_end(self, sup, w);
+    if (c->state == TB_CHILD_EXITED && sup->owning)
+        tb_child_exited(self, sup, c);
+}
+
+static void
+began(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c,
+      const struct tb_val *info, uint64_t seq)
+{
+    struct tb_work *w = c->work;
+
+    if (w->kind == TB_WORK_START && info)
+        answer_asks(self, sup, w, seq, "{ok, Pid, Info}",
+                    TB_ARGS(tb_v_pid(c->pid), *info));
+    else
+        answer_asks(self, sup, w, seq, "{ok, Pid}", TB_ARGS(tb_v_pid(c->pid)));
+    sup->starts += w->kind == TB_WORK_START;
+    sup->restarts += w->kind == TB_WORK_RESTART;
+    sup->moves += w->moves;
+    sup->failovers += w->kind == TB_WORK_PLACE && !w->moves;
+    c->started_s = (uint32_t)(tb_now_ms(tb_self_node(self)) / 1000);
+    if (w->kind == TB_WORK_PLACE)
+        settle_move(self, sup, c, seq);
+    if (w->unwanted) {
+        w->unwanted = false;
+        w->kind = TB_WORK_STOP;
+        w->remove = true;
+        tb_work_send(self, sup, w);
+        return;
+    }
+    run_on(self, sup, c, w);
+}
+
+/* The child is not wanted any more: a start that said ignore. */
+static void
+ignored(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c,
+        uint64_t seq)
+{
+    struct tb_work *w = c->work;
+
+    if (w->kind == TB_WORK_START)
+        answer_asks(self, sup, w, seq, c->named ? "{ok, undefined}" : "ignore",
+                    TB_NONE);
+    if (w->kind == TB_WORK_PLACE && c->state != TB_CHILD_UNDEFINED) {
+        struct tb_child *old = tb_children_other(&sup->table, c);
+
+        if (old && !old->work) { /* nobody misses it there either */
+            tb_work_new(old, TB_WORK_DELETE);
+            tb_work_send(self, sup, old->work);
+        }
+    }
+    if (c->state == TB_CHILD_NEW) {
+        end_with_child(self, sup, c);
+    } else if (w->kind == TB_WORK_RESTART) {
+        w->kind = c->named ? TB_WORK_STOP : TB_WORK_DELETE;
+        tb_work_send(self, sup, w);
+    } else {
+        tb_work_end(self, sup, w);
+    }
+}
+
+static void
+failed(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c,
+       struct tb_term outcome)
+{
+    struct tb_work *w = c->work;
+
+    if (w->kind == TB_WORK_START) {
+        tell_failure(self, sup, w, outcome);
+        if (w->fresh)
+            end_with_child(self, sup, c);
+        else
+            tb_work_end(self, sup, w);
+        return;
+    }
+    if (waits_for_holder(self, sup, w, outcome))
+        return;
+    if (w->kind == TB_WORK_RESTART)
+        tb_lives_restart(self, sup, w);
+    else
+        place_again_later(self, sup, w);
+}
+
+static bool
+is_start(const struct tb_work *w)
+{
+    return w && w->kind <= TB_WORK_PLACE;
+}
+
+void
+tb_work_started(struct tb_proc *self, struct tb_supervisor *sup,
+                struct tb_child *c, struct tb_term outcome, uint64_t seq)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    if (!is_start(c->work)) {
+        if (c->state == TB_CHILD_NEW && !c->work)
+            tb_child_free(&sup->table, c);
+        return;
+    }
+    if (tb_match("{present, _}", outcome, v) == 1) {
+        if (c->state == TB_CHILD_RUNNING)
+            began(self, sup, c, NULL, seq);
+    } else if (tb_match("{ok, Pid:pid, Info}", outcome, v) == 1) {
+        began(self, sup, c, &v[1], seq);
+    } else if (tb_match("{ok, Pid:pid}", outcome, v) == 1) {
+        began(self, sup, c, NULL, seq);
+    } else if (tb_match("ignore", outcome, v) == 1) {
+        ignored(self, sup, c, seq);
+    } else {
+        failed(self, sup, c, outcome);
+    }
+}
+
+void
+tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
+             struct tb_child *c, uint64_t seq)
+{
+    struct tb_work *w = c->work;
+
+    if (!w || w->kind != TB_WORK_KEEP)
+        return;
+    answer_asks(self, sup, w, seq, "ok", TB_NONE);
+    sup->moves += w->moves;
+    settle_move(self, sup, c, seq);
+    tb_work_end(self, sup, w);
+}
+
+/* ------------------------------------------------------ stopped, deleted -- */
+
+void
+tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
+                struct tb_child *c, uint64_t seq)
+{
+    struct tb_work *w = c->work;
+
+    if (!w)
+        return;
+    if (w->kind == TB_WORK_LEAVE && c->state == TB_CHILD_MOVING)
+        tb_lives_move_on(self, sup, c);
+    else if (is_start(w)) /* it was about to end when it was to start */
+        tb_work_send(self, sup, w);
+    else if (w->kind == TB_WORK_STOP) {
+        answer_asks(self, sup, w, seq, "ok", TB_NONE);
+        tb_work_end(self, sup, w);
+    }
+}
+
+void
+tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
+                struct tb_child *c, uint64_t seq)
+{
+    struct tb_work *w = c->work;
+    bool by_us = w && (w->kind == TB_WORK_STOP || w->kind == TB_WORK_DELETE);
+    struct tb_child *old =
+        by_us && !w->moved ? tb_children_other(&sup->table, c) : NULL;
+
+    if (by_us)
+        answer_asks(self, sup, w, seq, "ok", TB_NONE);
+    if (old && !old->work && !old->pid.node && old->state != TB_CHILD_NEW) {
+        tb_work_new(old, TB_WORK_DELETE)->moved = true; /* from there, too */
+        tb_work_send(self, sup, old->work);
+    }
+    end_with_child(self, sup, c);
+}
+
+/* -------------------------------------------------------- refused, again -- */
+
+static void
+hold_all(struct tb_proc *self, struct tb_supervisor *sup, struct tb_list *list)
+{
+    TB_LIST_EACH (r, list, struct tb_request, link) {
+        r->work = NULL;
+        r->again = true;
+        tb_request_hold(self, sup, r);
+    }
+}
+
+/* Another node decides now, or nobody for a moment: callers ask again. What we
+ * decided ourselves is sent again when we are the owner once more. */
+static void
+give_up(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
+{
+    struct tb_work *w = c->work;
+
+    hold_all(self, sup, &w->asks);
+    hold_all(self, sup, &w->later);
+    if (w->kind == TB_WORK_START && c->state == TB_CHILD_NEW)
+        end_with_child(self, sup, c);
+    else if (w->kind == TB_WORK_START || w->kind == TB_WORK_LEAVE ||
+             (w->kind == TB_WORK_STOP && c->state != TB_CHILD_EXITED))
+        tb_work_end(self, sup, w);
+}
+
+void
+tb_work_refused(struct tb_proc *self, struct tb_supervisor *sup,
+                struct tb_child *c)
+{
+    struct tb_work *w = c->work;
+
+    if (sup->owning && w->attempts++ < MAX_REFUSED)
+        tb_work_later(self, sup, w, REFUSED_MS);
+    else
+        give_up(self, sup, c);
+}
+
+/* Another owner has placed it meanwhile. */
+static bool
+is_stale(const struct tb_supervisor *sup, const struct tb_child *c)
+{
+    const struct tb_child *other = tb_children_other(&sup->table, c);
+
+    return c->state == TB_CHILD_NEW && c->work->kind != TB_WORK_START &&
+           other && other->state != TB_CHILD_MOVING &&
+           other->starts >= c->starts;
+}
+
+/* What is on its way to a host that is back, or that took commands of another
+ * node till now. */
+void
+tb_work_resume(struct tb_proc *self, struct tb_supervisor *sup,
+               struct tb_home *home)
+{
+    TB_LIST_EACH (c, &home->children, struct tb_child, link) {
+        if (!c->work || c->work->waits || c->work->timed.next)
+            continue;
+        if (is_stale(sup, c))
+            end_with_child(self, sup, c);
+        else
+            tb_work_send(self, sup, c->work);
+    }
+}
+
+void
+tb_works_due(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    uint64_t now = tb_now_ms(tb_self_node(self));
+
+    TB_LIST_EACH (w, &sup->timed, struct tb_work, timed) {
+        if (w->due_ms > now)
+            continue;
+        tb_list_del(&w->timed);
+        tb_work_send(self, sup, w);
+    }
+}

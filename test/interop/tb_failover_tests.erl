@@ -1,0 +1,622 @@
+%% tb_failover_tests - a supervisor while nodes come, go and are killed: no
+%% child is lost, none is there twice, and every call ends.
+-module(tb_failover_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(TIMEOUT, 300).
+-define(NAME, jobs).
+-define(SLOW, 30000).
+
+-spec failover_test_() -> tuple().
+failover_test_() ->
+    {setup, fun setup/0, fun cleanup/1, fun(_) ->
+        [
+            {timeout, ?TIMEOUT, {Title, Case}}
+         || {Title, Case} <- tb_lib:chosen(cases())
+        ]
+    end}.
+
+setup() ->
+    tb_lib:join(aa_failover).
+
+cleanup(Epmd) ->
+    tb_lib:leave(Epmd).
+
+cases() ->
+    [
+        {"tiebeam is killed: nothing happens to the children", fun killed/0},
+        {"tiebeam is killed while children start", fun killed_while_starting/0},
+        {"what ends while nobody watches is handled later", fun exits_meanwhile/0},
+        {"a host is killed: its children run elsewhere", fun host_killed/0},
+        {"a host is killed while children start", fun host_killed_while_starting/0},
+        {"the only host is killed, and is back", fun only_host/0},
+        {"the process of a host is killed", fun host_process/0},
+        {"a host with the only tiebeam is killed", fun machine/0},
+        {"a name that is still held is waited for", fun held_name/0},
+        {"named children keep what they were", fun named/0},
+        {"a host joins: phash2", fun join_phash2/0},
+        {"a host joins: rendezvous", fun join_rendezvous/0},
+        {"a host joins: nothing moves by itself", fun join_no_balance/0},
+        {"drain and undrain", fun drain/0},
+        {"a rolling restart of all hosts", fun rolling/0},
+        {"too many restarts on one host", fun intensity_moves/0},
+        {"two tiebeam nodes: requests through both, and a take-over", fun two/0},
+        {"two tiebeam nodes: other options", fun differ/0},
+        {"stop ends all of it, on every tiebeam node", fun stop/0},
+        {"every call ends while hosts are killed", fun every_call/0}
+    ].
+
+%% ----------------------------------------------------------------- helpers
+
+config(Options) ->
+    [{tiebeam, [{discovery, []}, {supervisors, [{?NAME, [{hosts, all} | Options]}]}]}].
+
+daemon(Name, Options) ->
+    tb_lib:daemon(Name, #{config => config(Options)}).
+
+%% A node whose release does not contain the module.
+host(Name) ->
+    Beam = tb_lib:beam(Name, #{args => ["-kernel", "logger_level", "none"]}),
+    Node = tb_lib:node_of(Beam),
+    {module, _} = rpc:call(Node, code, ensure_loaded, [tb_kid]),
+    true = rpc:call(Node, code, del_path, [filename:dirname(code:which(?MODULE))]),
+    Beam.
+
+hosts(Names) ->
+    [host(N) || N <- Names].
+
+nodes_of(Beams) ->
+    lists:sort([tb_lib:node_of(B) || B <- Beams]).
+
+%% Once: some end in the middle of a test.
+end_beam(Beam) ->
+    case put({ended, Beam}, true) of
+        undefined -> tb_lib:end_beam(Beam);
+        true -> ok
+    end.
+
+join(Beams, Node) ->
+    _ = [rpc:call(N, net_kernel, connect_node, [Node]) || N <- nodes_of(Beams)],
+    ok.
+
+with(HostNames, Options, Fun) ->
+    Beams = hosts(HostNames),
+    Daemon = daemon(zz_tiebeam, Options),
+    Node = tb_lib:node_of(Daemon),
+    try
+        join(Beams, Node),
+        are_hosts(Node, Beams),
+        Fun(Node, Beams, Daemon)
+    after
+        tb_lib:stop(Daemon),
+        lists:foreach(fun end_beam/1, Beams)
+    end.
+
+are_hosts(Node, Beams) ->
+    tb_lib:until_equal(nodes_of(Beams), fun() -> ask(Node, hosts) end, ?SLOW).
+
+ask(Node, Request) ->
+    try
+        gen_server:call({?NAME, Node}, Request, ?SLOW)
+    catch
+        exit:{Reason, _} -> {exit, Reason}
+    end.
+
+spec(Arg) ->
+    spec(Arg, permanent).
+
+spec(Arg, Restart) ->
+    {{tb_kid, start_link, [Arg]}, Restart, 5000, worker, [tb_kid]}.
+
+start(Node, Args) ->
+    Results = ask(Node, {start_children, [spec(A) || A <- Args]}),
+    Pids = [P || {ok, P} <- Results],
+    ?assertEqual(length(Args), length(Pids)),
+    Pids.
+
+pids(Node) ->
+    case ask(Node, which_children) of
+        List when is_list(List) -> lists:sort([P || {_, P, _, _} <- List]);
+        Other -> Other
+    end.
+
+%% The arguments of all children that run on these hosts, asked of the hosts'
+%% own tables and of the processes themselves.
+running(Beams) ->
+    lists:sort(lists:append([running_on(N) || N <- nodes_of(Beams)])).
+
+running_on(Node) ->
+    Table =
+        case rpc:call(Node, gen_server, call, [tiebeam_host_jobs, table, ?SLOW]) of
+            List when is_list(List) -> List;
+            {badrpc, {'EXIT', {noproc, _}}} -> []
+        end,
+    [Arg || {_, _, {_, _, {_, _, [Arg]}, _, _, _, _, _}, {running, Pid}} <- Table, tb_lib:alive(Pid)].
+
+%% Every child of these arguments runs, once.
+all_run(Node, Beams, Args) ->
+    Sorted = lists:sort(Args),
+    tb_lib:until_equal(Sorted, fun() -> running(Beams) end, ?SLOW),
+    tb_lib:until(fun() ->
+        Pids = pids(Node),
+        is_list(Pids) andalso length(Pids) =:= length(Args) andalso lists:all(fun erlang:is_pid/1, Pids)
+    end, ?SLOW),
+    %% none that is in no table
+    ?assertEqual(length(Args), lists:sum([kids(N) || N <- nodes_of(Beams)])).
+
+%% Processes that are children, whoever knows of them.
+kids(Node) ->
+    Processes = rpc:call(Node, erlang, processes, []),
+    length([
+        P
+     || P <- Processes,
+        rpc:call(Node, erlang, process_info, [P, current_function]) =:= {current_function, {tb_kid, loop, 1}}
+    ]).
+
+again(Daemon, Options) ->
+    tb_lib:kill(Daemon),
+    daemon(zz_tiebeam, Options).
+
+%% ------------------------------------------------------- tiebeam is killed
+
+killed() ->
+    Beams = hosts([h1, h2, h3]),
+    Args = lists:seq(1, 1000),
+    First = daemon(zz_tiebeam, []),
+    Node = tb_lib:node_of(First),
+    join(Beams, Node),
+    are_hosts(Node, Beams),
+    Pids = lists:sort(start(Node, Args)),
+    Last = lists:foldl(
+        fun(_, D) ->
+            New = again(D, []),
+            join(Beams, Node),
+            tb_lib:until_equal(Pids, fun() -> pids(Node) end, ?SLOW),
+            New
+        end,
+        First,
+        lists:seq(1, tb_lib:int_env("TB_KILLS", 10))
+    ),
+    all_run(Node, Beams, Args),
+    ?assertEqual(Pids, pids(Node)),
+    tb_lib:stop(Last),
+    %% it left: the children stay
+    ?assertEqual(Args, running(Beams)),
+    lists:foreach(fun end_beam/1, Beams).
+
+%% Killed at random points of 1000 starts each; what was acknowledged runs, and
+%% nothing runs twice.
+killed_while_starting() ->
+    Beams = hosts([h1, h2, h3]),
+    First = daemon(zz_tiebeam, []),
+    Node = tb_lib:node_of(First),
+    join(Beams, Node),
+    are_hosts(Node, Beams),
+    {Last, Acked} = lists:foldl(
+        fun(Round, {D, Known}) ->
+            Reqs = [
+                {{Round, N}, gen_server:send_request({?NAME, Node}, {start_child, spec({Round, N})})}
+             || N <- lists:seq(1, 1000)
+            ],
+            pause(rand:uniform(60)),
+            tb_lib:kill(D),
+            Ok = [A || {A, R} <- Reqs, {reply, {ok, _}} <- [gen_server:wait_response(R, ?SLOW)]],
+            New = daemon(zz_tiebeam, []),
+            join(Beams, Node),
+            are_hosts(Node, Beams),
+            %% all it knows runs, each once, and all that was acknowledged
+            Running = settled(Node, Beams),
+            ?assertEqual(Running, lists:usort(Running)),
+            ?assertEqual([], (Known ++ Ok) -- Running),
+            {New, Running}
+        end,
+        {First, []},
+        lists:seq(1, tb_lib:int_env("TB_KILLS", 10))
+    ),
+    ?assert(length(Acked) > 0),
+    tb_lib:stop(Last),
+    lists:foreach(fun end_beam/1, Beams).
+
+pause(Ms) ->
+    receive
+    after Ms -> ok
+    end.
+
+%% What runs, once tiebeam and the hosts agree.
+settled(Node, Beams) ->
+    tb_lib:until(fun() ->
+        Pids = pids(Node),
+        is_list(Pids) andalso lists:all(fun erlang:is_pid/1, Pids) andalso length(Pids) =:= length(running(Beams)) andalso
+            length(Pids) =:= lists:sum([kids(N) || N <- nodes_of(Beams)])
+    end, ?SLOW),
+    running(Beams).
+
+exits_meanwhile() ->
+    Beams = hosts([h1, h2]),
+    First = daemon(zz_tiebeam, [{max_restarts, 100}]),
+    Node = tb_lib:node_of(First),
+    join(Beams, Node),
+    are_hosts(Node, Beams),
+    Permanent = start(Node, [{p, N} || N <- lists:seq(1, 20)]),
+    {ok, T} = ask(Node, {start_child, spec(t, temporary)}),
+    {ok, R} = ask(Node, {start_child, spec(r, transient)}),
+    tb_lib:kill(First),
+    _ = [exit(P, kill) || P <- Permanent],
+    T ! {exit, x},
+    R ! {exit, normal},
+    tb_lib:until_equal([], fun() -> running(Beams) end),
+    Second = daemon(zz_tiebeam, [{max_restarts, 100}]),
+    join(Beams, Node),
+    all_run(Node, Beams, [{p, N} || N <- lists:seq(1, 20)]),
+    ?assertEqual(20, proplists:get_value(specs, ask(Node, count_children))),
+    tb_lib:stop(Second),
+    lists:foreach(fun end_beam/1, Beams).
+
+%% --------------------------------------------------------- a host is killed
+
+host_killed() ->
+    with([h1, h2, h3], [], fun(Node, [H1, H2, H3], _) ->
+        Args = lists:seq(1, 1000),
+        Pids = start(Node, Args),
+        {ok, T} = ask(Node, {start_child, spec(temporary, temporary)}),
+        Lost = tb_lib:node_of(H2),
+        end_beam(H2),
+        Rest = [temporary || node(T) =/= Lost],
+        all_run(Node, [H1, H3], Args ++ Rest),
+        %% the others were not touched
+        ?assertEqual([], [P || P <- Pids, node(P) =/= Lost] -- pids(Node)),
+        ?assertEqual([tb_lib:node_of(H1), tb_lib:node_of(H3)], ask(Node, hosts)),
+        %% and once more: what was started elsewhere is not lost either
+        end_beam(H3),
+        all_run(Node, [H1], Args ++ [temporary || node(T) =:= tb_lib:node_of(H1)])
+    end).
+
+host_killed_while_starting() ->
+    with([h1, h2, h3], [], fun(Node, [H1, H2, H3], _) ->
+        Reqs = [
+            {N, gen_server:send_request({?NAME, Node}, {start_child, spec(N)})}
+         || N <- lists:seq(1, 3000)
+        ],
+        pause(rand:uniform(50)),
+        end_beam(H2),
+        Results = [{N, gen_server:wait_response(R, ?SLOW)} || {N, R} <- Reqs],
+        ?assertEqual([], [X || {_, R} = X <- Results, not is_ok(R)]),
+        all_run(Node, [H1, H3], lists:seq(1, 3000))
+    end).
+
+is_ok({reply, {ok, _}}) -> true;
+is_ok(_) -> false.
+
+only_host() ->
+    with([h1], [], fun(Node, [H1], _) ->
+        Args = lists:seq(1, 50),
+        _ = start(Node, Args),
+        end_beam(H1),
+        Back = host(h1),
+        join([Back], Node),
+        all_run(Node, [Back], Args),
+        end_beam(Back)
+    end).
+
+host_process() ->
+    with([h1, h2], [], fun(Node, [H1, _] = Beams, _) ->
+        Args = lists:seq(1, 200),
+        _ = start(Node, Args),
+        exit(rpc:call(tb_lib:node_of(H1), erlang, whereis, [tiebeam_host_jobs]), kill),
+        are_hosts(Node, Beams),
+        all_run(Node, Beams, Args)
+    end).
+
+%% A machine with a host and the only tiebeam goes in the middle of starts.
+machine() ->
+    Beams = [H1, H2, H3] = hosts([h1, h2, h3]),
+    First = daemon(zz_tiebeam, []),
+    Node = tb_lib:node_of(First),
+    join(Beams, Node),
+    are_hosts(Node, Beams),
+    Reqs = [
+        {N, gen_server:send_request({?NAME, Node}, {start_child, spec(N)})}
+     || N <- lists:seq(1, 2000)
+    ],
+    pause(20 + rand:uniform(40)),
+    tb_lib:kill(First),
+    end_beam(H2),
+    Acked = [N || {N, R} <- Reqs, {reply, {ok, _}} <- [gen_server:wait_response(R, ?SLOW)]],
+    Second = daemon(zz_tiebeam, []),
+    join([H1, H3], Node),
+    are_hosts(Node, [H1, H3]),
+    Running = settled(Node, [H1, H3]),
+    ?assertEqual(Running, lists:usort(Running)),
+    ?assertEqual([], Acked -- Running),
+    tb_lib:stop(Second),
+    _ = [end_beam(B) || B <- [H1, H3]].
+
+held_name() ->
+    with([h1, h2], [], fun(Node, Beams, _) ->
+        [N1, N2] = nodes_of(Beams),
+        _ = rpc:call(N1, net_kernel, connect_node, [N2]),
+        _ = rpc:call(N1, global, sync, []),
+        Holder = rpc:call(N1, erlang, spawn, [tb_kid, loop, [holder]]),
+        Spec = fun(N) -> {{tb_kid, named, [N]}, permanent, 5000, worker, [tb_kid]} end,
+        Name = hd([N || N <- lists:seq(1, 1000), erlang:phash2(Spec(N), 2) =:= 1]),
+        {ok, Pid} = ask(Node, {start_child, Spec(Name)}),
+        ?assertEqual(N2, node(Pid)),
+        %% the child ends, and somebody else has its name when it is to start again
+        yes = rpc:call(N1, global, re_register_name, [Name, Holder]),
+        exit(Pid, kill),
+        tb_lib:until_equal([{undefined, restarting, worker, [tb_kid]}], fun() -> ask(Node, which_children) end),
+        exit(Holder, kill),
+        tb_lib:until(fun() -> is_pid(hd(pids(Node))) end),
+        ?assertNotEqual(Pid, hd(pids(Node)))
+    end).
+
+named() ->
+    with([h1, h2], [], fun(Node, Beams, _) ->
+        S = {?NAME, Node},
+        Ids = lists:seq(1, 40),
+        _ = [{ok, _} = supervisor:start_child(S, #{id => I, start => {tb_kid, start_link, [I]}}) || I <- Ids],
+        Stopped = lists:seq(1, 20),
+        _ = [ok = supervisor:terminate_child(S, I) || I <- Stopped],
+        [H1, H2] = lists:sort(fun(A, B) -> tb_lib:node_of(A) =< tb_lib:node_of(B) end, Beams),
+        end_beam(H1),
+        all_run_named(S, H2, Ids -- Stopped),
+        ?assertEqual(
+            Stopped,
+            lists:sort([I || {I, undefined, _, _} <- supervisor:which_children(S)])
+        ),
+        _ = [?assertMatch({ok, _}, supervisor:restart_child(S, I)) || I <- Stopped],
+        all_run_named(S, H2, Ids),
+        _ = [ok = supervisor:terminate_child(S, I) || I <- Ids],
+        _ = [ok = supervisor:delete_child(S, I) || I <- Ids],
+        ?assertEqual([], supervisor:which_children(S))
+    end).
+
+all_run_named(S, Beam, Ids) ->
+    tb_lib:until_equal(Ids, fun() -> running([Beam]) end, ?SLOW),
+    tb_lib:until_equal(
+        Ids,
+        fun() -> lists:sort([I || {I, P, _, _} <- supervisor:which_children(S), is_pid(P)]) end,
+        ?SLOW
+    ).
+
+%% ------------------------------------------------------------ a host joins
+
+joined(Options) ->
+    with([h1, h2, h3], [{settle_ms, 50} | Options], fun(Node, Beams, _) ->
+        Args = lists:seq(1, 1000),
+        Before = start(Node, Args),
+        New = host(h4),
+        join([New], Node),
+        are_hosts(Node, [New | Beams]),
+        Hosts = nodes_of([New | Beams]),
+        try
+            tb_lib:until(fun() -> is_settled(Node) end, ?SLOW),
+            all_run(Node, [New | Beams], Args),
+            After = pids(Node),
+            {length(After -- Before), [{Arg, N} || N <- Hosts, Arg <- running_on(N)], Hosts}
+        after
+            end_beam(New)
+        end
+    end).
+
+%% No more children move, and none is to move.
+is_settled(Node) ->
+    #{counters := #{moves := M}} = ask(Node, info),
+    pause(300),
+    #{counters := #{moves := M2}} = ask(Node, info),
+    M =:= M2.
+
+join_phash2() ->
+    {Moved, Places, Hosts} = joined([]),
+    ?assert(Moved > 0),
+    Wrong = [A || {A, N} <- Places, N =/= tb_supervisor_tests:reference_locate(spec(A), Hosts)],
+    ?assertEqual([], Wrong).
+
+join_rendezvous() ->
+    {Moved, Places, Hosts} = joined([{locator, rendezvous}]),
+    ?assert(Moved =< 270),
+    New = [A || {A, N} <- Places, N =:= lists:last(Hosts)],
+    ?assertEqual(Moved, length(New)).
+
+join_no_balance() ->
+    {Moved, _, _} = joined([{auto_balance, false}]),
+    ?assertEqual(0, Moved).
+
+drain() ->
+    with([h1, h2, h3], [{settle_ms, 50}], fun(Node, [H1, H2, H3] = Beams, _) ->
+        Args = lists:seq(1, 300),
+        _ = start(Node, Args),
+        Drained = tb_lib:node_of(H2),
+        ok = ask(Node, {drain, Drained}),
+        ?assertEqual(nodes_of([H1, H3]), ask(Node, hosts)),
+        tb_lib:until_equal([], fun() -> running_on(Drained) end, ?SLOW),
+        all_run(Node, Beams, Args),
+        {ok, Pid} = ask(Node, {start_child, spec(more)}),
+        ?assertNotEqual(Drained, node(Pid)),
+        ok = ask(Node, {undrain, Drained}),
+        ?assertEqual(nodes_of(Beams), ask(Node, hosts)),
+        ok = ask(Node, rebalance),
+        tb_lib:until(fun() -> length(running_on(Drained)) > 50 end, ?SLOW),
+        all_run(Node, Beams, [more | Args]),
+        ?assertEqual({error, not_found}, ask(Node, {drain, nobody@nowhere}))
+    end).
+
+rolling() ->
+    with([h1, h2, h3], [{settle_ms, 50}, {locator, rendezvous}], fun(Node, Beams, _) ->
+        Args = lists:seq(1, 300),
+        _ = start(Node, Args),
+        Last = lists:foldl(
+            fun(Name, Hosts) ->
+                [Old] = [B || B <- Hosts, is_name(Name, tb_lib:node_of(B))],
+                Old_node = tb_lib:node_of(Old),
+                ok = ask(Node, {drain, Old_node}),
+                tb_lib:until_equal([], fun() -> running_on(Old_node) end, ?SLOW),
+                end_beam(Old),
+                New = host(Name),
+                join([New], Node),
+                Now = [New | Hosts -- [Old]],
+                are_hosts(Node, Now),
+                all_run(Node, Now, Args),
+                Now
+            end,
+            Beams,
+            [h1, h2, h3]
+        ),
+        _ = [end_beam(B) || B <- Last]
+    end).
+
+is_name(Name, Node) ->
+    lists:prefix(atom_to_list(Name), atom_to_list(Node)).
+
+%% Past the intensity the children of that host go elsewhere; without an
+%% elsewhere the supervisor ends.
+intensity_moves() ->
+    with([h1, h2], [{max_restarts, 1}], fun(Node, Beams, _) ->
+        Args = lists:seq(1, 40),
+        _ = start(Node, Args),
+        [First | _] = pids(Node),
+        Bad = node(First),
+        crash_on(Node, Bad),
+        tb_lib:until_equal([], fun() -> running_on(Bad) end, ?SLOW),
+        all_run(Node, Beams, Args),
+        ?assertEqual(nodes_of(Beams) -- [Bad], ask(Node, hosts)),
+        Ref = monitor(process, {?NAME, Node}),
+        [Good] = nodes_of(Beams) -- [Bad],
+        crash_on(Node, Good),
+        receive
+            {'DOWN', Ref, process, _, Reason} -> ?assertEqual(shutdown, Reason)
+        after ?SLOW -> error(still_there)
+        end,
+        tb_lib:until_equal([], fun() -> running(Beams) end, ?SLOW),
+        %% it is back, and empty
+        are_hosts(Node, Beams),
+        ?assertEqual([], pids(Node))
+    end).
+
+crash_on(Node, Host) ->
+    _ = [exit(P, kill) || P <- lists:sublist([P || P <- pids(Node), node(P) =:= Host], 2)],
+    ok.
+
+%% ------------------------------------------------------- two tiebeam nodes
+
+two() ->
+    with([h1, h2], [], fun(Z, Beams, _) ->
+        A_daemon = daemon(aa_tiebeam, []),
+        A = tb_lib:node_of(A_daemon),
+        join(Beams, A),
+        are_hosts(A, Beams),
+        %% the smaller name decides
+        tb_lib:until(fun() -> maps:get(owner, ask(Z, info)) =:= A end),
+        ?assertMatch(#{owning := true, owner := A}, ask(A, info)),
+        ?assertMatch(#{owning := false, owner := A}, ask(Z, info)),
+        _ = start(Z, lists:seq(1, 100)),
+        _ = start(A, lists:seq(101, 200)),
+        tb_lib:until_equal(pids(A), fun() -> pids(Z) end),
+        [P | _] = pids(Z),
+        ok = ask(Z, {terminate_child, P}),
+        ?assertEqual({error, not_found}, ask(Z, {terminate_child, P})),
+        tb_lib:until_equal(199, fun() -> length(pids(Z)) end),
+        Pids = pids(Z),
+        %% the owner dies in the middle of what it was asked through the other
+        Reqs = [gen_server:send_request({?NAME, Z}, {start_child, spec({late, N})}) || N <- lists:seq(1, 200)],
+        tb_lib:kill(A_daemon),
+        Results = [gen_server:wait_response(R, ?SLOW) || R <- Reqs],
+        ?assertEqual([], [R || R <- Results, not is_ok(R)]),
+        tb_lib:until(fun() -> maps:get(owning, ask(Z, info)) end),
+        tb_lib:until_equal(399, fun() -> length(pids(Z)) end),
+        ?assertEqual([], Pids -- pids(Z)),
+        Running = settled(Z, Beams),
+        ?assertEqual(399, length(lists:usort(Running)))
+    end).
+
+differ() ->
+    with([h1], [], fun(Z, Beams, _) ->
+        A_daemon = daemon(aa_tiebeam, [{max_restarts, 7}]),
+        A = tb_lib:node_of(A_daemon),
+        join(Beams, A),
+        tb_lib:until(fun() -> maps:get(options_differ, ask(A, info)) end),
+        ?assertMatch(#{owning := false, owner := Z}, ask(A, info)),
+        ?assertMatch({ok, _}, ask(A, {start_child, spec(a)})),
+        tb_lib:stop(A_daemon)
+    end).
+
+stop() ->
+    with([h1, h2], [], fun(Z, Beams, _) ->
+        A_daemon = daemon(aa_tiebeam, []),
+        A = tb_lib:node_of(A_daemon),
+        join(Beams, A),
+        are_hosts(A, Beams),
+        _ = start(Z, lists:seq(1, 100)),
+        RefA = monitor(process, {?NAME, A}),
+        ok = gen_server:stop({?NAME, Z}, shutdown, ?SLOW),
+        receive
+            {'DOWN', RefA, process, _, _} -> ok
+        after ?SLOW -> error(still_there)
+        end,
+        ?assertEqual([], running(Beams)),
+        are_hosts(Z, Beams),
+        are_hosts(A, Beams),
+        tb_lib:until_equal([], fun() -> pids(Z) end),
+        _ = start(Z, [1, 2, 3]),
+        all_run(Z, Beams, [1, 2, 3]),
+        tb_lib:stop(A_daemon)
+    end).
+
+%% --------------------------------------------------------- every call ends
+
+every_call() ->
+    with([h1, h2, h3], [{max_restarts, 100000}], fun(Node, Beams, _) ->
+        Self = self(),
+        Callers = [spawn_link(fun() -> caller(Self, Node, N, []) end) || N <- lists:seq(1, 8)],
+        Last = lists:foldl(
+            fun(_, Hosts) ->
+                pause(300),
+                Victim = lists:nth(rand:uniform(length(Hosts)), Hosts),
+                Name = list_to_atom(lists:sublist(atom_to_list(tb_lib:node_of(Victim)), 2)),
+                end_beam(Victim),
+                pause(100),
+                New = host(Name),
+                join([New], Node),
+                [New | Hosts -- [Victim]]
+            end,
+            Beams,
+            lists:seq(1, tb_lib:int_env("TB_ROUNDS", 4))
+        ),
+        _ = [C ! stop || C <- Callers],
+        Known = lists:append([
+            receive
+                {C, Kept} -> Kept
+            after ?SLOW -> error(a_call_does_not_end)
+            end
+         || C <- Callers
+        ]),
+        are_hosts(Node, Last),
+        all_run(Node, Last, Known),
+        _ = [end_beam(B) || B <- Last]
+    end).
+
+%% Starts and stops children of its own; keeps the arguments of those that have
+%% to run.
+caller(Parent, Node, Id, Kept) ->
+    receive
+        stop -> Parent ! {self(), [A || {A, _} <- Kept]}
+    after 0 ->
+        case rand:uniform(4) of
+            1 when Kept =/= [] ->
+                [{Arg, _} | Rest] = Kept,
+                ok = remove(Node, Arg),
+                caller(Parent, Node, Id, Rest);
+            2 ->
+                [{specs, _} | _] = ask(Node, count_children),
+                caller(Parent, Node, Id, Kept);
+            _ ->
+                Arg = {Id, erlang:unique_integer()},
+                {ok, Pid} = ask(Node, {start_child, #{id => Arg, start => {tb_kid, start_link, [Arg]}}}),
+                caller(Parent, Node, Id, Kept ++ [{Arg, Pid}])
+        end
+    end.
+
+remove(Node, Id) ->
+    {ok, _} = {ask(Node, {terminate_child, Id}), Id},
+    {ok, _} = {ask(Node, {delete_child, Id}), {id, Id}},
+    ok.

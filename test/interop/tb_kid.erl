@@ -1,0 +1,103 @@
+%% tb_kid - children for the suites of the supervisor: every way in which a
+%% start can go, and processes that end when they are told to.
+-module(tb_kid).
+
+-export([start_link/0, start_link/1, start/1, named/1, counted/1, slow/1]).
+-export([loop/1, stubborn/0, ask/2]).
+
+-spec start_link() -> {ok, pid()}.
+start_link() ->
+    start_link(plain).
+
+%% A child that knows its argument.
+-spec start_link(term()) -> {ok, pid()}.
+start_link(Arg) ->
+    Pid = spawn_link(?MODULE, loop, [Arg]),
+    {ok, Pid}.
+
+-spec loop(term()) -> no_return().
+loop(Arg) ->
+    receive
+        {exit, Reason} -> exit(Reason);
+        {arg, From} -> From ! {self(), Arg}
+    end,
+    loop(Arg).
+
+%% What the child answers.
+-spec ask(pid(), term()) -> term().
+ask(Pid, Question) ->
+    Pid ! {Question, self()},
+    receive
+        {Pid, Answer} -> Answer
+    after 5000 -> timeout
+    end.
+
+%% Every other way.
+-spec start(term()) -> term().
+start(info) ->
+    {ok, Pid} = start_link(),
+    {ok, Pid, more};
+start(ignore) ->
+    ignore;
+start({error, _} = Error) ->
+    Error;
+start({crash, Reason}) ->
+    error(Reason);
+start({exit, Reason}) ->
+    exit(Reason);
+start({throw, Term}) ->
+    throw(Term);
+start({other, Term}) ->
+    Term;
+start(stubborn) ->
+    Pid = spawn_link(?MODULE, stubborn, []),
+    {ok, Pid};
+%% the first time it is a child, then it is not
+start({once, Key, Then}) ->
+    case persistent_term:get({?MODULE, Key}, first) of
+        first ->
+            persistent_term:put({?MODULE, Key}, again),
+            start_link(Key);
+        again ->
+            start(Then)
+    end.
+
+%% Does not end before it is killed.
+-spec stubborn() -> no_return().
+stubborn() ->
+    process_flag(trap_exit, true),
+    receive
+        {exit, Reason} -> exit(Reason)
+    end.
+
+%% A name that only one in the cluster has.
+-spec named(term()) -> {ok, pid()} | {error, {already_started, pid()}}.
+named(Name) ->
+    Self = self(),
+    Pid = spawn_link(fun() ->
+        case global:register_name(Name, self()) of
+            yes ->
+                Self ! {self(), yes},
+                loop(Name);
+            no ->
+                Self ! {self(), no}
+        end
+    end),
+    receive
+        {Pid, yes} ->
+            {ok, Pid};
+        {Pid, no} ->
+            {error, {already_started, global:whereis_name(Name)}}
+    end.
+
+%% A child that says to a process when it starts.
+-spec counted({pid(), term()}) -> {ok, pid()}.
+counted({To, Tag}) ->
+    {ok, Pid} = start_link(Tag),
+    To ! {started, Tag, Pid},
+    {ok, Pid}.
+
+-spec slow(non_neg_integer()) -> {ok, pid()}.
+slow(Ms) ->
+    timer:sleep(Ms),
+    start_link(slow).

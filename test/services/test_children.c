@@ -1,0 +1,264 @@
+/* test_children.c - the table of children: found by key, pid and id, counted,
+ * and forgotten. */
+#include "services/children.h"
+
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tb_test.h"
+
+#define MANY 20000
+
+struct fixture {
+    struct tb_children t;
+    struct tb_home home[2];
+    tb_atom node;
+};
+
+static struct fixture f;
+
+static void
+open_table(void)
+{
+    memset(&f, 0, sizeof(f));
+    tb_children_init(&f.t);
+    f.node = tb_intern((struct tb_text){ "a@b", 3 });
+    for (int i = 0; i < 2; i++) {
+        tb_list_init(&f.home[i].children);
+        f.home[i].node = f.node;
+        tb_build(&f.home[i].inc, "{I, Id}",
+                 TB_ARGS(tb_v_int(i), tb_v_bin("x", 1)));
+    }
+}
+
+static void
+close_table(void)
+{
+    tb_children_fini(&f.t);
+    tb_wr_free(&f.home[0].inc);
+    tb_wr_free(&f.home[1].inc);
+}
+
+static struct tb_key
+key_of(uint64_t n)
+{
+    return (struct tb_key){ f.node, 7, n };
+}
+
+static struct tb_child *
+add(int home, uint64_t n, bool named)
+{
+    struct tb_wr spec = { 0 };
+    struct tb_child *c;
+
+    tb_build(&spec,
+             "{Kind, Id, {mod, start_link, [Arg]}, permanent, false, 5000, "
+             "worker, [mod]}",
+             TB_ARGS(tb_v_atom(named ? "named" : "dynamic"),
+                     tb_v_int((int64_t)n), tb_v_int((int64_t)n)));
+    c = tb_child_new(&f.t, &f.home[home], key_of(n), tb_wr_term(&spec),
+                     TB_CHILD_NEW);
+    tb_wr_free(&spec);
+    return c;
+}
+
+static struct tb_child *
+by_id(int64_t id)
+{
+    struct tb_wr w = { 0 };
+    struct tb_child *c;
+
+    tb_build(&w, "Id", TB_ARGS(tb_v_int(id)));
+    c = tb_children_id(&f.t, tb_wr_term(&w));
+    tb_wr_free(&w);
+    return c;
+}
+
+static struct tb_pid
+pid_of(uint64_t n)
+{
+    return (struct tb_pid){ f.node, (uint32_t)n, 0, 1 };
+}
+
+static void
+test_children_found(void **state)
+{
+    struct tb_child *a, *b;
+    struct tb_pid pid;
+
+    (void)state;
+    open_table();
+    pid = pid_of(5);
+    a = add(0, 1, true);
+    b = add(0, 2, false);
+    assert_ptr_equal(tb_children_on(&f.t, key_of(1), &f.home[0]), a);
+    assert_null(tb_children_on(&f.t, key_of(1), &f.home[1]));
+    assert_ptr_equal(tb_children_best(&f.t, key_of(2)), b);
+    assert_ptr_equal(by_id(1), a);
+    assert_null(by_id(2)); /* only named ones have an id */
+    assert_null(tb_children_pid(&f.t, pid));
+    tb_child_set(&f.t, b, TB_CHILD_RUNNING, &pid);
+    assert_ptr_equal(tb_children_pid(&f.t, pid), b);
+    tb_child_set(&f.t, b, TB_CHILD_EXITED, NULL);
+    assert_null(tb_children_pid(&f.t, pid));
+    tb_child_free(&f.t, a);
+    assert_null(by_id(1));
+    assert_int_equal(f.home[0].n, 1);
+    close_table();
+}
+
+static void
+assert_counts(size_t specs, size_t active, size_t workers)
+{
+    assert_int_equal(f.t.counts.specs, specs);
+    assert_int_equal(f.t.counts.active, active);
+    assert_int_equal(f.t.counts.workers, workers);
+    assert_int_equal(f.t.counts.supervisors, 0);
+}
+
+static void
+test_children_counted(void **state)
+{
+    struct tb_child *a;
+    struct tb_pid pid, other;
+
+    (void)state;
+    open_table();
+    pid = pid_of(1);
+    other = pid_of(2);
+    a = add(0, 1, false);
+    assert_counts(0, 0, 0);
+    tb_child_set(&f.t, a, TB_CHILD_RUNNING, &pid);
+    tb_child_show(&f.t, a, true);
+    assert_counts(1, 1, 1);
+    tb_child_set(&f.t, a, TB_CHILD_RUNNING, &other);
+    assert_counts(1, 1, 1);
+    tb_child_set(&f.t, a, TB_CHILD_EXITED, NULL);
+    assert_counts(1, 0, 1);
+    tb_child_free(&f.t, a);
+    assert_counts(0, 0, 0);
+    close_table();
+}
+
+static void
+test_children_of_one_key(void **state)
+{
+    struct tb_child *a, *b;
+
+    (void)state;
+    open_table();
+    a = add(0, 1, true);
+    b = add(1, 1, true);
+    a->starts = 1;
+    b->starts = 2;
+    assert_ptr_equal(tb_children_best(&f.t, key_of(1)), b);
+    assert_ptr_equal(tb_children_other(&f.t, b), a);
+    f.home[1].lost = true;
+    assert_ptr_equal(tb_children_best(&f.t, key_of(1)), a);
+    assert_null(tb_children_other(&f.t, a));
+    tb_child_free(&f.t, a);
+    assert_ptr_equal(tb_children_best(&f.t, key_of(1)), b);
+    close_table();
+}
+
+static void
+test_children_count_term(void **state)
+{
+    struct tb_child *c;
+    struct tb_wr w = { 0 };
+
+    (void)state;
+    open_table();
+    c = add(0, 1, false);
+    tb_child_count(c, tb_test_term("{3,[]}"));
+    assert_int_equal(c->starts, 3);
+    assert_false(tb_child_stands_for(c, &f.home[1]));
+    tb_child_put_count(&w, c, 4, &f.home[1]);
+    assert_term(tb_wr_term(&w), "{4,[{'a@b',{1,<<\"x\">>}}]}");
+    tb_child_count(c, tb_wr_term(&w));
+    assert_true(tb_child_stands_for(c, &f.home[1]));
+    assert_false(tb_child_stands_for(c, &f.home[0]));
+    w.len = 0;
+    tb_child_put_count(&w, c, 5, &f.home[1]); /* not twice */
+    assert_term(tb_wr_term(&w), "{5,[{'a@b',{1,<<\"x\">>}}]}");
+    tb_wr_free(&w);
+    close_table();
+}
+
+static void
+test_children_no_spec(void **state)
+{
+    (void)state;
+    open_table();
+    assert_null(tb_child_new(&f.t, &f.home[0], key_of(1), tb_test_term("foo"),
+                             TB_CHILD_NEW));
+    assert_int_equal(f.t.index[TB_BY_KEY].n, 0);
+    close_table();
+}
+
+/* In and out in another order: what is left is found, what went is not. */
+static void
+test_children_many(void **state)
+{
+    struct tb_pid pid;
+
+    (void)state;
+    open_table();
+    for (uint64_t n = 0; n < MANY; n++) {
+        struct tb_child *c = add((int)(n % 2), n, n % 3 == 0);
+
+        pid = pid_of(n);
+        tb_child_set(&f.t, c, TB_CHILD_RUNNING, &pid);
+        tb_child_show(&f.t, c, true);
+    }
+    for (uint64_t n = 0; n < MANY; n += 5)
+        tb_child_free(&f.t, tb_children_best(&f.t, key_of(n)));
+    for (uint64_t n = 0; n < MANY; n++) {
+        struct tb_child *c = tb_children_best(&f.t, key_of(n));
+
+        assert_int_equal(c != NULL, n % 5 != 0);
+        assert_ptr_equal(tb_children_pid(&f.t, pid_of(n)), c);
+        assert_ptr_equal(by_id((int64_t)n), n % 3 == 0 ? c : NULL);
+    }
+    assert_counts(MANY - MANY / 5, MANY - MANY / 5, MANY - MANY / 5);
+    close_table();
+}
+
+/* 300 bytes for a child are enough. */
+static void
+test_children_are_small(void **state)
+{
+    size_t before, after;
+
+    (void)state;
+    open_table();
+    before = mallinfo2().uordblks;
+    for (uint64_t n = 0; n < MANY; n++) {
+        struct tb_child *c = add(0, n, false);
+        struct tb_pid pid = pid_of(n);
+
+        tb_child_set(&f.t, c, TB_CHILD_RUNNING, &pid);
+    }
+    after = mallinfo2().uordblks;
+    if (after > before) /* a sanitizer's allocator does not tell */
+        assert_in_range((after - before) / MANY, 100, 300);
+    close_table();
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_children_found),
+        cmocka_unit_test(test_children_counted),
+        cmocka_unit_test(test_children_of_one_key),
+        cmocka_unit_test(test_children_count_term),
+        cmocka_unit_test(test_children_no_spec),
+        cmocka_unit_test(test_children_many),
+        cmocka_unit_test(test_children_are_small),
+    };
+
+    return cmocka_run_group_tests_name("services/children", tests,
+                                       tb_test_atoms, tb_test_atoms_gone);
+}
