@@ -5,4 +5,7 @@
 here=$(cd -P "$(dirname "$0")" && pwd -P)
 [ "$TIEBEAM_BUILD" != 0 ] && [ -d "$here/../c_src" ] && [ -f "$here/../Makefile" ] || exit 0
 unset MAKEFLAGS MAKELEVEL MFLAGS
-exec ${MAKE:-make} --no-print-directory -s -C "$here/.." sidecar
+${MAKE:-make} --no-print-directory -s -C "$here/.." sidecar || {
+    echo "the program tiebeam was not built; TIEBEAM_BUILD=0 leaves it out" >&2
+    exit 1
+}

@@ -28,7 +28,8 @@
 
 static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
 
-#define SIGNALS (sizeof(signals) / sizeof(signals[0]))
+#define PATIENCE_MS 4000 /* of those who stop us; systemd has 90 s */
+#define SIGNALS     (sizeof(signals) / sizeof(signals[0]))
 
 struct daemon {
     struct tb_run *r;
@@ -36,6 +37,7 @@ struct daemon {
     uv_loop_t loop;
     uv_signal_t signal[SIGNALS];
     struct tb_parent parent;
+    uv_timer_t patience; /* once it is stopping */
     struct tb_instances instances;
     struct tb_node *node;
     bool stopping;
@@ -152,6 +154,14 @@ reload(struct daemon *d)
 /* ----------------------------------------------------------- signals -- */
 
 static void
+on_patience_over(uv_timer_t *timer)
+{
+    (void)timer;
+    tb_log(TB_WARNING, "node.stopping", "peers do not let go: no more waiting");
+    _exit(TB_EXIT_OK);
+}
+
+static void
 leave(struct daemon *d, const char *why)
 {
     if (d->stopping)
@@ -159,6 +169,9 @@ leave(struct daemon *d, const char *why)
     d->stopping = true;
     tb_log(TB_NOTICE, "node.stopping", "%s", why);
     tb_notify("STOPPING=1");
+    uv_timer_init(&d->loop, &d->patience);
+    uv_timer_start(&d->patience, on_patience_over, PATIENCE_MS, 0);
+    uv_unref((uv_handle_t *)&d->patience);
     tb_node_stop(d->node);
 }
 
@@ -401,6 +414,8 @@ run_node(struct daemon *d)
     run_err = tb_node_run(d->node);
     err = err < 0 ? err : run_err;
     tb_parent_unwatch(&d->parent);
+    if (d->stopping)
+        uv_close((uv_handle_t *)&d->patience, NULL);
     unwatch_signals(d);
     tb_node_free(d->node);
     tb_instances_free(&d->instances);

@@ -305,7 +305,15 @@ several_queries() ->
             end),
             tb_lib:stop(Web)
         end)
-    end).
+    end),
+    %% of the system's name server, which knows neither, or is none
+    Env = [{"DNS_CLUSTER_QUERY", "a.invalid,b.invalid"}, {"RELEASE_NAME", "app"}],
+    Finder = short("finder@localhost", [], Env),
+    try
+        [wait_output(Finder, "no_answer\\] \\[dns_cluster\\] " ++ Name ++ ".invalid: A ") || Name <- ["a", "b"]]
+    after
+        tb_lib:stop(Finder)
+    end.
 
 search_domain() ->
     with_dns(#{hosts => [{address(2), "app.deep.test"}]}, fun(Dns) ->

@@ -30,6 +30,7 @@ cases() ->
         {"the owner is killed: one program again", fun owner_killed/0},
         {"a program that hangs is killed", fun hangs/0},
         {"no program", fun no_program/0},
+        {"listen: false, more flags", fun no_listen/0},
         {"the application: with and without a configuration", fun application/0},
         {"TLS", fun tls/0}
     ].
@@ -358,6 +359,16 @@ no_program() ->
             {error, {tiebeam, "topology x: no strategy"}},
             rpc(Node, gen_server, start, [tiebeam_sidecar, [{topologies, [{x, []}]}], []])
         )
+    end).
+
+%% It is in no epmd, and its node has it all the same.
+no_listen() ->
+    Options = [{discovery, []}, {listen, false}, {args, ["--log-level", "info"]}],
+    with_sidecar(dials, #{args => ["-kernel", "logger_level", "info"]}, Options, fun(Beam, Node) ->
+        wait_output(Beam, "node.started\\] node=tiebeam-dials@[^ ]+ port=0 "),
+        tb_lib:until(fun() -> nodes_hidden(Node) =:= [rpc(Node, tiebeam_sidecar, name, [])] end),
+        {ok, Names} = net_adm:names(),
+        ?assertEqual([], [Name || {"tiebeam-" ++ _ = Name, _} <- Names])
     end).
 
 application() ->
