@@ -87,7 +87,10 @@ with_tiebeam(Name, Section, Fun) ->
 
 %% As many BEAM nodes, connected to each other and to the tiebeam node.
 with_beams(Count, N, Fun) ->
-    Beams = [tb_lib:beam(list_to_atom("beam" ++ integer_to_list(I))) || I <- lists:seq(1, Count)],
+    with_beams(Count, N, [], Fun).
+
+with_beams(Count, N, Args, Fun) ->
+    Beams = [tb_lib:beam(list_to_atom("beam" ++ integer_to_list(I)), #{args => Args}) || I <- lists:seq(1, Count)],
     Nodes = [tb_lib:node_of(B) || B <- Beams],
     try
         [true = rpc:call(A, net_kernel, connect_node, [B]) || A <- Nodes, B <- Nodes, A < B],
@@ -654,8 +657,11 @@ hostile() ->
 %% Each time it has a seat, and leads; half of the times it is killed.
 cycles() ->
     Count = tb_lib:int_env("TB_CLUSTER_CYCLES", 40),
+    %% as nodes are by default: one lost connection makes others drop theirs
+    Args = ["-kernel", "prevent_overlapping_partitions", "true"],
     tb_lib:with_daemon(t0, #{}, fun(_, N0) ->
-        with_beams(3, N0, fun(_, Nodes) ->
+        with_beams(3, N0, Args, fun(_, Nodes) ->
+            [?assertEqual({ok, true}, rpc:call(B, application, get_env, [kernel, prevent_overlapping_partitions])) || B <- Nodes],
             Watchers = [{B, watch_downs(B)} || B <- Nodes],
             [cycle(I, Nodes) || I <- lists:seq(1, Count)],
             [tb_lib:until_equal([], fun() -> locks(B) end) || B <- [node() | Nodes]],
