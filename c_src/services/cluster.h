@@ -63,6 +63,8 @@ struct tb_cluster {
     struct tb_list tells;   /* owned struct tb_cl_tell */
     struct tb_list views;   /* owned struct tb_cl_view */
     bool busy;              /* a name is being registered */
+    struct tb_pid left;     /* no member any more, but it may have the name
+                             * still; .node 0: nobody */
     unsigned retry_ms;
     struct tb_ref timer; /* of the next check; .n 0: none */
     uint64_t takeovers;  /* for info */

@@ -205,6 +205,8 @@ on_registered(struct tb_proc *self, void *state, void *ctx, int status,
             c->takeovers++;
             if (v)
                 v->holder = a->pid;
+            if (!tb_cl_member_find(cs, c, a->pid, NULL))
+                c->left = a->pid; /* meanwhile */
             tb_cl_tell_leader(self, c);
             tb_cl_check(self, cs, c);
         } else {
@@ -307,6 +309,65 @@ elect(struct tb_proc *self, struct tb_clusters *cs, struct tb_cluster *c,
     enter(self, c, through, pid, holds_another(cs, c, pid));
 }
 
+/* -------------------------------------------------------- who has left -- */
+
+static int
+on_unregistered(struct tb_proc *self, void *state, void *ctx, int status,
+                struct tb_term result)
+{
+    struct tb_clusters *cs = state;
+    struct ask *a = ctx;
+    struct tb_cluster *c = tb_cluster_of_key(cs, a->cluster);
+
+    (void)status;
+    (void)result;
+    if (c) {
+        c->busy = false;
+        tb_cl_check(self, cs, c);
+    }
+    tb_free(a);
+    return TB_NOREPLY;
+}
+
+/* It holds the name still, and is no member any more: the next one gets it. */
+static void
+replace(struct tb_proc *self, struct tb_clusters *cs, struct tb_cluster *c,
+        tb_atom view)
+{
+    struct tb_pid next = candidate(cs, c, NULL);
+    tb_atom through = is_node(cs, next.node) ? next.node : view;
+
+    if (next.node) {
+        enter(self, c, through, next, true);
+        return;
+    }
+    c->busy = true;
+    tb_erpc(self, view, "global", "unregister_name", "[Name]",
+            TB_ARGS(tb_v_term(tb_wr_term(&c->name))), TB_CL_LOCK_MS,
+            on_unregistered, ask_new(c, view, next));
+}
+
+/* The node that has it as the holder still; 0: none has. */
+static tb_atom
+holds_still(const struct tb_cluster *c)
+{
+    TB_LIST_EACH (v, &c->views, struct tb_cl_view, link)
+        if (c->left.node && tb_pid_eq(v->holder, c->left))
+            return v->node;
+    return 0;
+}
+
+static void
+replace_left(struct tb_proc *self, struct tb_clusters *cs, struct tb_cluster *c)
+{
+    tb_atom view = holds_still(c);
+
+    if (view && !tb_cl_member_find(cs, c, c->left, NULL))
+        replace(self, cs, c, view);
+    else
+        c->left.node = 0;
+}
+
 /* ---------------------------------------------------------------- checks -- */
 
 /* The nodes that a node without a holder is connected to: the holder's? */
@@ -373,6 +434,7 @@ judge(struct tb_proc *self, struct tb_clusters *cs, struct tb_cluster *c)
     tb_cl_tell_leader(self, c);
     if (c->busy)
         return;
+    replace_left(self, cs, c);
     if (is_odd(cs, c)) {
         retry(self, c);
     } else {
@@ -413,8 +475,10 @@ on_holder(struct tb_proc *self, void *state, void *ctx, int status,
 
     if (v)
         take_view(v, status, result);
-    if (c && !is_asking(c))
+    if (c && !is_asking(c)) {
         judge(self, cs, c);
+        tb_cluster_release(self, cs, c);
+    }
     tb_free(a);
     return TB_NOREPLY;
 }
@@ -423,7 +487,9 @@ void
 tb_cl_check(struct tb_proc *self, struct tb_clusters *cs, struct tb_cluster *c)
 {
     set_timer(self, c, TB_CL_CHECK_MS);
-    if (tb_list_empty(&c->members) && tb_list_empty(&c->tells))
+    if (tb_list_empty(&cs->nodes))
+        c->left.node = 0; /* nobody knows it as the holder */
+    if (tb_list_empty(&c->members) && tb_list_empty(&c->tells) && !c->left.node)
         return;
     TB_LIST_EACH (n, &cs->nodes, struct tb_cl_node, link) {
         struct tb_cl_view *v = view_get(c, n->node);
@@ -451,59 +517,35 @@ tb_cl_on_check(struct tb_proc *self, void *state, const struct tb_msg *m)
      * name is taken, global says no */
     if (!any_holder(c).node && !c->busy)
         elect(self, cs, c, NULL);
+    tb_cluster_release(self, cs, c);
     return TB_NOREPLY;
 }
 
 /* ---------------------------------------------------------------- losses -- */
 
-static int
-on_unregistered(struct tb_proc *self, void *state, void *ctx, int status,
-                struct tb_term result)
-{
-    (void)self;
-    (void)state;
-    (void)ctx;
-    (void)status;
-    (void)result;
-    return TB_NOREPLY;
-}
-
-/* It holds the name still, and is no member any more: the next one gets it. */
-static void
-replace(struct tb_proc *self, struct tb_clusters *cs, struct tb_cluster *c,
-        tb_atom view)
-{
-    struct tb_pid next = candidate(cs, c, NULL);
-    tb_atom through = is_node(cs, next.node) ? next.node : view;
-
-    if (c->busy)
-        return; /* the check after that sees it */
-    if (next.node)
-        enter(self, c, through, next, true);
-    else
-        tb_erpc(self, view, "global", "unregister_name", "[Name]",
-                TB_ARGS(tb_v_term(tb_wr_term(&c->name))), TB_CL_LOCK_MS,
-                on_unregistered, NULL);
-}
-
 void
 tb_cl_lost(struct tb_proc *self, struct tb_clusters *cs, struct tb_cluster *c,
            struct tb_pid pid, bool dead)
 {
-    tb_atom view = 0;
+    bool held = false;
 
+    if (!dead) {
+        if (!tb_pid_eq(c->left, pid) && !c->left.node)
+            c->left = pid;
+        if (!c->busy)
+            replace_left(self, cs, c);
+        return;
+    }
     TB_LIST_EACH (v, &c->views, struct tb_cl_view, link)
         if (tb_pid_eq(v->holder, pid)) {
             v->holder = (struct tb_pid){ 0 };
-            view = v->node;
+            held = true;
         }
-    if (!view)
-        return;
-    if (!dead)
-        replace(self, cs, c, view);
-    else if (!any_holder(c).node && !c->busy)
+    if (held)
+        c->retry_ms = TB_CL_RETRY_MS; /* now is the time to hurry */
+    if (held && !any_holder(c).node && !c->busy)
         elect(self, cs, c, NULL); /* at once; the nodes may not know yet */
-    else
+    else if (held)
         retry(self, c); /* elsewhere, or soon */
 }
 

@@ -59,7 +59,8 @@ void
 tb_cluster_release(struct tb_proc *self, struct tb_clusters *cs,
                    struct tb_cluster *c)
 {
-    if (!tb_list_empty(&c->members) || !tb_list_empty(&c->tells) || c->busy)
+    if (!tb_list_empty(&c->members) || !tb_list_empty(&c->tells) || c->busy ||
+        c->left.node)
         return;
     if (c->timer.n)
         tb_cancel_timer(self, c->timer);

@@ -8,7 +8,7 @@
 -define(TIMEOUT, 300).
 -define(TAG, '$gen_cluster').
 %% What a caller waits before it tries again.
--define(RETRY_MS, 100).
+-define(RETRY_MS, 200).
 
 -spec cluster_test_() -> tuple().
 cluster_test_() ->
@@ -87,7 +87,10 @@ with_tiebeam(Name, Section, Fun) ->
 
 %% As many BEAM nodes, connected to each other and to the tiebeam node.
 with_beams(Count, N, Fun) ->
-    Beams = [tb_lib:beam(list_to_atom("beam" ++ integer_to_list(I))) || I <- lists:seq(1, Count)],
+    with_beams(Count, N, [], Fun).
+
+with_beams(Count, N, Args, Fun) ->
+    Beams = [tb_lib:beam(list_to_atom("beam" ++ integer_to_list(I)), #{args => Args}) || I <- lists:seq(1, Count)],
     Nodes = [tb_lib:node_of(B) || B <- Beams],
     try
         [true = rpc:call(A, net_kernel, connect_node, [B]) || A <- Nodes, B <- Nodes, A < B],
@@ -440,14 +443,14 @@ names() ->
         names(T1, T2)
     catch
         Class:Reason:Stack ->
-            [tb_lib:signal(tb_lib:os_pid(T), "KILL") || T <- [T1, T2]],
+            [tb_lib:signal(tb_lib:os_pid(T), "KILL") || T <- [T1, T2 | [T || T <- [get(third)], T =/= undefined]]],
             erlang:raise(Class, Reason, Stack)
     end.
 
 names(T1, T2) ->
     Pause =
         case tb_lib:is_sanitized(T1) of
-            true -> 5 * ?RETRY_MS;
+            true -> 3 * ?RETRY_MS;
             false -> ?RETRY_MS
         end,
     {N1, N2} = {tb_lib:node_of(T1), tb_lib:node_of(T2)},
@@ -474,6 +477,7 @@ names(T1, T2) ->
         M1 = tb_member:start(B1, [{cluster, seats}]),
         _ = tb_member:start(B2, [{cluster, seats}]),
         Third = tb_lib:daemon(t3, #{config => seat_config(other)}),
+        put(third, Third),
         N3 = tb_lib:node_of(Third),
         [true = rpc:call(B, net_kernel, connect_node, [N3]) || B <- Nodes],
         ok = tb_lib:call(N3, {connect, Second}),
@@ -653,8 +657,11 @@ hostile() ->
 %% Each time it has a seat, and leads; half of the times it is killed.
 cycles() ->
     Count = tb_lib:int_env("TB_CLUSTER_CYCLES", 40),
+    %% as nodes are by default: one lost connection makes others drop theirs
+    Args = ["-kernel", "prevent_overlapping_partitions", "true"],
     tb_lib:with_daemon(t0, #{}, fun(_, N0) ->
-        with_beams(3, N0, fun(_, Nodes) ->
+        with_beams(3, N0, Args, fun(_, Nodes) ->
+            [?assertEqual({ok, true}, rpc:call(B, application, get_env, [kernel, prevent_overlapping_partitions])) || B <- Nodes],
             Watchers = [{B, watch_downs(B)} || B <- Nodes],
             [cycle(I, Nodes) || I <- lists:seq(1, Count)],
             [tb_lib:until_equal([], fun() -> locks(B) end) || B <- [node() | Nodes]],

@@ -25,6 +25,7 @@ cases() ->
         {"a tiebeam that crashes, hangs up, comes back", fun reconnects/0},
         {"two tiebeam nodes", fun two/0},
         {"what must not crash our scope", fun hostile/0},
+        {"more members than anybody has", fun too_many/0},
         {"what must not crash theirs", fun gentle/0},
         {"members equal everywhere after a storm", fun storm/0}
     ].
@@ -354,6 +355,26 @@ hostile() ->
             ?assertEqual(Scope, pid_at(N, s9)),
             ?assertEqual(Peer, whereis(s9)),
             ?assertEqual(nomatch, binary:match(tb_lib:output(D), <<"crashed">>))
+        end)
+    end).
+
+%% A peer that tells of more than a million is not listened to any longer.
+too_many() ->
+    with_scope(s11, fun() ->
+        with_tiebeam(t, [s11], fun(D, N) ->
+            P = member(),
+            ok = pg:join(s11, g, P),
+            tb_lib:until_equal([P], fun() -> members(N, s11, g) end),
+            Scope = pid_at(N, s11),
+            {s11, N} ! {join, whereis(s11), h, lists:duplicate(1100000, P)},
+            _ = tb_lib:wait_output(D, "pg.too_many"),
+            ?assertEqual([], ask(N, s11, which_groups)),
+            ok = pg:join(s11, i, P),
+            ?assertEqual([], ask(N, s11, which_groups)),
+            true = erlang:disconnect_node(N),
+            pong = net_adm:ping(N),
+            tb_lib:until_equal([g, i], fun() -> lists:sort(ask(N, s11, which_groups)) end),
+            ?assertEqual(Scope, pid_at(N, s11))
         end)
     end).
 
