@@ -92,12 +92,14 @@ on_answer(struct tb_proc *self, void *state, void *ctx, int status,
     return TB_NOREPLY;
 }
 
+/* Behind bytes that wait for it a question is late, and may be what is too much
+ * for the queue: that it takes them, or not, says as much. */
 static void
 ask(struct tb_proc *self, struct tb_monitor *mon, struct tb_watched *w)
 {
     struct probe *p;
 
-    if (w->listen.outstanding >= MAX_OUTSTANDING)
+    if (w->listen.outstanding >= MAX_OUTSTANDING || w->listen.blocked)
         return;
     p = tb_new(struct probe);
     *p = (struct probe){ w->node, w->connection_id, now_us(), mon->stalls };

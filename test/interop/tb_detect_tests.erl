@@ -288,6 +288,8 @@ quiet() ->
          || I <- lists:seq(1, Stops + 1)
         ],
         [ok = tb_netns:set(W, both, 0, 0, 0) || W <- Wires],
+        ok = ?MON:monitor_states(N, false),
+        ?assertEqual([], [E || {node_state, _, down, _} = E <- tb_lib:flush()]),
         ?assertEqual(Before, ids(N)),
         %% the messages did come
         Peers = maps:get(nodes, tb_lib:info(N)),
@@ -296,8 +298,6 @@ quiet() ->
          || {H, B} <- lists:zip(Hosts, Nodes), element(3, link_of(H)) =:= 0
         ],
         #{nodes := States, stalls := Stalls} = ?MON:info(N),
-        ok = ?MON:monitor_states(N, false),
-        ?assertEqual([], [E || {node_state, _, down, _} = E <- tb_lib:flush()]),
         ?assert(Stalls >= Stops),
         Suspicions = [S || #{detector := #{suspicions := S}} <- maps:values(States)],
         io:format(user, "  no false alarm: ~b s, ~b nodes, ~b MB came, ~b stops, suspicions of each: ~w~n", [

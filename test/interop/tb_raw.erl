@@ -153,8 +153,10 @@ send_bytes(#{socket := Socket}, Bytes) ->
 recv(Peer) ->
     recv(Peer, ?TIMEOUT).
 
+-define(OF_PG(Name), (Name =:= pg orelse Name =:= tiebeam_cluster)).
+
 %% The next control message, with its payload where it has one; ticks are
-%% answered and left out.
+%% answered and left out, and so is what pg does to find its scopes.
 -spec recv(peer(), timeout()) -> {tuple(), term()} | {tuple()} | closed | timeout.
 recv(#{socket := Socket} = Peer, Timeout) ->
     case socket_recv(Socket, Timeout) of
@@ -164,14 +166,18 @@ recv(#{socket := Socket} = Peer, Timeout) ->
         {ok, <<?PASS_THROUGH, Bytes/binary>>} ->
             {Control, Used} = binary_to_term(Bytes, [used]),
             case Bytes of
+                <<_:Used/binary>> when element(1, Control) =:= 19, ?OF_PG(element(3, Control)) -> recv(Peer, Timeout);
                 <<_:Used/binary>> -> {Control};
-                <<_:Used/binary, Payload/binary>> -> {Control, binary_to_term(Payload)}
+                <<_:Used/binary, Payload/binary>> -> recv(Peer, Timeout, Control, binary_to_term(Payload))
             end;
         {error, timeout} ->
             timeout;
         {error, _} ->
             closed
     end.
+
+recv(Peer, Timeout, {6, _, '', To}, {discover, _}) when ?OF_PG(To) -> recv(Peer, Timeout);
+recv(_, _, Control, Payload) -> {Control, Payload}.
 
 -spec close(peer()) -> ok.
 close(#{socket := Socket}) ->
