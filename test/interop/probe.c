@@ -1,7 +1,7 @@
 /* probe.c - a C node that does to BEAM processes what a suite tells it to, and
  * reports what came of it: the outgoing half of tiebeam.h.
  *
- * Usage: probe NODE@HOST COOKIE. It ends with the cast stop. */
+ * Usage: probe NODE@HOST COOKIE [clusters]. It ends with the cast stop. */
 #include <stdio.h>
 #include <string.h>
 
@@ -435,7 +435,8 @@ main(int argc, char **argv)
 {
     struct tb_options options = { .name = argc > 1 ? argv[1] : NULL,
                                   .cookie = argc > 2 ? argv[2] : NULL };
-    /* a detector would have calls of its own under way */
+    /* a detector, and clusters, would have calls of their own under way */
+    bool clusters = argc > 3 && strcmp(argv[3], "clusters") == 0;
     static const char no_detector[] = "[{detector, off}]";
     struct tb_text_error error;
     struct tb_wr w = { 0 };
@@ -449,9 +450,9 @@ main(int argc, char **argv)
         rc = tb_start(node, &probe, NULL, TB_PERMANENT, NULL);
     if (node && rc == 0)
         rc = tb_start_node_monitor(node, &monitor);
-    if (node && rc == 0)
+    if (node && rc == 0 && clusters)
         rc = tb_start_pg(node, "pg");
-    if (node && rc == 0)
+    if (node && rc == 0 && clusters)
         rc = tb_start_process_clusters(node);
     if (node && rc == 0)
         rc = tb_node_start(node, on_ready, NULL);

@@ -555,7 +555,7 @@ two_names() ->
 in_c() ->
     N = list_to_atom(tb_lib:name(probe) ++ "@" ++ tb_lib:host()),
     Bin = filename:absname(os:getenv("PROBE_BIN", "build/release/test/interop/probe")),
-    Probe = tb_lib:start(Bin, [atom_to_list(N), tb_lib:cookie()]),
+    Probe = tb_lib:start(Bin, [atom_to_list(N), tb_lib:cookie(), "clusters"]),
     _ = tb_lib:wait_output(Probe, "ready ok"),
     Ask = fun(Request) -> gen_server:call({probe, N}, Request, 20000) end,
     {status, Self, _, _} = sys:get_status({probe, N}),
