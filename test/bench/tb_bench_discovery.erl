@@ -41,7 +41,7 @@ among_long_names(Fun) ->
 
 appearance() ->
     Port = tb_lib:free_port(),
-    Announced = announce("app", Port),
+    Announced = tb_raw:announce("app", Port),
     Hub = tb_lib:beam(app, #{host => "127.0.0.2", flags => flags(Port, 2)}),
     {ok, Silent} = gen_tcp:listen(Port, [{ip, ?SILENT}, {reuseaddr, true}]),
     true = net_kernel:hidden_connect_node(?HUB),
@@ -113,14 +113,6 @@ measure(Port, Others, N, Phase, Start) ->
 server(Dns) ->
     ["127.0.0.1", Port] = string:split(tb_dns:bad_address(Dns), ":"),
     {{127, 0, 0, 1}, list_to_integer(Port)}.
-
-%% In this run's epmd, for this VM to find the hub.
-announce(Name, Port) ->
-    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, tb_lib:epmd_port(), [binary, {active, false}]),
-    Request = <<120, Port:16, 72, 0, 6:16, 5:16, (length(Name)):16, (list_to_binary(Name))/binary, 0:16>>,
-    ok = gen_tcp:send(Socket, [<<(byte_size(Request)):16>>, Request]),
-    {ok, <<_, 0, _/binary>>} = gen_tcp:recv(Socket, 0, 5000),
-    Socket.
 
 %% -------------------------------------------------------------------- many
 

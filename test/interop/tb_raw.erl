@@ -4,7 +4,7 @@
 %% Nothing here is newer than OTP 23.
 -module(tb_raw).
 
--export([connect/2, connect/3, open/3, prove/1, dial/1, names/1, hello/2, send/2, send/3, send_bytes/2, recv/1, recv/2]).
+-export([connect/2, connect/3, open/3, prove/1, dial/1, names/1, announce/2, hello/2, send/2, send/3, send_bytes/2, recv/1, recv/2]).
 -export([socket_send/2, socket_recv/2, socket_setopts/2, socket_close/1]).
 -export([close/1, reset/1, call/3, pid/2, pid/3, ref/2, flags/0]).
 -export([plain_socket/1]).
@@ -50,6 +50,16 @@ dist_port(Node, EpmdPort) ->
         false ->
             0
     end.
+
+%% Lets this run's epmd know of a node that is in no epmd itself, as long as the
+%% socket is open.
+-spec announce(string(), inet:port_number()) -> gen_tcp:socket().
+announce(Name, Port) ->
+    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, tb_lib:epmd_port(), [binary, {active, false}]),
+    Request = <<120, Port:16, 72, 0, 6:16, 5:16, (length(Name)):16, (list_to_binary(Name))/binary, 0:16>>,
+    ok = gen_tcp:send(Socket, [<<(byte_size(Request)):16>>, Request]),
+    {ok, <<_, 0, _/binary>>} = gen_tcp:recv(Socket, 0, 5000),
+    Socket.
 
 %% net_adm:names/0 of the epmd at that port.
 -spec names(inet:port_number()) -> {ok, [{string(), inet:port_number()}]} | {error, term()}.

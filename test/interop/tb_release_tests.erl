@@ -45,7 +45,7 @@ with_cluster(mix, Case) ->
     %% app@127.0.0.N, all on one port and in no epmd; a name server knows them
     Dns = tb_dns:start(#{hosts => [{address(N), "app.test"} || N <- numbers()]}),
     Port = tb_lib:free_port(),
-    Socket = announce("app", Port),
+    Socket = tb_raw:announce("app", Port),
     try
         with_nodes(fun(N) -> mix_node(N, Port, Dns) end, Case)
     after
@@ -107,15 +107,6 @@ ask(Name, M, F, A) ->
         {badrpc, _} -> [];
         Result -> Result
     end.
-
-%% The nodes of Mix are in no epmd; in ours they are, for this VM alone. It is
-%% listed as long as the socket is open.
-announce(Name, Port) ->
-    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, tb_lib:epmd_port(), [binary, {active, false}, {packet, raw}]),
-    Request = <<120, Port:16, 72, 0, 6:16, 5:16, (length(Name)):16, (list_to_binary(Name))/binary, 0:16>>,
-    ok = gen_tcp:send(Socket, [<<(byte_size(Request)):16>>, Request]),
-    {ok, <<_, 0, _/binary>>} = gen_tcp:recv(Socket, 0, 5000),
-    Socket.
 
 %% Every process whose environment says that it is of that node.
 marked(Name) ->

@@ -134,7 +134,9 @@ with_sidecar(Name, BeamOptions, Options, Fun) ->
         after
             Pid = maps:get(os_pid, info(Node), undefined),
             _ = rpc(Node, supervisor, terminate_child, [kernel_safe_sup, tiebeam_sidecar]),
-            ?assertEqual(false, is_running(Pid))
+            ?assertEqual(false, is_running(Pid)),
+            %% a sanitizer's report is forwarded, too
+            ?assertEqual(nomatch, re:run(tb_lib:output(Beam), "Sanitizer|runtime error:|Assertion"))
         end
     end).
 
