@@ -123,6 +123,7 @@ DAEMON_SRC := \
     c_src/services/commands.c \
     c_src/services/discovery.c \
     c_src/services/discovery_options.c \
+    c_src/services/homes.c \
     c_src/services/host_events.c \
     c_src/services/hosts.c \
     c_src/services/lives.c \

@@ -70,7 +70,6 @@ take_set(struct tb_supervisor *sup, int64_t counter, tb_atom node,
 
     ours = read_set(places, 0, TB_MAX_SET, tb_wr_term(&r->value));
     both = read_set(places, ours, TB_MAX_SET, value);
-    theirs = 0;
     if (r->value.len && r->counter == counter && r->node != node &&
         both != ours) {
         put_set(r, places, both);
