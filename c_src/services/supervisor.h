@@ -174,7 +174,8 @@ struct tb_supervisor {
     bool ended;                /* closed: this process is about to end */
     struct tb_wr close_reason; /* owned */
     int64_t close_generation;
-    bool began_open; /* a generation has been open while we looked */
+    struct tb_from *stopper; /* owned: told when it has ended; or NULL */
+    bool began_open;         /* a generation has been open while we looked */
     unsigned ticks;
     uint64_t balance_ms; /* when; 0: not */
     uint64_t changed_ms; /* when a host came or went */

@@ -88,8 +88,11 @@ with(HostNames, Options, Fun) ->
         are_hosts(Node, Beams),
         Fun(Node, Beams, Daemon)
     after
-        tb_lib:stop(Daemon),
-        lists:foreach(fun end_beam/1, Beams)
+        try
+            tb_lib:stop(Daemon)
+        after
+            lists:foreach(fun end_beam/1, Beams)
+        end
     end.
 
 are_hosts(Node, Beams) ->
