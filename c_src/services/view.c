@@ -290,11 +290,19 @@ is_same(const struct tb_wr *a, const struct tb_wr *b)
     return same;
 }
 
+/* Options of a generation that is closed bind nobody. */
+static bool
+is_open(const struct tb_supervisor *sup)
+{
+    return sup->record[TB_RECORD_GENERATION].value.len &&
+           tb_generation(sup) > sup->closed;
+}
+
 static void
 see_options(struct tb_supervisor *sup)
 {
     const struct tb_wr *theirs = &sup->record[TB_RECORD_OPTIONS].value;
-    bool differs = theirs->len && !is_same(theirs, &sup->o.all);
+    bool differs = is_open(sup) && theirs->len && !is_same(theirs, &sup->o.all);
 
     if (differs && !sup->differs)
         tb_log(TB_WARNING, "supervisor.options_differ",
@@ -340,7 +348,7 @@ tb_view_update(struct tb_proc *self, struct tb_supervisor *sup)
     own(sup, sup->whole && !sup->differs && !sup->ended &&
                  tb_view_owner(sup) == sup->self_node);
     tb_view_leases(self, sup, false);
-    if (tb_generation(sup) > sup->closed)
+    if (is_open(sup))
         sup->began_open = true;
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
         if (home->host && counts(home->host) && home->host->owner)
@@ -396,6 +404,8 @@ open_generation(struct tb_supervisor *sup)
     tb_record_set(sup, TB_RECORD_GENERATION, tb_wr_term(&w));
     tb_wr_free(&w);
     tb_drain_forget_crashes(sup);
+    if (!is_same(&sup->record[TB_RECORD_OPTIONS].value, &sup->o.all))
+        tb_record_set(sup, TB_RECORD_OPTIONS, tb_wr_term(&sup->o.all));
 }
 
 static bool
@@ -444,8 +454,6 @@ tb_view_owner_work(struct tb_proc *self, struct tb_supervisor *sup)
     if (!sup->owning || sup->closing)
         return;
     open_generation(sup);
-    if (!sup->record[TB_RECORD_OPTIONS].value.len)
-        tb_record_set(sup, TB_RECORD_OPTIONS, tb_wr_term(&sup->o.all));
     join(self, sup);
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
         if (!counts(h) || h->owner != sup->self_node)
