@@ -53,7 +53,8 @@ cases() ->
             {"a release that starts its own host", fun own_host/0},
             {"options are checked", fun options/0},
             {"started and stopped on request", fun on_request/0},
-            {"verbs", fun verbs/0}
+            {"verbs", fun verbs/0},
+            {"the module tiebeam_supervisor", fun client/0}
         ].
 
 limits() ->
@@ -108,7 +109,11 @@ compare(Expected, Module, Case, Options) ->
         ?assertEqual(Expected, plain(Case({Module, {?NAME, Node}})))
     end).
 
--spec init(map()) -> {ok, tuple()}.
+-spec init(map() | atom() | list()) -> {ok, tuple() | list()} | ignore.
+init(ignore) ->
+    ignore;
+init(Flags) when is_list(Flags) ->
+    {ok, Flags};
 init(Options) ->
     Flags = #{
         strategy => one_for_one,
@@ -822,4 +827,35 @@ verbs() ->
         ?assertEqual({0, "ok"}, Run(["stop-child", "a", "jobs"])),
         {1, _} = Run(["stop-child", "b", "jobs"]),
         {1, _} = Run(["drain", "nobody@nowhere", "jobs"])
+    end).
+
+client() ->
+    T = tiebeam_supervisor,
+    with_tiebeam([h1, h2], #{}, fun(Node, Nodes) ->
+        Trap = process_flag(trap_exit, true),
+        ?assertEqual(ignore, T:start_link(?MODULE, ignore, #{node => Node})),
+        ?assertMatch({error, {supervisor_data, _}}, T:start_link(#{name => more, node => Node, max_restarts => x})),
+        {ok, Pid} = T:start_link(?MODULE, [{hosts, all}], #{node => Node, name => more}),
+        tb_lib:until(fun() -> T:hosts(more) =:= lists:sort(Nodes) end),
+        ?assertMatch(#{options := [_, {max_restarts, 1} | _]}, T:info(more)),
+        {ok, A} = T:start_child(more, five(a)),
+        ?assertEqual(node(A), T:locate(Pid, five(a))),
+        [{ok, B}, ignore] = T:start_children(Pid, [spec(b), {{tb_kid, start, [ignore]}, permanent, 1, worker, []}]),
+        ?assertEqual([{b, B, worker, [tb_kid]}, {undefined, A, worker, [tb_kid]}], lists:sort(T:which_children(more))),
+        ?assertEqual([{specs, 2}, {active, 2}, {supervisors, 0}, {workers, 2}], T:count_children(more)),
+        ?assertEqual(ok, supervisor:terminate_child(more, b)),
+        ?assertEqual(ok, T:drain(more, node(A))),
+        Other = Nodes -- [node(A)],
+        tb_lib:until(fun() -> [node(P) || {undefined, P, _, _} <- T:which_children(more), is_pid(P)] =:= Other end),
+        ?assertEqual(ok, T:undrain(more, node(A))),
+        ?assertEqual(ok, T:rebalance(more)),
+        ?assertMatch(#{state := _}, T:explain(more, b)),
+        %% the one here ends without the one there
+        exit(Pid, kill),
+        receive {'EXIT', Pid, killed} -> ok end,
+        {ok, Again} = T:start_link(?MODULE, [{hosts, all}], #{node => Node, name => more}),
+        tb_lib:until(fun() -> proplists:get_value(specs, T:count_children(more)) =:= 2 end),
+        ?assertEqual(ok, T:stop(more, shutdown)),
+        receive {'EXIT', Again, shutdown} -> ok end,
+        process_flag(trap_exit, Trap)
     end).
