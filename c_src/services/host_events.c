@@ -264,7 +264,6 @@ on_record(struct event *e, const struct tb_val *v)
         if (tb_match("N:int", v[2].term, n) == 1)
             e->host->generation = n[0].i;
     }
-    e->sup->looked = false;
 }
 
 static void

@@ -130,13 +130,13 @@ struct tb_work {
     struct tb_child *child;
     struct tb_home *from; /* NULL, or the lost home it comes from */
     tb_atom to;           /* TB_WORK_LEAVE */
-    bool moved;           /* TB_WORK_DELETE: it is elsewhere now */
-    bool undefined;       /* TB_WORK_KEEP: after ignore, not by request */
-    bool fresh;           /* TB_WORK_START of a child that was not there */
-    bool moves;           /* counted in tb_supervisor.moving */
-    bool remove;          /* TB_WORK_STOP: the entry goes, too */
-    bool waits;           /* for a DOWN: see ref */
-    bool unwanted;        /* nobody waits for it: to be stopped again */
+    bool moved;     /* TB_WORK_DELETE, _STOP: another entry of its key stays */
+    bool undefined; /* TB_WORK_KEEP: after ignore, not by request */
+    bool fresh;     /* TB_WORK_START of a child that was not there */
+    bool moves;     /* counted in tb_supervisor.moving */
+    bool remove;    /* TB_WORK_STOP: the entry goes, too */
+    bool waits;     /* for a DOWN: see ref */
+    bool unwanted;  /* nobody waits for it: to be stopped again */
     unsigned attempts;
     struct tb_ref ref;
     struct tb_list asks;  /* struct tb_request: answered by its end */

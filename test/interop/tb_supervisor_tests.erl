@@ -760,7 +760,6 @@ options() ->
         {split_policy, majority},
         {settle_ms, -1},
         {move_concurrency, 0},
-        {start_rate, 0},
         {global, true},
         {max_restart, 3}
     ],
