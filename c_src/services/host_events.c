@@ -337,7 +337,11 @@ static void
 on_backup(struct event *e, const struct tb_val *v)
 {
     e->host->backup = tb_text_is(v[0].text, "none") ? 0 : tb_intern(v[0].text);
-    e->host->copied = 0;
+    e->host->copied =
+        e->host->backup && e->host->backup == e->host->early_holder
+            ? e->host->early
+            : 0;
+    e->host->early_holder = 0;
     e->host->backup_asked = 0;
     tb_answers_copied(e->self, e->sup, e->host);
 }
@@ -422,9 +426,14 @@ tb_on_host_copied(struct tb_proc *self, void *state, const struct tb_msg *m)
     tb_atom holder = tb_intern(m->arg[1].text);
     uint64_t seq = (uint64_t)m->arg[4].i;
 
-    if (!h || h->phase != TB_HOST_ATTACHED || holder != h->backup ||
+    if (!h || h->phase != TB_HOST_ATTACHED ||
         tb_home_get(sup, h->node, m->arg[3].term) != h->home)
         return TB_NOREPLY;
+    if (holder != h->backup) { /* it comes another way, and may be faster */
+        h->early_holder = holder;
+        h->early = seq;
+        return TB_NOREPLY;
+    }
     if (seq > h->copied)
         h->copied = seq;
     tb_answers_copied(self, sup, h);

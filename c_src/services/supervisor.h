@@ -74,6 +74,8 @@ struct tb_host {
     unsigned confirm_n;
 
     struct tb_intensity restarts;
+    tb_atom early_holder; /* who acknowledged before we knew that it may */
+    uint64_t early;
     uint64_t copied;        /* up to there the backup has it */
     struct tb_list unacked; /* struct tb_request, by rising seq */
     struct tb_wr run;       /* owned: commands of this turn */
