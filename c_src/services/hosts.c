@@ -337,6 +337,15 @@ drop_monitor(struct tb_proc *self, struct tb_host *h)
     h->monitored = false;
 }
 
+/* It will not tell of which copies it holds: all are asked anew. */
+static void
+ask_again(struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        if (!home->complete)
+            home->asked = 0;
+}
+
 static void
 away(struct tb_proc *self, struct tb_host *h)
 {
@@ -349,6 +358,7 @@ away(struct tb_proc *self, struct tb_host *h)
     h->confirm_ms = 0;
     h->confirm_n = 0;
     h->sup->whole = false; /* till the end of this turn, at least */
+    ask_again(h->sup);
     tb_places_update(h->sup);
     tb_answers_copied(self, h->sup, h);
     tb_sup_turn_ask(self, h->sup);
@@ -370,6 +380,7 @@ tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     h->backup = h->backup_asked = h->old_backup = 0;
     tb_intensity_clear(&h->restarts);
     sup->whole = false;
+    ask_again(sup);
     tb_places_update(sup);
     tb_sup_turn_ask(self, sup);
 }
