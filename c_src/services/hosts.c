@@ -380,6 +380,7 @@ tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     h->backup = h->backup_asked = h->old_backup = 0;
     tb_intensity_clear(&h->restarts);
     sup->whole = false;
+    sup->balance_ms = 0; /* its loss moves nothing; the next that comes does */
     ask_again(sup);
     tb_places_update(sup);
     tb_sup_turn_ask(self, sup);

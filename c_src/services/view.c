@@ -387,7 +387,7 @@ join(struct tb_proc *self, struct tb_supervisor *sup)
         h->sent[TB_RECORD_SET] = false;
     tb_log(TB_INFO_LEVEL, "host.joined", "node=%s name=%s",
            tb_atom_text(joiner->node).p, sup->name);
-    if (sup->o.auto_balance && n > 1)
+    if (sup->o.auto_balance && n > 1 && sup->table.counts.specs > 0)
         sup->balance_ms =
             tb_now_ms(tb_self_node(self)) + (uint64_t)sup->o.settle_ms + 1;
     tb_sup_turn_ask(self, sup);
