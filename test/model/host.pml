@@ -1,3 +1,34 @@
+/* host.pml - the wire between a supervisor and its hosts (priv/doc/host.md), with
+ * failures at any step.
+ *
+ * Modelled: three hosts (or two), two tiebeam nodes, one child. Each host has its entry,
+ * its tombstone, the number of its last change, its backup, its copies for others, its owner with an
+ * epoch, and who is attached, ready and within its lease. Each tiebeam node has, for each
+ * incarnation, the view that events brought, what it holds for confirmed down, one command
+ * under way, and its callers. It starts, moves, removes, fails over, settles two instances, names
+ * backups, drops copies, and keeps and forgets tombstones as the document says. All of
+ * that is in one process: each step is one event at one place, in any order.
+ *
+ * Failures, as many as the environment says: CRASHES (a host, alone or with the
+ * tiebeam node on the same machine; it comes back empty, as a new incarnation),
+ * TCRASHES (a tiebeam node), CUTS (one link between any two; one host; one host with
+ * a tiebeam node), PAUSES (a lease runs out). Links come back one by one, at any time.
+ * Requests: AT (where the child runs at the beginning, acknowledged; 3: it is started),
+ * MOVES, REMOVALS. TWO=1: two hosts. MUTANT: a mechanism is left out, see below.
+ *
+ * Abstracted: a stop takes no time; a start always succeeds; a message from a host brings
+ * all that has changed until then, at any later time (LAG=2), so that what is under way is
+ * the difference between a host and a view of it; with LAG=1 a lease arrives at once,
+ * with LAG=0 events too, while the connection lives. A copy and a set of copies are one message. Epochs are not
+ * numbers but whether one is still the host's. The set does not change; there is one generation.
+ * What a tiebeam node knows of copies (its table, and the answers to {copies, Node})
+ * is not late. A tiebeam node has one command under way at a time.
+ *
+ * Checked: no command is run that its owner sent under another epoch (at once); and, when all
+ * has healed and nothing is left to be done: at most one instance; exactly one of a child
+ * whose start was acknowledged and that nobody removed; none of a child whose removal was
+ * acknowledged. test/model/run.sh has the scenarios, and what each costs.
+ */
 #define NH 3
 #define NT 2
 #define NI 4             /* incarnations: one of each host, and one that came back empty */
@@ -57,7 +88,7 @@ typedef View {           /* of one incarnation, as a tiebeam node remembers it *
     byte seq;
     byte own;
     byte bk;
-    byte hs;             /* all that entries here ever stood in for */
+    byte hs;             /* all that entries here ever stood in for, and tombstones */
     Entry e
 };
 typedef Cmd {
@@ -121,6 +152,8 @@ hidden byte z;
 #define V(t, h) vw[TI(t, tI[TH(t, h)])]
 #define A(t, h) att[TH(t, h)]
 #define BIT(i) (1 << (i))
+#define BURIED 128
+#define SETTLE(t, seen) settle(t, 0, seen); settle(t, 1, seen); settle(t, 2, seen); settle(t, 3, seen)
 
 /* what is connected, in truth */
 #define LT(t, h) (!lt[TH(t, h)] && tup[t] && up[h])
@@ -205,11 +238,11 @@ inline apply(h, t) {
         :: else
         fi
     :: cmd[t].k == DELETE ->
-        tomb[h] = tomb[h] | cmd[t].a;
+        tomb[h] = tomb[h] | cmd[t].a; hs[h] = hs[h] | (cmd[t].a -> BURIED : 0);
         if :: ent[h].st != GONE -> CLEAR(ent[h]); seq[h]++ :: else fi
     :: cmd[t].k == MOVE ->
         if :: ent[h].st == RUN -> ent[h].st = MOVING; ent[h].to = cmd[t].a; seq[h]++ :: else fi
-    :: cmd[t].k == BURY -> tomb[h] = 1
+    :: cmd[t].k == BURY -> tomb[h] = 1; hs[h] = hs[h] | BURIED
     :: cmd[t].k == FORGET -> tomb[h] = 0
     :: cmd[t].k == BACKUP -> bk[h] = cmd[t].a
     :: cmd[t].k == DROP ->
@@ -223,9 +256,7 @@ inline look(t, h) {
     x = TI(t, cur[h]);
     vw[x].known = 1; vw[x].ep = 1; vw[x].tomb = tomb[h]; vw[x].seq = seq[h];
     vw[x].own = own[h]; vw[x].bk = bk[h]; vw[x].hs = hs[h];
-    vw[x].e.st = ent[h].st; vw[x].e.to = ent[h].to; vw[x].e.c = ent[h].c; vw[x].e.s = ent[h].s;
-    /* what this host stood in for is dealt with */
-    settle(t, 0, h); settle(t, 1, h); settle(t, 2, h); settle(t, 3, h)
+    vw[x].e.st = ent[h].st; vw[x].e.to = ent[h].to; vw[x].e.c = ent[h].c; vw[x].e.s = ent[h].s
 }
 
 inline unknow(t, i) {
@@ -234,9 +265,10 @@ inline unknow(t, i) {
     CLEAR(vw[y].e)
 }
 
-inline settle(t, i, h) {
+/* What a host stands in for, or has a tombstone of, is forgotten of those that are lost. */
+inline settle(t, i, seen) {
     if
-    :: (hs[h] & BIT(i)) && !ATTINC(t, i) -> unknow(t, i)
+    :: ((seen) & (BIT(i) | BURIED)) && !ATTINC(t, i) -> unknow(t, i)
     :: else
     fi
 }
@@ -259,7 +291,8 @@ inline gap(t, i) {
         NOINC(t, h) \
         tI[TH(t, h)] = cur[h]; \
         if :: z -> GAPS(t) :: else fi; \
-        elect(h); look(t, h); x = 0 }
+        elect(h); look(t, h); \
+        z = ent[h].s | (tomb[h] -> BURIED : 0); SETTLE(t, z); x = 0 }
 
 #define GAPS(t) \
     if :: mutant != NO_GAP -> gap(t, 0); gap(t, 1); gap(t, 2); gap(t, 3) :: else fi
@@ -273,7 +306,7 @@ inline gap(t, i) {
 
 #define EVENTS(t, h) \
     :: d_step { URG_E(t, h) -> printf("events %d %d\n", t, h); \
-        look(t, h); \
+        look(t, h); z = hs[h]; SETTLE(t, z); \
         if :: wt[t] && cmd[t].k == IDLE && cmd[t].i == cur[h] -> wt[t] = 0; cmd[t].i = 0 :: else fi; x = 0 }
 
 #define LEASE(t, h) \
@@ -334,8 +367,8 @@ inline issue(t, h, kind, arg, starts, stands) {
     :: d_step { rm[t] && ACTS(t) && !ANY(t) && GRAVE(t) && SYNCED(t, 0) && SYNCED(t, 1) && SYNCED(t, 2) -> printf("remove_ack %d\n", t); \
         rm[t] = 0; ack_rm = 1; x = 0 }
 #define AWAY(t) (mutant != NO_TOMB && (!ALL(t) || (mutant != NO_DROP && (STRAYS(t) || LOSTANY(t)))))
-#define BURIED(t, h) (!A(t, h) || V(t, h).tomb)
-#define GRAVE(t) (!AWAY(t) || (BURIED(t, 0) && BURIED(t, 1) && BURIED(t, 2)))
+#define GRAVE1(t, h) (!A(t, h) || V(t, h).tomb)
+#define GRAVE(t) ((!AWAY(t) && (mutant == NO_DROP || mutant == NO_TOMB || !HOLDSANY(t))) || (GRAVE1(t, 0) && GRAVE1(t, 1) && GRAVE1(t, 2)))
 
 /* somewhere else it runs, and is in two places there */
 #define SAFE(t, h) ((h != 0 && RUNS(t, 0) && DEL2(t, 0)) || (h != 1 && RUNS(t, 1) && DEL2(t, 1)) || (h != 2 && RUNS(t, 2) && DEL2(t, 2)))
@@ -392,15 +425,15 @@ inline issue(t, h, kind, arg, starts, stands) {
         !(vw[TI(t, i)].e.s & ATTSET(t)) -> printf("failover_memory %d %d\n", t, i); x = LOW(t); y = TI(t, i); \
         z = (vw[y].e.st == MOVING -> 2 : 1) + vw[y].e.c; y = vw[y].e.s | (vw[y].e.st == MOVING -> 0 : BIT(i)); issue(t, x, START, 0, z, y); x = 0 } \
     FAILOVERC(t, i, 0) FAILOVERC(t, i, 1) FAILOVERC(t, i, 2) \
-    /* it has been dealt with */ \
-    :: d_step { ACTS(t) && LOST(t, i) && vw[TI(t, i)].known && \
+    /* it has been dealt with: the copies go first, they may be older than what is remembered */ \
+    :: d_step { ACTS(t) && LOST(t, i) && vw[TI(t, i)].known && !CS(t, 0, i) && !CS(t, 1, i) && !CS(t, 2, i) && \
         (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i)) -> printf("forget_memory %d %d\n", t, i); unknow(t, i); x = 0 }
 
 #define FAILOVERC(t, i, b) \
     :: d_step { ACTS(t) && !rm[t] && LOST(t, i) && !ANY(t) && !TOMB(t) && BESTC(t, b, i) && cp[BI(b, i)].e.st != GONE && \
         !(cp[BI(b, i)].e.s & ATTSET(t)) -> printf("failover_copy %d %d %d\n", t, i, b); x = LOW(t); y = BI(b, i); \
         z = (cp[y].e.st == MOVING -> 2 : 1) + cp[y].e.c; y = cp[y].e.s | (cp[y].e.st == MOVING -> 0 : BIT(i)); issue(t, x, START, 0, z, y); x = 0 } \
-    :: d_step { ACTS(t) && LOST(t, i) && A(t, b) && cp[BI(b, i)].ok && !vw[TI(t, i)].known && \
+    :: d_step { ACTS(t) && LOST(t, i) && A(t, b) && cp[BI(b, i)].ok && \
         (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i)) -> printf("drop_lost %d %d %d\n", t, i, b); issue(t, b, DROP, i, 0, 0); x = 0 }
 
 /* ---------------------------------------------------------------- failures */
