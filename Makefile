@@ -249,6 +249,10 @@ hostile: ## peers that want no good; writes priv/doc/hostile.md
 interop-doc: $(BIN) $(EXAMPLE) $(PROBE) ## every transport and release, into priv/doc/interop.md
 	@sh test/interop/doc.sh $(MAKE)
 
+model: ## the wire between a supervisor and its hosts, checked by spin; T=60 seconds each, LONG=1
+	@sh test/deps.sh spin gcc
+	@BUILD=build/model T=$(or $(T),60) LONG=$(LONG) sh test/model/run.sh
+
 live: $(BUILD)/test/term/live_terms ## terms compared with a live erl
 	@LIVE_TERMS=$< escript test/term/live.escript
 
@@ -451,6 +455,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE model detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)
