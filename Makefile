@@ -237,8 +237,8 @@ interop: $(BIN) $(EXAMPLE) $(PROBE) $(WIRE) $(BUILD)/host/tiebeam_host.beam ## t
 installed: all $(PROBE) ## install into a scratch directory, and use what is there
 	@PROBE_BIN=$(PROBE) LDFLAGS='$(LDFLAGS)' CC='$(CC)' sh test/install/run.sh $(MAKE) $(BUILD)
 
-releases: $(BUILD)/releases/tiebeam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
-	@sh test/releases/run.sh $< $(RELEASES)
+releases: $(BUILD)/releases/tiebeam $(BUILD)/host/tiebeam_host.beam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
+	@HOST_BEAM=$(CURDIR)/$(BUILD)/host/tiebeam_host.beam sh test/releases/run.sh $< $(RELEASES)
 
 hostile: ## peers that want no good; writes priv/doc/hostile.md
 	@TB_HOSTILE_TABLE=$(CURDIR)/$(BUILD)/hostile.rows \
