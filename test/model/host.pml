@@ -14,7 +14,7 @@
  * TCRASHES (a tiebeam node), CUTS (one link between any two; one host; one host with
  * a tiebeam node), PAUSES (a lease runs out). Links come back one by one, at any time.
  * Requests: AT (where the child runs at the beginning, acknowledged; 3: it is started),
- * MOVES, REMOVALS. TWO=1: two hosts. MUTANT: a mechanism is left out, see below.
+ * MOVES, REMOVALS. TWO=1: two hosts. ONE=1: one tiebeam node. MUTANT: a mechanism is left out, see below.
  *
  * Abstracted: a stop takes no time; a start always succeeds; a message from a host brings
  * all that has changed until then, at any later time (LAG=2), so that what is under way is
@@ -52,6 +52,7 @@ c_decl {
 #define NO_GAP 10        /* a tiebeam node remembers lost hosts over a gap of its own */
 byte mutant;
 byte lag;                /* 0: events and leases take no time; 1: leases; 2: nothing */
+bit one;                 /* one tiebeam node */
 bit two;                 /* two hosts: the third is not in the set */
 byte at;                 /* where the child is at the beginning; 3: it is to be started */
 
@@ -462,7 +463,7 @@ inline hdie(h) {
     :: d_step { !up[h] && xh == h -> printf("host_back %d\n", h); up[h] = 1; cur[h] = NH; x = 0 }
 #define TCRASH(t) \
     :: d_step { tcrashes > 0 && tup[t] && started -> printf("tiebeam_crash %d\n", t); tcrashes--; tdie(t); x = 0 } \
-    :: d_step { !tup[t] && cmd[t].k == IDLE && !hatt[TH(t, 0)] && !hatt[TH(t, 1)] && !hatt[TH(t, 2)] -> printf("tiebeam_back %d\n", t); tup[t] = 1; cmd[t].i = 0; x = 0 }
+    :: d_step { !tup[t] && !(one && t == 1) && cmd[t].k == IDLE && !hatt[TH(t, 0)] && !hatt[TH(t, 1)] && !hatt[TH(t, 2)] -> printf("tiebeam_back %d\n", t); tup[t] = 1; cmd[t].i = 0; x = 0 }
 
 #define WHOLE (!(lt[0] || lt[1] || lt[2] || lt[3] || lt[4] || lt[5] || lh[1] || lh[2] || lh[5]))
 #define CUTTABLE (cuts > 0 && WHOLE && started)
@@ -510,6 +511,10 @@ inline begin() {
         y++
     :: else -> break
     od;
+    if
+    :: one -> tdie(1); hatt[3] = 0; hatt[4] = 0; hatt[5] = 0; hrdy[3] = 0; hrdy[4] = 0; hrdy[5] = 0
+    :: else
+    fi;
     if :: two -> up[2] = 0; bk[2] = NONE; dn[2] = 1; dn[5] = 1 :: else fi;
     x = 0; y = 0; z = 0
 }
@@ -525,7 +530,7 @@ init {
     d_step {
         c_code {
             now.mutant = (uchar)OPTION("MUTANT"); now.lag = (uchar)OPTION("LAG");
-            now.two = (uchar)OPTION("TWO"); now.at = (uchar)OPTION("AT");
+            now.two = (uchar)OPTION("TWO"); now.one = (uchar)OPTION("ONE"); now.at = (uchar)OPTION("AT");
             now.crashes = (uchar)OPTION("CRASHES"); now.tcrashes = (uchar)OPTION("TCRASHES");
             now.cuts = (uchar)OPTION("CUTS"); now.pauses = (uchar)OPTION("PAUSES");
             now.moves = (uchar)OPTION("MOVES"); now.removals = (uchar)OPTION("REMOVALS");
