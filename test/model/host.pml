@@ -380,10 +380,10 @@ inline issue(t, h, kind, arg, starts, stands) {
 /* g's instance wins over h's */
 #define WINS(t, g, h) (g != h && RUNS(t, g) && !STANDS(t, g) && DEL2(t, g) && \
     (V(t, g).e.c > V(t, h).e.c || (V(t, g).e.c == V(t, h).e.c && g < h)))
-/* the move of h's entry has come to its end */
-#define MOVED(t, g, h) (g != h && RUNS(t, g) && V(t, g).e.c > V(t, h).e.c && DEL2(t, g))
-#define ARRIVED(t, h) ((h != 0 && RUNS(t, 0) && V(t, 0).e.c > V(t, h).e.c) || (h != 1 && RUNS(t, 1) && V(t, 1).e.c > V(t, h).e.c) || \
-    (h != 2 && RUNS(t, 2) && V(t, 2).e.c > V(t, h).e.c))
+/* the move of h's entry has come to its end: not by one that stands in for h, which will go */
+#define THERE(t, g, h) (g != h && RUNS(t, g) && V(t, g).e.c > V(t, h).e.c && !(V(t, g).e.s & BIT(tI[TH(t, h)])))
+#define MOVED(t, g, h) (THERE(t, g, h) && DEL2(t, g))
+#define ARRIVED(t, h) (THERE(t, 0, h) || THERE(t, 1, h) || THERE(t, 2, h))
 
 #define STANDIN(t, h) \
     :: d_step { ACTS(t) && HAS(t, h) && STANDS(t, h) && \
