@@ -262,8 +262,8 @@ interop: $(BIN) $(EXAMPLE) $(PROBE) $(WIRE) $(BUILD)/host/tiebeam_host.beam ## t
 installed: all $(PROBE) ## install into a scratch directory, and use what is there
 	@PROBE_BIN=$(PROBE) LDFLAGS='$(LDFLAGS)' CC='$(CC)' sh test/install/run.sh $(MAKE) $(BUILD)
 
-releases: $(BUILD)/releases/tiebeam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
-	@sh test/releases/run.sh $< $(RELEASES)
+releases: $(BUILD)/releases/tiebeam $(BUILD)/host/tiebeam_host.beam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
+	@HOST_BEAM=$(CURDIR)/$(BUILD)/host/tiebeam_host.beam sh test/releases/run.sh $< $(RELEASES)
 
 hostile: ## peers that want no good; writes priv/doc/hostile.md
 	@TB_HOSTILE_TABLE=$(CURDIR)/$(BUILD)/hostile.rows \
@@ -273,6 +273,10 @@ hostile: ## peers that want no good; writes priv/doc/hostile.md
 
 interop-doc: $(BIN) $(EXAMPLE) $(PROBE) ## every transport and release, into priv/doc/interop.md
 	@sh test/interop/doc.sh $(MAKE)
+
+model: ## the wire between a supervisor and its hosts, checked by spin; T=60 seconds each, LONG=1
+	@sh test/deps.sh spin gcc
+	@BUILD=build/model T=$(or $(T),60) LONG=$(LONG) sh test/model/run.sh
 
 live: $(BUILD)/test/term/live_terms ## terms compared with a live erl
 	@LIVE_TERMS=$< escript test/term/live.escript
@@ -476,6 +480,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE model detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)
