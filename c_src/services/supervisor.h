@@ -171,6 +171,9 @@ struct tb_supervisor {
 
     bool whole, owning, looked; /* see view.c */
     bool differs;               /* the options of the hosts are others */
+    int64_t options_counter;    /* of the record that was compared */
+    tb_atom options_node;
+    bool options_ours;
     bool turn_asked;
     bool closing;              /* its generation is being closed */
     bool ended;                /* closed: this process is about to end */

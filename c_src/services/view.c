@@ -298,11 +298,25 @@ is_open(const struct tb_supervisor *sup)
            tb_generation(sup) > sup->closed;
 }
 
+/* Compared once for each that is recorded. */
+static bool
+are_ours(struct tb_supervisor *sup)
+{
+    const struct tb_record *r = &sup->record[TB_RECORD_OPTIONS];
+
+    if (r->counter != sup->options_counter || r->node != sup->options_node) {
+        sup->options_counter = r->counter;
+        sup->options_node = r->node;
+        sup->options_ours = is_same(&r->value, &sup->o.all);
+    }
+    return sup->options_ours;
+}
+
 static void
 see_options(struct tb_supervisor *sup)
 {
-    const struct tb_wr *theirs = &sup->record[TB_RECORD_OPTIONS].value;
-    bool differs = is_open(sup) && theirs->len && !is_same(theirs, &sup->o.all);
+    bool differs = is_open(sup) && sup->record[TB_RECORD_OPTIONS].value.len &&
+                   !are_ours(sup);
 
     if (differs && !sup->differs)
         tb_log(TB_WARNING, "supervisor.options_differ",
