@@ -139,6 +139,7 @@ DAEMON_SRC := \
     c_src/services/closing.c \
     c_src/services/cluster_seat.c \
     c_src/services/commands.c \
+    c_src/services/homes.c \
     c_src/services/host_events.c \
     c_src/services/hosts.c \
     c_src/services/lives.c \
@@ -175,6 +176,7 @@ DAEMON_SRC := \
     c_src/daemon/settings_table.c \
     c_src/daemon/status.c \
     c_src/daemon/supervisor_section.c \
+    c_src/daemon/supervisor_verbs.c \
     c_src/daemon/tls_options.c \
     c_src/daemon/transport.c \
     c_src/daemon/value.c \
@@ -280,8 +282,8 @@ templates: sidecar $(BIN) ## releases by mix and rebar3 that cluster through the
 	@sh test/templates/build.sh build/templates
 	@TB_TEMPLATES=$(CURDIR)/build/templates $(MAKE) --no-print-directory interop SUITES=tb_release_tests
 
-releases: $(BUILD)/releases/tiebeam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
-	@sh test/releases/run.sh $< $(RELEASES)
+releases: $(BUILD)/releases/tiebeam $(BUILD)/host/tiebeam_host.beam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
+	@HOST_BEAM=$(CURDIR)/$(BUILD)/host/tiebeam_host.beam sh test/releases/run.sh $< $(RELEASES)
 
 hostile: ## peers that want no good; writes priv/doc/hostile.md
 	@TB_HOSTILE_TABLE=$(CURDIR)/$(BUILD)/hostile.rows \
@@ -291,6 +293,10 @@ hostile: ## peers that want no good; writes priv/doc/hostile.md
 
 interop-doc: $(BIN) $(EXAMPLE) $(PROBE) ## every transport and release, into priv/doc/interop.md
 	@sh test/interop/doc.sh $(MAKE)
+
+model: ## the wire between a supervisor and its hosts, checked by spin; T=60 seconds each, LONG=1
+	@sh test/deps.sh spin gcc
+	@BUILD=build/model T=$(or $(T),60) LONG=$(LONG) sh test/model/run.sh
 
 live: $(BUILD)/test/term/live_terms ## terms compared with a live erl
 	@LIVE_TERMS=$< escript test/term/live.escript
@@ -511,6 +517,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE sidecar templates detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc dialyzer hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE model sidecar templates detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc dialyzer hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)

@@ -398,6 +398,15 @@ TB_API int tb_start(struct tb_node *node, const struct tb_service *service,
                     const void *arg, enum tb_restart restart,
                     struct tb_pid *pid);
 
+/* tb_start_owned - the same with an arg that is the node's: free_arg is called
+ * with it once the service is gone for good, or could not start.
+ * tb_let_go - self is no longer started again, however it ends. */
+TB_API int tb_start_owned(struct tb_node *node,
+                          const struct tb_service *service, void *arg,
+                          void (*free_arg)(void *arg), enum tb_restart restart,
+                          struct tb_pid *pid);
+TB_API void tb_let_go(struct tb_proc *self);
+
 /* tb_register - a registered name for a process that its service gave none;
  * 0 or -TB_EIN_USE. Copied; it goes with the process. */
 TB_API int tb_register(struct tb_proc *self, const char *name);

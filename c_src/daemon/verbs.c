@@ -273,8 +273,8 @@ ask_call(struct tb_proc *self, struct tb_client *c)
                  TB_ARGS(tb_v_term(r->term)), c->timeout_ms, tb_client_done, c);
 }
 
-static bool
-parse_request(const char *text, struct tb_wr *w)
+bool
+tb_verb_parse(const char *text, struct tb_wr *w)
 {
     struct tb_text_error e;
     int err = tb_parse(w, text, strlen(text), &e);
@@ -287,8 +287,8 @@ parse_request(const char *text, struct tb_wr *w)
     return err >= 0;
 }
 
-static void
-print_reply(const struct tb_cli *cli, const struct tb_client *c)
+void
+tb_verb_print(const struct tb_cli *cli, const struct tb_client *c)
 {
     struct tb_wr text = { 0 }, w = { 0 };
 
@@ -316,11 +316,11 @@ tb_verb_call(struct tb_cli *cli)
                            .ctx = &r };
     int code = TB_EXIT_USAGE;
 
-    if (parse_request(cli->words.v[3], &term)) {
+    if (tb_verb_parse(cli->words.v[3], &term)) {
         r.term = tb_wr_term(&term);
         code = tb_verb_ask(cli, &c);
         if (code == TB_EXIT_OK)
-            print_reply(cli, &c);
+            tb_verb_print(cli, &c);
         else if (code == TB_EXIT_FAILED)
             tb_verb_failure(cli, &c);
     }
@@ -372,10 +372,9 @@ print_found(const struct tb_cli *cli, const struct tb_client *c)
     tb_wr_free(&w);
 }
 
-/* One request to a discovery of a running tiebeam: 0, or the exit code. */
-static int
-ask_discovery(struct tb_cli *cli, struct tb_client *c, const char *name,
-              const struct tb_wr *request)
+int
+tb_verb_request(struct tb_cli *cli, struct tb_client *c, const char *name,
+                const struct tb_wr *request)
 {
     static char node[TB_NODENAME_MAX];
     struct request r = { .name = name, .term = tb_wr_term(request) };
@@ -399,7 +398,7 @@ tb_verb_discover(struct tb_cli *cli)
     int code;
 
     tb_build(&request, "discover_nodes", TB_NONE);
-    code = ask_discovery(cli, &c, name, &request);
+    code = tb_verb_request(cli, &c, name, &request);
     if (code == TB_EXIT_OK)
         print_found(cli, &c);
     tb_wr_free(&request);
@@ -445,10 +444,10 @@ tb_verb_await(struct tb_cli *cli)
              mesh ? "{await, N, [mesh, {timeout, Ms}]}"
                   : "{await, N, [{timeout, Ms}]}",
              TB_ARGS(tb_v_int(n), tb_v_int(seconds * 1000)));
-    code = ask_discovery(cli, &c, name, &request);
+    code = tb_verb_request(cli, &c, name, &request);
     ok = code == TB_EXIT_OK && tb_match("ok", tb_wr_term(&c.result), h) == 1;
     if (code == TB_EXIT_OK)
-        print_reply(cli, &c);
+        tb_verb_print(cli, &c);
     tb_wr_free(&request);
     tb_wr_free(&why);
     tb_client_fini(&c);

@@ -20,6 +20,7 @@ struct child {
     uint64_t id; /* in start order */
     const struct tb_service *service;
     const void *arg;
+    void (*free_arg)(void *arg); /* NULL: it is not ours */
     enum tb_restart restart;
     char *name;        /* owned; what it is registered as, or NULL */
     struct tb_pid pid; /* node 0: restarting */
@@ -45,6 +46,8 @@ sup_init(struct tb_proc *self, void *state, const void *arg)
 static void
 forget(struct child *c)
 {
+    if (c->free_arg)
+        c->free_arg((void *)(uintptr_t)c->arg);
     tb_list_del(&c->link);
     tb_free(c->name);
     tb_free(c);
@@ -253,9 +256,10 @@ tb_sup_start(struct tb_node *node)
     return tb_proc_new(node, &sup_service, NULL, NULL, &node->sup);
 }
 
-int
-tb_start(struct tb_node *node, const struct tb_service *service,
-         const void *arg, enum tb_restart restart_type, struct tb_pid *pid)
+static int
+start(struct tb_node *node, const struct tb_service *service, const void *arg,
+      void (*free_arg)(void *arg), enum tb_restart restart_type,
+      struct tb_pid *pid)
 {
     struct sup *s = node->sup ? node->sup->state : NULL;
     struct tb_proc *p;
@@ -268,6 +272,7 @@ tb_start(struct tb_node *node, const struct tb_service *service,
     c->id = ++s->next_id;
     c->service = service;
     c->arg = arg;
+    c->free_arg = free_arg;
     c->restart = restart_type;
     c->pid = p->pid;
     c->name = p->name ? tb_strdup_n(p->name, strlen(p->name)) : NULL;
@@ -275,6 +280,37 @@ tb_start(struct tb_node *node, const struct tb_service *service,
     if (pid)
         *pid = p->pid;
     return 0;
+}
+
+int
+tb_start(struct tb_node *node, const struct tb_service *service,
+         const void *arg, enum tb_restart restart_type, struct tb_pid *pid)
+{
+    return start(node, service, arg, NULL, restart_type, pid);
+}
+
+int
+tb_start_owned(struct tb_node *node, const struct tb_service *service,
+               void *arg, void (*free_arg)(void *arg),
+               enum tb_restart restart_type, struct tb_pid *pid)
+{
+    int rc = start(node, service, arg, free_arg, restart_type, pid);
+
+    if (rc < 0)
+        free_arg(arg);
+    return rc;
+}
+
+void
+tb_let_go(struct tb_proc *self)
+{
+    struct sup *s = self->node->sup ? self->node->sup->state : NULL;
+
+    if (!s)
+        return;
+    TB_LIST_EACH (c, &s->children, struct child, link)
+        if (tb_pid_eq(c->pid, self->pid))
+            c->restart = TB_TEMPORARY;
 }
 
 static void
@@ -300,10 +336,15 @@ tb_sup_stop(struct tb_node *node)
     while (node->sup && (s = node->sup->state, !tb_list_empty(&s->children))) {
         struct child *c = TB_ENTRY(s->children.prev, struct child, link);
         struct tb_proc *p = tb_proc_of(node, c->pid);
+        void (*free_arg)(void *arg) = c->free_arg;
+        void *arg = (void *)(uintptr_t)c->arg;
 
+        c->free_arg = NULL;
         forget(c);
         if (p)
             end_now(p);
+        if (free_arg)
+            free_arg(arg);
     }
     while (!tb_list_empty(&node->all))
         end_now(TB_ENTRY(node->all.prev, struct tb_proc, all));

@@ -15,7 +15,8 @@ tb_request_new(struct tb_proc *self, struct tb_supervisor *sup,
     struct tb_request *r = tb_alloc(sizeof(*r) + term.n);
     uint8_t *bytes = (uint8_t *)(r + 1);
 
-    memcpy(bytes, term.p, term.n);
+    if (term.n)
+        memcpy(bytes, term.p, term.n);
     r->term = (struct tb_term){ bytes, term.n };
     r->from = m ? tb_from_keep(m) : NULL;
     r->due_ms = tb_now_ms(tb_self_node(self)) + TB_SUP_WAIT_MS;

@@ -110,7 +110,7 @@ check(const struct parts *p, struct tb_wr *why)
         return invalid(why, "invalid_mfa", p->mfa);
     if (!restart_ok(p->restart))
         return invalid(why, "invalid_restart_type", p->restart);
-    if (p->named && check_significant(p, why) < 0)
+    if (p->significant.n && check_significant(p, why) < 0)
         return -TB_EBADARG;
     if (p->named && !type_ok(p->type))
         return invalid(why, "invalid_child_type", p->type);
@@ -131,7 +131,6 @@ struct defaults {
 static void
 open_defaults(struct defaults *d)
 {
-    *d = (struct defaults){ 0 };
     tb_build(&d->permanent, "permanent", TB_NONE);
     tb_build(&d->worker, "worker", TB_NONE);
     tb_build(&d->no, "false", TB_NONE);
@@ -225,15 +224,16 @@ read_asked(struct parts *p, struct tb_term asked, struct defaults *d,
                              .modules = h[5].term };
     } else if (tb_elems_open_map(&e, asked)) {
         *p = (struct parts){ .named = true };
+        open_defaults(d);
         read_map(p, &e);
         if (!p->id.n || !p->mfa.n) {
             tb_build(why, p->id.n ? "missing_start" : "missing_id", TB_NONE);
             return -TB_EBADARG;
         }
+        fill_in(p, d);
     } else {
         return invalid(why, "invalid_child_spec", asked);
     }
-    fill_in(p, d);
     return 0;
 }
 
@@ -241,21 +241,18 @@ int
 tb_spec_put(struct tb_wr *w, struct tb_term asked, struct tb_wr *why)
 {
     struct parts p = { 0 };
-    struct defaults d;
+    struct defaults d = { 0 };
     int rc;
 
-    open_defaults(&d);
     rc = read_asked(&p, asked, &d, why);
     if (rc == 0)
         rc = check(&p, why);
     if (rc == 0)
         rc = p.named
-                 ? tb_build(w, "{named, Id, Mfa, R, S, Sh, T, M}",
+                 ? tb_build(w, "{named, Id, Mfa, R, false, Sh, T, M}",
                             TB_ARGS(tb_v_term(p.id), tb_v_term(p.mfa),
-                                    tb_v_term(p.restart),
-                                    tb_v_term(p.significant),
-                                    tb_v_term(p.shutdown), tb_v_term(p.type),
-                                    tb_v_term(p.modules)))
+                                    tb_v_term(p.restart), tb_v_term(p.shutdown),
+                                    tb_v_term(p.type), tb_v_term(p.modules)))
                  : tb_build(w, "{dynamic, undefined, Mfa, R, false, Sh, T, M}",
                             TB_ARGS(tb_v_term(p.mfa), tb_v_term(p.restart),
                                     tb_v_term(p.shutdown), tb_v_term(p.type),

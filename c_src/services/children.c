@@ -125,7 +125,7 @@ make_room(struct tb_children *t, enum tb_index by)
     if ((t->index[by].n + 1) * 4 <= cap * 3)
         return;
     t->index[by].cap = cap ? cap * 2 : FIRST_CAP;
-    t->index[by].at = tb_alloc(t->index[by].cap * sizeof(*old));
+    t->index[by].at = tb_alloc(t->index[by].cap * sizeof(void *));
     for (size_t i = 0; i < cap; i++)
         if (old[i])
             insert(t, old[i], by);

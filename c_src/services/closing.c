@@ -7,6 +7,8 @@ static void
 end_now(struct tb_proc *self, struct tb_supervisor *sup)
 {
     sup->ended = true;
+    if (sup->stopper)
+        tb_reply_to(self, sup->stopper, "ok", TB_NONE);
     tb_view_leases(self, sup, true);
     if (sup->close_reason.len)
         tb_stop(self, "Reason",

@@ -148,7 +148,8 @@ tb_work_send(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
     case TB_WORK_STOP:
         if (w->remove)
             tb_command(self, h, "{stop, Key, {delete, T}}",
-                       TB_ARGS(key, tb_v_bool(bury(self, sup, w->child, key))));
+                       TB_ARGS(key, tb_v_bool(!w->moved &&
+                                              bury(self, sup, w->child, key))));
         else
             tb_command(self, h, "{stop, Key, stopped}", TB_ARGS(key));
         break;

@@ -264,7 +264,6 @@ on_record(struct event *e, const struct tb_val *v)
         if (tb_match("N:int", v[2].term, n) == 1)
             e->host->generation = n[0].i;
     }
-    e->sup->looked = false;
 }
 
 static void
@@ -338,7 +337,11 @@ static void
 on_backup(struct event *e, const struct tb_val *v)
 {
     e->host->backup = tb_text_is(v[0].text, "none") ? 0 : tb_intern(v[0].text);
-    e->host->copied = 0;
+    e->host->copied =
+        e->host->backup && e->host->backup == e->host->early_holder
+            ? e->host->early
+            : 0;
+    e->host->early_holder = 0;
     e->host->backup_asked = 0;
     tb_answers_copied(e->self, e->sup, e->host);
 }
@@ -423,9 +426,14 @@ tb_on_host_copied(struct tb_proc *self, void *state, const struct tb_msg *m)
     tb_atom holder = tb_intern(m->arg[1].text);
     uint64_t seq = (uint64_t)m->arg[4].i;
 
-    if (!h || h->phase != TB_HOST_ATTACHED || holder != h->backup ||
+    if (!h || h->phase != TB_HOST_ATTACHED ||
         tb_home_get(sup, h->node, m->arg[3].term) != h->home)
         return TB_NOREPLY;
+    if (holder != h->backup) { /* it comes another way, and may be faster */
+        h->early_holder = holder;
+        h->early = seq;
+        return TB_NOREPLY;
+    }
     if (seq > h->copied)
         h->copied = seq;
     tb_answers_copied(self, sup, h);
@@ -443,46 +451,62 @@ tb_on_host_copied(struct tb_proc *self, void *state, const struct tb_msg *m)
 
 /* What the answer to attach says of the host. */
 static void
-take_key(struct tb_supervisor *sup, struct tb_host *h, struct tb_text key,
-         struct tb_term value)
+take_number(struct tb_host *h, struct tb_text key, int64_t n)
 {
-    struct event e = { .sup = sup, .host = h };
-    struct tb_val v[TB_MAX_HOLES];
+    if (tb_text_is(key, "closed"))
+        h->closed = n;
+    else if (tb_text_is(key, "epoch"))
+        h->epoch = n;
+    else if (tb_text_is(key, "seq") && h->home)
+        h->home->seq = (uint64_t)n;
+}
+
+static void
+take_name(struct tb_host *h, struct tb_text key, struct tb_text name)
+{
+    tb_atom node = tb_text_is(name, "none") ? 0 : tb_intern(name);
+
+    if (tb_text_is(key, "owner"))
+        h->owner = node;
+    else if (tb_text_is(key, "backup"))
+        h->backup = node;
+}
+
+static void
+take_records(struct tb_supervisor *sup, struct tb_host *h, struct tb_term map)
+{
+    struct tb_val n[TB_MAX_HOLES], v[TB_MAX_HOLES], g[TB_MAX_HOLES];
     struct tb_elems items;
     struct tb_term name, record;
 
+    if (!tb_elems_open_map(&items, map))
+        return;
+    while (tb_elems_next(&items, &name) && tb_elems_next(&items, &record)) {
+        if (tb_match("Name:atom", name, n) != 1 ||
+            tb_match("{Stamp, Value}", record, v) != 1)
+            continue;
+        tb_record_take(sup, h, n[0].text, v[0].term, v[1].term);
+        if (tb_text_is(n[0].text, "generation") &&
+            tb_match("N:int", v[1].term, g) == 1)
+            h->generation = g[0].i;
+    }
+}
+
+static void
+take_key(struct tb_supervisor *sup, struct tb_host *h, struct tb_text key,
+         struct tb_term value)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
     if (tb_text_is(key, "nodes")) {
-        v[0].term = value;
-        on_nodes(&e, v);
+        h->nodes.len = 0;
+        tb_wr_bytes(&h->nodes, value.p, value.n);
+    } else if (tb_text_is(key, "records")) {
+        take_records(sup, h, value);
     } else if (tb_match("N:int", value, v) == 1) {
-        if (tb_text_is(key, "closed"))
-            h->closed = v[0].i;
-        else if (tb_text_is(key, "epoch"))
-            h->epoch = v[0].i;
-        else if (tb_text_is(key, "seq") && h->home)
-            h->home->seq = (uint64_t)v[0].i;
-    } else if (tb_match("Node:atom", value, v) == 1) {
-        tb_atom node = tb_text_is(v[0].text, "none") ? 0 : tb_intern(v[0].text);
-
-        if (tb_text_is(key, "owner"))
-            h->owner = node;
-        else if (tb_text_is(key, "backup"))
-            h->backup = node;
-    } else if (tb_text_is(key, "records") && tb_elems_open_map(&items, value)) {
-        while (tb_elems_next(&items, &name) && tb_elems_next(&items, &record))
-            if (tb_match("Name:atom", name, v) == 1) {
-                struct tb_text text = v[0].text;
-
-                if (tb_match("{Stamp, Value}", record, v) != 1)
-                    continue;
-                tb_record_take(sup, h, text, v[0].term, v[1].term);
-                if (tb_text_is(text, "generation")) {
-                    struct tb_term n = v[1].term;
-
-                    if (tb_match("N:int", n, v) == 1)
-                        h->generation = v[0].i;
-                }
-            }
+        take_number(h, key, v[0].i);
+    } else if (tb_match("Name:atom", value, v) == 1) {
+        take_name(h, key, v[0].text);
     }
 }
 

@@ -1,7 +1,7 @@
 /* hosts.c - who may run children, and the way to each: is the host's process
  * there, can it be started, is it gone for good?
  * In Erlang: net_kernel:monitor_nodes/2, code:load_binary/3.
- * Owns: hosts, and homes. Thread: loop. */
+ * Owns: hosts. Thread: loop. */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,57 +9,6 @@
 
 #define CONFIRM_FIRST_MS 5
 #define CONFIRM_MOST_MS  1000
-
-/* --------------------------------------------------------------- homes -- */
-
-struct tb_home *
-tb_home_get(struct tb_supervisor *sup, tb_atom node, struct tb_term inc)
-{
-    struct tb_val h[TB_MAX_HOLES];
-    struct tb_wr w = { 0 };
-    struct tb_home *home;
-
-    if (tb_match("{C:int, Id:bin}", inc, h) != 1)
-        return NULL;
-    tb_build(&w, "{C, Id}", TB_ARGS(h[0], h[1]));
-    TB_LIST_EACH (it, &sup->homes, struct tb_home, link)
-        if (it->node == node && it->inc.len == w.len &&
-            memcmp(it->inc.buf, w.buf, w.len) == 0) {
-            tb_wr_free(&w);
-            return it;
-        }
-    home = tb_new(struct tb_home);
-    home->node = node;
-    home->inc = w;
-    tb_list_init(&home->children);
-    tb_list_add(&sup->homes, &home->link);
-    return home;
-}
-
-/* What was there has to start elsewhere; till then it is shown as it was. */
-void
-tb_home_lose(struct tb_supervisor *sup, struct tb_home *home)
-{
-    if (home->lost)
-        return;
-    home->lost = true;
-    if (home->host && home->host->home == home)
-        home->host->home = NULL;
-    home->host = NULL;
-    TB_LIST_EACH (c, &home->children, struct tb_child, link)
-        if (c->pid.node)
-            tb_child_set(&sup->table, c, TB_CHILD_EXITED, NULL),
-                c->abnormal = true;
-}
-
-void
-tb_home_free(struct tb_supervisor *sup, struct tb_home *home)
-{
-    (void)sup;
-    tb_list_del(&home->link);
-    tb_wr_free(&home->inc);
-    tb_free(home);
-}
 
 static void
 lose_homes_of(struct tb_supervisor *sup, tb_atom node,
@@ -388,6 +337,15 @@ drop_monitor(struct tb_proc *self, struct tb_host *h)
     h->monitored = false;
 }
 
+/* It will not tell of which copies it holds: all are asked anew. */
+static void
+ask_again(struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        if (!home->complete)
+            home->asked = 0;
+}
+
 static void
 away(struct tb_proc *self, struct tb_host *h)
 {
@@ -399,6 +357,9 @@ away(struct tb_proc *self, struct tb_host *h)
     h->lost_ms = tb_now_ms(tb_self_node(self));
     h->confirm_ms = 0;
     h->confirm_n = 0;
+    h->sup->whole = false; /* till the end of this turn, at least */
+    ask_again(h->sup);
+    tb_places_update(h->sup);
     tb_answers_copied(self, h->sup, h);
     tb_sup_turn_ask(self, h->sup);
 }
@@ -418,6 +379,10 @@ tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     h->copied = 0;
     h->backup = h->backup_asked = h->old_backup = 0;
     tb_intensity_clear(&h->restarts);
+    sup->whole = false;
+    sup->balance_ms = 0; /* its loss moves nothing; the next that comes does */
+    ask_again(sup);
+    tb_places_update(sup);
     tb_sup_turn_ask(self, sup);
 }
 
@@ -443,7 +408,8 @@ tb_host_down(struct tb_proc *self, struct tb_supervisor *sup, struct tb_ref ref,
         set_phase(h, TB_HOST_WAITING, "ended");
         h->owner = 0;
         tb_host_lost(self, sup, h, "ended");
-        ask_attach(self, h);
+        if (!h->stopping) /* else not before its node is gone, or in a while */
+            ask_attach(self, h);
         return true;
     }
     return false;
@@ -595,7 +561,8 @@ is_stranger(struct tb_proc *self, const struct tb_host *h)
 {
     return h->phase == TB_HOST_AWAY && !h->home && !h->confirming &&
            !tb_set_has(h->sup, h->node) && tb_list_empty(&h->unacked) &&
-           tb_now_ms(tb_self_node(self)) - h->lost_ms > 4 * TB_SUP_CALL_MS;
+           tb_now_ms(tb_self_node(self)) - h->lost_ms >
+               UINT64_C(4) * TB_SUP_CALL_MS;
 }
 
 void

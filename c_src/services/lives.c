@@ -366,12 +366,15 @@ goes_first(const struct tb_child *a, const struct tb_child *b)
     return p[0].node == a->home->node;
 }
 
+/* This entry; another one of its key stays. */
 static void
 remove_child(struct tb_proc *self, struct tb_supervisor *sup,
              struct tb_child *c)
 {
-    tb_work_new(c, TB_WORK_STOP)->remove = true;
-    tb_work_send(self, sup, c->work);
+    struct tb_work *w = tb_work_new(c, TB_WORK_STOP);
+
+    w->remove = w->moved = true;
+    tb_work_send(self, sup, w);
 }
 
 /* A child of a table that was read, with nothing being done to it. */

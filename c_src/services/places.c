@@ -23,7 +23,7 @@ tb_places_update(struct tb_supervisor *sup)
         n += takes_children(h, owner);
     if (n != sup->n_places) {
         tb_free(sup->places);
-        sup->places = n ? tb_alloc(n * sizeof(*sup->places)) : NULL;
+        sup->places = tb_alloc((n + 1) * sizeof(*sup->places));
         sup->n_places = n;
     }
     n = 0;

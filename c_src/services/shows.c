@@ -34,14 +34,14 @@ static struct tb_child **
 shown(struct tb_supervisor *sup, size_t *n)
 {
     struct tb_child **all =
-        tb_alloc((sup->table.counts.specs + 1) * sizeof(*all));
+        tb_alloc((sup->table.counts.specs + 1) * sizeof(void *));
     bool named = sup->table.index[TB_BY_ID].n > 0;
 
     *n = 0;
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
         *n = add_shown(home, all, *n);
     if (named)
-        qsort(all, *n, sizeof(struct tb_child *), newest_first);
+        qsort(all, *n, sizeof(void *), newest_first);
     return all;
 }
 

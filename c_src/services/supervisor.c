@@ -192,6 +192,24 @@ on_stop(struct tb_proc *self, void *state, struct tb_term why)
     return TB_NOREPLY;
 }
 
+/* Answered at the end: see closing.c. */
+static int
+on_stop_service(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+    struct tb_wr normal = { 0 };
+    int rc;
+
+    if (sup->stopper)
+        return tb_reply(self, m, "{error, stopping}", TB_NONE);
+    tb_let_go(self);
+    sup->stopper = tb_from_keep(m);
+    tb_build(&normal, "normal", TB_NONE);
+    rc = on_stop(self, sup, tb_wr_term(&normal));
+    tb_wr_free(&normal);
+    return rc;
+}
+
 /* -------------------------------------------------------- life and death -- */
 
 static void
@@ -239,6 +257,7 @@ terminate(struct tb_proc *self, void *state, struct tb_term why)
     tb_free(sup->places);
     tb_wr_free(&sup->managed);
     tb_wr_free(&sup->close_reason);
+    tb_from_free(sup->stopper);
     tb_supervisor_options_fini(&sup->o);
 }
 
@@ -304,6 +323,7 @@ static const struct tb_clause clauses[] = {
     { TB_INFO, "turn",                                    on_turn             },
     { TB_CALL, "{start_children, Specs}",                 on_start_children   },
     { TB_CALL, "{'$tb_forward', Key, Again:atom, Request}", on_forward        },
+    { TB_CALL, "'$tb_stop_service'",                      on_stop_service     },
     { TB_CALL, "{'$tb_stop', _}",                         on_badarg           },
     { TB_CALL, "_",                                       on_request          },
     { TB_CAST, "rebalance",                               on_cast_rebalance   },

@@ -74,6 +74,8 @@ struct tb_host {
     unsigned confirm_n;
 
     struct tb_intensity restarts;
+    tb_atom early_holder; /* who acknowledged before we knew that it may */
+    uint64_t early;
     uint64_t copied;        /* up to there the backup has it */
     struct tb_list unacked; /* struct tb_request, by rising seq */
     struct tb_wr run;       /* owned: commands of this turn */
@@ -130,13 +132,13 @@ struct tb_work {
     struct tb_child *child;
     struct tb_home *from; /* NULL, or the lost home it comes from */
     tb_atom to;           /* TB_WORK_LEAVE */
-    bool moved;           /* TB_WORK_DELETE: it is elsewhere now */
-    bool undefined;       /* TB_WORK_KEEP: after ignore, not by request */
-    bool fresh;           /* TB_WORK_START of a child that was not there */
-    bool moves;           /* counted in tb_supervisor.moving */
-    bool remove;          /* TB_WORK_STOP: the entry goes, too */
-    bool waits;           /* for a DOWN: see ref */
-    bool unwanted;        /* nobody waits for it: to be stopped again */
+    bool moved;     /* TB_WORK_DELETE, _STOP: another entry of its key stays */
+    bool undefined; /* TB_WORK_KEEP: after ignore, not by request */
+    bool fresh;     /* TB_WORK_START of a child that was not there */
+    bool moves;     /* counted in tb_supervisor.moving */
+    bool remove;    /* TB_WORK_STOP: the entry goes, too */
+    bool waits;     /* for a DOWN: see ref */
+    bool unwanted;  /* nobody waits for it: to be stopped again */
     unsigned attempts;
     struct tb_ref ref;
     struct tb_list asks;  /* struct tb_request: answered by its end */
@@ -169,12 +171,16 @@ struct tb_supervisor {
 
     bool whole, owning, looked; /* see view.c */
     bool differs;               /* the options of the hosts are others */
+    int64_t options_counter;    /* of the record that was compared */
+    tb_atom options_node;
+    bool options_ours;
     bool turn_asked;
     bool closing;              /* its generation is being closed */
     bool ended;                /* closed: this process is about to end */
     struct tb_wr close_reason; /* owned */
     int64_t close_generation;
-    bool began_open; /* a generation has been open while we looked */
+    struct tb_from *stopper; /* owned: told when it has ended; or NULL */
+    bool began_open;         /* a generation has been open while we looked */
     unsigned ticks;
     uint64_t balance_ms; /* when; 0: not */
     uint64_t changed_ms; /* when a host came or went */

@@ -99,8 +99,6 @@ const struct tb_rule tb_supervisor_rules[] = {
     { "split_policy",     "restart",            NULL,     "restart; majority is not supported in this version" },
     { "settle_ms",        "N:int",              at_most_an_hour, "milliseconds in 0..3600000" },
     { "move_concurrency", "N:int",              positive, "an integer from 1 on" },
-    { "start_rate",       "infinity",           NULL,     "infinity or an integer from 1 on" },
-    { "start_rate",       "N:int",              positive, NULL },
     { "backoff",          "none",               NULL,     BACKOFF },
     { "backoff",          "{Min:int, Max:int}", rising,   NULL },
     { "global",           "false",              NULL,     "false; true is not supported in this version" },
@@ -204,7 +202,6 @@ read_number(struct tb_supervisor_options *o, struct tb_text key,
         { "max_children", &o->max_children },
         { "settle_ms", &o->settle_ms },
         { "move_concurrency", &o->move_concurrency },
-        { "start_rate", &o->start_rate },
     };
     struct tb_val h[TB_MAX_HOLES];
 
@@ -319,8 +316,7 @@ tb_supervisor_options_read(struct tb_supervisor_options *o, struct tb_term list,
                                          .max_children = -1,
                                          .auto_balance = true,
                                          .settle_ms = SETTLE_MS,
-                                         .move_concurrency = MOVE_CONCURRENCY,
-                                         .start_rate = -1 };
+                                         .move_concurrency = MOVE_CONCURRENCY };
     tb_build(&o->extra_arguments, "[]", TB_NONE);
     if (!tb_elems_open(&e, list)) {
         tb_build(why, "{supervisor_data, {invalid_type, L}}",

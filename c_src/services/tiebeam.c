@@ -1,7 +1,10 @@
 /* tiebeam.c - the node's own process: what it is, whom it is connected to,
  * and its end. Each request is also a function of module tiebeam.
  * Owns: callers that wait. Thread: loop. */
+#include <string.h>
+
 #include "services/services.h"
+#include "services/supervisor_options.h"
 
 static int
 on_info(struct tb_proc *self, void *state, const struct tb_msg *m)
@@ -81,6 +84,94 @@ on_stop(struct tb_proc *self, void *state, const struct tb_msg *m)
     return tb_reply(self, m, "ok", TB_NONE);
 }
 
+/* ------------------------------------------------------------- services -- */
+
+static char *
+copy_text(struct tb_text t)
+{
+    char *s = tb_alloc(t.n + 1);
+
+    memcpy(s, t.p, t.n);
+    return s;
+}
+
+static void
+free_config(void *arg)
+{
+    struct tb_supervisor_config *config = arg;
+
+    tb_free((char *)(uintptr_t)config->name);
+    tb_free((uint8_t *)(uintptr_t)config->opts.p);
+    tb_free(config);
+}
+
+static int
+start_supervisor(struct tb_proc *self, const struct tb_msg *m)
+{
+    struct tb_supervisor_config *config = tb_new(struct tb_supervisor_config);
+    struct tb_term opts = m->arg[1].term;
+    uint8_t *bytes = tb_alloc(opts.n);
+    struct tb_pid pid;
+    int rc;
+
+    memcpy(bytes, opts.p, opts.n);
+    config->name = copy_text(m->arg[0].text);
+    config->opts = (struct tb_term){ bytes, opts.n };
+    rc = tb_start_owned(tb_self_node(self), &tb_supervisor, config, free_config,
+                        TB_PERMANENT, &pid);
+    return rc < 0 ? tb_reply(self, m, "{error, Why}",
+                             TB_ARGS(tb_v_atom(tb_error_atom(rc))))
+                  : tb_reply(self, m, "{ok, Pid}", TB_ARGS(tb_v_pid(pid)));
+}
+
+static int
+on_start_service(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor_options o;
+    struct tb_wr why = { 0 };
+    struct tb_pid pid;
+    int rc;
+
+    (void)state;
+    if (tb_whereis(tb_self_node(self), m->arg[0].text, &pid))
+        return tb_reply(self, m, "{error, {already_started, Pid}}",
+                        TB_ARGS(tb_v_pid(pid)));
+    rc = tb_supervisor_options_read(&o, m->arg[1].term, &why);
+    tb_supervisor_options_fini(&o);
+    rc = rc < 0 ? tb_reply(self, m, "{error, Why}",
+                           TB_ARGS(tb_v_term(tb_wr_term(&why))))
+                : start_supervisor(self, m);
+    tb_wr_free(&why);
+    return rc;
+}
+
+static int
+on_stopped(struct tb_proc *self, void *state, void *ctx, int status,
+           struct tb_term result)
+{
+    struct tb_from *from = ctx;
+    struct tb_val v[TB_MAX_HOLES];
+    bool ok = status == 0 && tb_match("ok", result, v) == 1;
+
+    (void)state;
+    tb_reply_to(self, from, ok ? "ok" : "{error, not_found}", TB_NONE);
+    tb_from_free(from);
+    return TB_NOREPLY;
+}
+
+static int
+on_stop_service(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    char *name = copy_text(m->arg[0].text);
+
+    (void)state;
+    tb_call_name(self, name, tb_node_name(tb_self_node(self)),
+                 "'$tb_stop_service'", TB_NONE, TB_INFINITY, on_stopped,
+                 tb_from_keep(m));
+    tb_free(name);
+    return TB_NOREPLY;
+}
+
 /* clang-format off */
 static const struct tb_clause clauses[] = {
     { TB_CALL, "info",                             on_info    },
@@ -91,6 +182,8 @@ static const struct tb_clause clauses[] = {
     { TB_CALL, "{echo, Term}",                     on_echo    },
     { TB_CALL, "{connect, Node:atom}",             on_connect },
     { TB_CALL, "{disconnect, Node:atom}",          tb_on_disconnect_node },
+    { TB_CALL, "{start_service, supervisors, Name:atom, Opts}", on_start_service },
+    { TB_CALL, "{stop_service, supervisors, Name:atom}", on_stop_service },
     { TB_CALL, "stop",                             on_stop    },
     { TB_FUN,  "{tiebeam, info, []}",              on_info    },
     { TB_FUN,  "{tiebeam, nodes, []}",             on_nodes   },

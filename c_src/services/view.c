@@ -70,7 +70,6 @@ take_set(struct tb_supervisor *sup, int64_t counter, tb_atom node,
 
     ours = read_set(places, 0, TB_MAX_SET, tb_wr_term(&r->value));
     both = read_set(places, ours, TB_MAX_SET, value);
-    theirs = 0;
     if (r->value.len && r->counter == counter && r->node != node &&
         both != ours) {
         put_set(r, places, both);
@@ -291,11 +290,33 @@ is_same(const struct tb_wr *a, const struct tb_wr *b)
     return same;
 }
 
+/* Options of a generation that is closed bind nobody. */
+static bool
+is_open(const struct tb_supervisor *sup)
+{
+    return sup->record[TB_RECORD_GENERATION].value.len &&
+           tb_generation(sup) > sup->closed;
+}
+
+/* Compared once for each that is recorded. */
+static bool
+are_ours(struct tb_supervisor *sup)
+{
+    const struct tb_record *r = &sup->record[TB_RECORD_OPTIONS];
+
+    if (r->counter != sup->options_counter || r->node != sup->options_node) {
+        sup->options_counter = r->counter;
+        sup->options_node = r->node;
+        sup->options_ours = is_same(&r->value, &sup->o.all);
+    }
+    return sup->options_ours;
+}
+
 static void
 see_options(struct tb_supervisor *sup)
 {
-    const struct tb_wr *theirs = &sup->record[TB_RECORD_OPTIONS].value;
-    bool differs = theirs->len && !is_same(theirs, &sup->o.all);
+    bool differs = is_open(sup) && sup->record[TB_RECORD_OPTIONS].value.len &&
+                   !are_ours(sup);
 
     if (differs && !sup->differs)
         tb_log(TB_WARNING, "supervisor.options_differ",
@@ -341,7 +362,7 @@ tb_view_update(struct tb_proc *self, struct tb_supervisor *sup)
     own(sup, sup->whole && !sup->differs && !sup->ended &&
                  tb_view_owner(sup) == sup->self_node);
     tb_view_leases(self, sup, false);
-    if (tb_generation(sup) > sup->closed)
+    if (is_open(sup))
         sup->began_open = true;
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
         if (home->host && counts(home->host) && home->host->owner)
@@ -380,7 +401,7 @@ join(struct tb_proc *self, struct tb_supervisor *sup)
         h->sent[TB_RECORD_SET] = false;
     tb_log(TB_INFO_LEVEL, "host.joined", "node=%s name=%s",
            tb_atom_text(joiner->node).p, sup->name);
-    if (sup->o.auto_balance && n > 1)
+    if (sup->o.auto_balance && n > 1 && sup->table.counts.specs > 0)
         sup->balance_ms =
             tb_now_ms(tb_self_node(self)) + (uint64_t)sup->o.settle_ms + 1;
     tb_sup_turn_ask(self, sup);
@@ -397,6 +418,8 @@ open_generation(struct tb_supervisor *sup)
     tb_record_set(sup, TB_RECORD_GENERATION, tb_wr_term(&w));
     tb_wr_free(&w);
     tb_drain_forget_crashes(sup);
+    if (!is_same(&sup->record[TB_RECORD_OPTIONS].value, &sup->o.all))
+        tb_record_set(sup, TB_RECORD_OPTIONS, tb_wr_term(&sup->o.all));
 }
 
 static bool
@@ -445,8 +468,6 @@ tb_view_owner_work(struct tb_proc *self, struct tb_supervisor *sup)
     if (!sup->owning || sup->closing)
         return;
     open_generation(sup);
-    if (!sup->record[TB_RECORD_OPTIONS].value.len)
-        tb_record_set(sup, TB_RECORD_OPTIONS, tb_wr_term(&sup->o.all));
     join(self, sup);
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
         if (!counts(h) || h->owner != sup->self_node)

@@ -552,6 +552,14 @@ test_config_errors_tell_file_and_line(void **state)
                         "tiebeam.max_queue: expected an integer in 65536");
     assert_config_error(w, "[{tiebeam, [\n{http, []}]}].", 2,
                         "tiebeam.http: not supported in this version");
+    assert_config_error(w,
+                        "[{tiebeam, [{supervisors, [{jobs, [\n{max_restart, "
+                        "1}]}]}]}].",
+                        2,
+                        "tiebeam.supervisors.jobs.max_restart: unknown key, "
+                        "did you mean max_restarts?");
+    assert_config_error(w, "[{tiebeam, [{supervisors, [\n{rex, []}]}]}].", 2,
+                        "tiebeam.supervisors: the name rex is taken");
     assert_config_error(w, "[{tibeam, []}].", 1, "tibeam: did you mean tiebe");
     assert_config_error(w, "[{tiebeam, [{name, 'a@b.c'},\n{name, x}]}].", 2,
                         "tiebeam: name is given twice");

@@ -88,8 +88,11 @@ with(HostNames, Options, Fun) ->
         are_hosts(Node, Beams),
         Fun(Node, Beams, Daemon)
     after
-        tb_lib:stop(Daemon),
-        lists:foreach(fun end_beam/1, Beams)
+        try
+            tb_lib:stop(Daemon)
+        after
+            lists:foreach(fun end_beam/1, Beams)
+        end
     end.
 
 are_hosts(Node, Beams) ->
@@ -142,7 +145,7 @@ all_run(Node, Beams, Args) ->
         is_list(Pids) andalso length(Pids) =:= length(Args) andalso lists:all(fun erlang:is_pid/1, Pids)
     end, ?SLOW),
     %% none that is in no table
-    ?assertEqual(length(Args), lists:sum([kids(N) || N <- nodes_of(Beams)])).
+    tb_lib:until_equal(length(Args), fun() -> lists:sum([kids(N) || N <- nodes_of(Beams)]) end, ?SLOW).
 
 %% Processes that are children, whoever knows of them.
 kids(Node) ->

@@ -51,7 +51,10 @@ cases() ->
             {"hosts, info, explain", fun shows/0},
             {"a back-off in place of the intensity", fun backoff/0},
             {"a release that starts its own host", fun own_host/0},
-            {"options are checked", fun options/0}
+            {"options are checked", fun options/0},
+            {"started and stopped on request", fun on_request/0},
+            {"verbs", fun verbs/0},
+            {"the module tiebeam_supervisor", fun client/0}
         ].
 
 limits() ->
@@ -106,7 +109,11 @@ compare(Expected, Module, Case, Options) ->
         ?assertEqual(Expected, plain(Case({Module, {?NAME, Node}})))
     end).
 
--spec init(map()) -> {ok, tuple()}.
+-spec init(map() | atom() | list()) -> {ok, tuple() | list()} | ignore.
+init(ignore) ->
+    ignore;
+init(Flags) when is_list(Flags) ->
+    {ok, Flags};
 init(Options) ->
     Flags = #{
         strategy => one_for_one,
@@ -753,7 +760,6 @@ options() ->
         {split_policy, majority},
         {settle_ms, -1},
         {move_concurrency, 0},
-        {start_rate, 0},
         {global, true},
         {max_restart, 3}
     ],
@@ -766,3 +772,89 @@ options() ->
         end,
         Bad
     ).
+
+on_request() ->
+    with_tiebeam([h1], #{}, fun(Node, [H1]) ->
+        T = {tiebeam, Node},
+        Start = fun(Name, Opts) -> gen_server:call(T, {start_service, supervisors, Name, Opts}) end,
+        ?assertEqual(
+            {error, {supervisor_data, {invalid_intensity, -1}}},
+            Start(more, [{max_restarts, -1}])
+        ),
+        ?assertEqual({error, {supervisor_data, {invalid_type, foo}}}, Start(more, foo)),
+        {ok, Pid} = Start(more, [{hosts, all}, {max_restarts, 0}]),
+        ?assertEqual({error, {already_started, Pid}}, Start(more, [])),
+        ?assertMatch({error, {already_started, _}}, Start(node_monitor, [])),
+        S = {more, Node},
+        tb_lib:until_equal([H1], fun() -> gen_server:call(S, hosts) end),
+        {ok, Child} = supervisor:start_child(S, spec(a)),
+        %% the other one has none
+        ?assertEqual([], supervisor:which_children({?NAME, Node})),
+        Stop = fun(Name) -> gen_server:call(T, {stop_service, supervisors, Name}) end,
+        ?assertEqual(ok, Stop(more)),
+        ?assertEqual(false, tb_lib:alive(Child)),
+        tb_lib:until_equal(undefined, fun() -> tb_lib:pid_of(Node, more) end),
+        ?assertEqual({error, not_found}, Stop(more)),
+        ?assertEqual({error, not_found}, Stop(node_monitor)),
+        {ok, _} = Start(more, [{hosts, all}]),
+        tb_lib:until_equal([H1], fun() -> gen_server:call(S, hosts) end),
+        ?assertEqual([], supervisor:which_children(S))
+    end).
+
+verbs() ->
+    with_tiebeam([h1, h2], #{}, fun(Node, [H1, _] = Nodes) ->
+        Run = fun(Args) ->
+            {Status, Out, _} = tb_lib:run(
+                tb_lib:binary(),
+                Args ++ ["--node", atom_to_list(Node), "-setcookie", tb_lib:cookie()],
+                []
+            ),
+            {Status, string:trim(Out)}
+        end,
+        {0, _} = Run(["start-child", "#{id => a, start => {tb_kid, start_link, []}}", "jobs"]),
+        {1, _} = Run(["start-child", "#{id => a}", "jobs"]),
+        {0, Line} = Run(["children", "jobs"]),
+        ?assertMatch({match, _}, re:run(Line, "^a +<.*> +worker$")),
+        {0, Json} = Run(["children", "jobs", "--json"]),
+        ?assertMatch({match, _}, re:run(Json, "^\\[\\{\"id\":\"a\",\"pid\":\"<.*>\",\"type\":\"worker\"\\}\\]$")),
+        {0, Why} = Run(["explain", "a", "jobs"]),
+        ?assertMatch({match, _}, re:run(Why, "belongs_to")),
+        ?assertEqual({0, "ok"}, Run(["drain", atom_to_list(H1), "jobs"])),
+        ?assertEqual(Nodes -- [H1], gen_server:call({?NAME, Node}, hosts)),
+        ?assertEqual({0, "ok"}, Run(["undrain", atom_to_list(H1), "jobs"])),
+        ?assertEqual({0, "ok"}, Run(["rebalance", "jobs"])),
+        ?assertEqual({0, "ok"}, Run(["stop-child", "a", "jobs"])),
+        {1, _} = Run(["stop-child", "b", "jobs"]),
+        {1, _} = Run(["drain", "nobody@nowhere", "jobs"])
+    end).
+
+client() ->
+    T = tiebeam_supervisor,
+    with_tiebeam([h1, h2], #{}, fun(Node, Nodes) ->
+        Trap = process_flag(trap_exit, true),
+        ?assertEqual(ignore, T:start_link(?MODULE, ignore, #{node => Node})),
+        ?assertMatch({error, {supervisor_data, _}}, T:start_link(#{name => more, node => Node, max_restarts => x})),
+        {ok, Pid} = T:start_link(?MODULE, [{hosts, all}], #{node => Node, name => more}),
+        tb_lib:until(fun() -> T:hosts(more) =:= lists:sort(Nodes) end),
+        ?assertMatch(#{options := [_, {max_restarts, 1} | _]}, T:info(more)),
+        {ok, A} = T:start_child(more, five(a)),
+        ?assertEqual(node(A), T:locate(Pid, five(a))),
+        [{ok, B}, ignore] = T:start_children(Pid, [spec(b), {{tb_kid, start, [ignore]}, permanent, 1, worker, []}]),
+        ?assertEqual([{b, B, worker, [tb_kid]}, {undefined, A, worker, [tb_kid]}], lists:sort(T:which_children(more))),
+        ?assertEqual([{specs, 2}, {active, 2}, {supervisors, 0}, {workers, 2}], T:count_children(more)),
+        ?assertEqual(ok, supervisor:terminate_child(more, b)),
+        ?assertEqual(ok, T:drain(more, node(A))),
+        Other = Nodes -- [node(A)],
+        tb_lib:until(fun() -> [node(P) || {undefined, P, _, _} <- T:which_children(more), is_pid(P)] =:= Other end),
+        ?assertEqual(ok, T:undrain(more, node(A))),
+        ?assertEqual(ok, T:rebalance(more)),
+        ?assertMatch(#{state := _}, T:explain(more, b)),
+        %% the one here ends without the one there
+        exit(Pid, kill),
+        receive {'EXIT', Pid, killed} -> ok end,
+        {ok, Again} = T:start_link(?MODULE, [{hosts, all}], #{node => Node, name => more}),
+        tb_lib:until(fun() -> proplists:get_value(specs, T:count_children(more)) =:= 2 end),
+        ?assertEqual(ok, T:stop(more, shutdown)),
+        receive {'EXIT', Again, shutdown} -> ok end,
+        process_flag(trap_exit, Trap)
+    end).

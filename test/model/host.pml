@@ -1,32 +1,60 @@
-#ifndef NH
+/* host.pml - the wire between a supervisor and its hosts (priv/doc/host.md), with
+ * failures at any step.
+ *
+ * Modelled: three hosts (or two), two tiebeam nodes, one child. Each host has its entry,
+ * its tombstone, the number of its last change, its backup, its copies for others, its owner with an
+ * epoch, and who is attached, ready and within its lease. Each tiebeam node has, for each
+ * incarnation, the view that events brought, what it holds for confirmed down, one command
+ * under way, and its callers. It starts, moves, removes, fails over, settles two instances, names
+ * backups, drops copies, and keeps and forgets tombstones as the document says. All of
+ * that is in one process: each step is one event at one place, in any order.
+ *
+ * Failures, as many as the environment says: CRASHES (a host, alone or with the
+ * tiebeam node on the same machine; it comes back empty, as a new incarnation),
+ * TCRASHES (a tiebeam node), CUTS (one link between any two; one host; one host with
+ * a tiebeam node), PAUSES (a lease runs out). Links come back one by one, at any time.
+ * Requests: AT (where the child runs at the beginning, acknowledged; 3: it is started),
+ * MOVES, REMOVALS. TWO=1: two hosts. ONE=1: one tiebeam node. MUTANT: a mechanism is left out, see below.
+ *
+ * Abstracted: a stop takes no time; a start always succeeds; a message from a host brings
+ * all that has changed until then, at any later time (LAG=2), so that what is under way is
+ * the difference between a host and a view of it; with LAG=1 a lease arrives at once,
+ * with LAG=0 events too, while the connection lives. A copy and a set of copies are one message. Epochs are not
+ * numbers but whether one is still the host's. The set does not change; there is one generation.
+ * What a tiebeam node knows of copies (its table, and the answers to {copies, Node})
+ * is not late. A tiebeam node has one command under way at a time.
+ *
+ * Checked: no command is run that its owner sent under another epoch (at once); and, when all
+ * has healed and nothing is left to be done: at most one instance; exactly one of a child
+ * whose start was acknowledged and that nobody removed; none of a child whose removal was
+ * acknowledged. test/model/run.sh has the scenarios, and what each costs.
+ */
 #define NH 3
-#endif
 #define NT 2
 #define NI 4             /* incarnations: one of each host, and one that came back empty */
 #define NONE 9
 
-#ifndef CRASHES
-#define CRASHES 0        /* a host, with or without the tiebeam node beside it */
-#endif
-#ifndef TCRASHES
-#define TCRASHES 0       /* a tiebeam node alone */
-#endif
-#ifndef CUTS
-#define CUTS 0           /* one link, one host, or one host with its tiebeam node */
-#endif
-#ifndef PAUSES
-#define PAUSES 0         /* a lease that runs out */
-#endif
-#ifndef MOVES
-#define MOVES 0
-#endif
-#ifndef REMOVALS
-#define REMOVALS 0
-#endif
+c_decl {
+    \#include <stdlib.h>
+    \#define OPTION(name) (getenv(name) ? atoi(getenv(name)) : 0)
+};
 
-#ifndef AT
-#define AT 0             /* where the child is at the beginning */
-#endif
+/* what is left out: it has to be seen that it is missed */
+#define NO_EPOCH 1       /* a command of a former owner is run */
+#define NO_INC 2         /* a host that came back empty is taken for the former one */
+#define NO_BACKUP 3      /* a start is acknowledged before it is in two places */
+#define NO_TOMB 4        /* a removal leaves no tombstones */
+#define NO_SEQ 5         /* of a lost host any copy counts, not the latest */
+#define NO_STANDIN 6     /* an entry may stay when what it stands in for is back */
+#define NO_TWO 7         /* the other one is deleted before this one is in two places */
+#define NO_DROP 8        /* copies of a former backup stay */
+#define NO_VIEW 9        /* a tiebeam node acts without having seen all hosts */
+#define NO_GAP 10        /* a tiebeam node remembers lost hosts over a gap of its own */
+byte mutant;
+byte lag;                /* 0: events and leases take no time; 1: leases; 2: nothing */
+bit one;                 /* one tiebeam node */
+bit two;                 /* two hosts: the third is not in the set */
+byte at;                 /* where the child is at the beginning; 3: it is to be started */
 
 /* what an entry is */
 #define GONE 0
@@ -61,7 +89,7 @@ typedef View {           /* of one incarnation, as a tiebeam node remembers it *
     byte seq;
     byte own;
     byte bk;
-    byte hs;             /* all that entries here ever stood in for */
+    byte hs;             /* all that entries here ever stood in for, and tombstones */
     Entry e
 };
 typedef Cmd {
@@ -107,12 +135,12 @@ bit started;
 bit removing;
 bit ack_start;
 bit ack_rm;
-byte crashes = CRASHES;
-byte tcrashes = TCRASHES;
-byte cuts = CUTS;
-byte pauses = PAUSES;
-byte moves = MOVES;
-byte removals = REMOVALS;
+byte crashes;
+byte tcrashes;
+byte cuts;
+byte pauses;
+byte moves;
+byte removals;
 
 hidden byte x;
 hidden byte y;
@@ -125,6 +153,8 @@ hidden byte z;
 #define V(t, h) vw[TI(t, tI[TH(t, h)])]
 #define A(t, h) att[TH(t, h)]
 #define BIT(i) (1 << (i))
+#define BURIED 128
+#define SETTLE(t, seen) settle(t, 0, seen); settle(t, 1, seen); settle(t, 2, seen); settle(t, 3, seen)
 
 /* what is connected, in truth */
 #define LT(t, h) (!lt[TH(t, h)] && tup[t] && up[h])
@@ -132,14 +162,11 @@ hidden byte z;
 
 /* a tiebeam node that may act */
 #define NAMED(t, h) ((A(t, h) && V(t, h).own == t) || dn[TH(t, h)])
-#ifdef NO_VIEW
-#define ACTS(t) (tup[t] && !wt[t] && (!A(t, 0) || V(t, 0).own == t) && (!A(t, 1) || V(t, 1).own == t) && \
-    (!A(t, 2) || V(t, 2).own == t) && (A(t, 0) || A(t, 1) || A(t, 2)))
-#define READY(t) (1)
-#else
-#define ACTS(t) (tup[t] && !wt[t] && NAMED(t, 0) && NAMED(t, 1) && NAMED(t, 2) && (A(t, 0) || A(t, 1) || A(t, 2)))
-#define READY(t) ((A(t, 0) || dn[TH(t, 0)]) && (A(t, 1) || dn[TH(t, 1)]) && (A(t, 2) || dn[TH(t, 2)]))
-#endif
+#define SOME(t) (A(t, 0) || A(t, 1) || A(t, 2))
+#define NAMED1(t, h) (NAMED(t, h) || (mutant == NO_VIEW && !A(t, h)))
+#define ACTS(t) (tup[t] && !wt[t] && SOME(t) && NAMED1(t, 0) && NAMED1(t, 1) && NAMED1(t, 2))
+#define READY1(t, h) (A(t, h) || dn[TH(t, h)])
+#define READY(t) (mutant == NO_VIEW || (READY1(t, 0) && READY1(t, 1) && READY1(t, 2)))
 
 /* an attached host that sees h */
 #define SEEN(t, h) ((A(t, 0) && LH(0, h)) || (A(t, 1) && LH(1, h)) || (A(t, 2) && LH(2, h)))
@@ -149,16 +176,7 @@ hidden byte z;
 #define RUNS(t, h) (A(t, h) && V(t, h).e.st == RUN)
 #define ANY(t) (HAS(t, 0) || HAS(t, 1) || HAS(t, 2))
 #define TOMB(t) ((A(t, 0) && V(t, 0).tomb) || (A(t, 1) && V(t, 1).tomb) || (A(t, 2) && V(t, 2).tomb))
-#ifdef TWO_HOSTS
-#define THIRD 1
-#else
-#define THIRD 0
-#endif
-#ifdef TWO_HOSTS         /* the third is not in the set */
-#define ALL(t) (A(t, 0) && A(t, 1))
-#else
-#define ALL(t) (A(t, 0) && A(t, 1) && A(t, 2))
-#endif
+#define ALL(t) (A(t, 0) && A(t, 1) && (two || A(t, 2)))
 #define ATTINC(t, i) (A(t, 0) && tI[TH(t, 0)] == i || A(t, 1) && tI[TH(t, 1)] == i || A(t, 2) && tI[TH(t, 2)] == i)
 #define ATTSET(t) ((A(t, 0) -> BIT(tI[TH(t, 0)]) : 0) | (A(t, 1) -> BIT(tI[TH(t, 1)]) : 0) | (A(t, 2) -> BIT(tI[TH(t, 2)]) : 0))
 
@@ -168,16 +186,8 @@ hidden byte z;
 #define COPIED(t, h) (BK(t, h) != NONE && A(t, BK(t, h)) && cp[BI(BK(t, h), tI[TH(t, h)])].ok && \
     cp[BI(BK(t, h), tI[TH(t, h)])].seq >= V(t, h).seq)
 #define TWO(t, h) (A(t, h) && ((BK(t, h) == NONE && !CANBK(t, h)) || COPIED(t, h)))
-#ifdef NO_BACKUP
-#define ACK2(t, h) (A(t, h))
-#else
-#define ACK2(t, h) TWO(t, h)
-#endif
-#ifdef NO_TWO
-#define DEL2(t, h) (A(t, h))
-#else
-#define DEL2(t, h) TWO(t, h)
-#endif
+#define ACK2(t, h) (TWO(t, h) || mutant == NO_BACKUP)
+#define DEL2(t, h) (TWO(t, h) || (mutant == NO_TWO && A(t, h)))
 #define SYNCED(t, h) (!A(t, h) || TWO(t, h))
 
 /* a copy of an attached host that is held by another than its backup */
@@ -192,14 +202,10 @@ hidden byte z;
 #define LOST(t, i) (HOST(i) != NONE && !ATTINC(t, i) && (dn[TH(t, HOST(i))] || A(t, HOST(i))))
 #define MS(t, i) (vw[TI(t, i)].known -> vw[TI(t, i)].seq + 1 : 0)
 #define CS(t, b, i) (A(t, b) && cp[BI(b, i)].ok -> cp[BI(b, i)].seq + 1 : 0)
-#ifdef NO_SEQ
-#define BESTM(t, i) (MS(t, i) > 0)
-#define BESTC(t, b, i) (CS(t, b, i) > 0)
-#else
-#define BESTM(t, i) (MS(t, i) > 0 && MS(t, i) >= CS(t, 0, i) && MS(t, i) >= CS(t, 1, i) && MS(t, i) >= CS(t, 2, i))
-#define BESTC(t, b, i) (CS(t, b, i) > 0 && CS(t, b, i) >= MS(t, i) && CS(t, b, i) >= CS(t, 0, i) && \
-    CS(t, b, i) >= CS(t, 1, i) && CS(t, b, i) >= CS(t, 2, i))
-#endif
+#define ANYSEQ (mutant == NO_SEQ)
+#define BESTM(t, i) (MS(t, i) > 0 && (ANYSEQ || (MS(t, i) >= CS(t, 0, i) && MS(t, i) >= CS(t, 1, i) && MS(t, i) >= CS(t, 2, i))))
+#define BESTC(t, b, i) (CS(t, b, i) > 0 && (ANYSEQ || (CS(t, b, i) >= MS(t, i) && CS(t, b, i) >= CS(t, 0, i) && \
+    CS(t, b, i) >= CS(t, 1, i) && CS(t, b, i) >= CS(t, 2, i))))
 #define LOSTKEY(t, i) ((BESTM(t, i) && vw[TI(t, i)].e.st != GONE) || (BESTC(t, 0, i) && cp[BI(0, i)].e.st != GONE) || \
     (BESTC(t, 1, i) && cp[BI(1, i)].e.st != GONE) || (BESTC(t, 2, i) && cp[BI(2, i)].e.st != GONE))
 #define LOSTANY(t) ((LOST(t, 0) && LOSTKEY(t, 0)) || (LOST(t, 1) && LOSTKEY(t, 1)) || (LOST(t, 2) && LOSTKEY(t, 2)) || \
@@ -233,11 +239,11 @@ inline apply(h, t) {
         :: else
         fi
     :: cmd[t].k == DELETE ->
-        tomb[h] = tomb[h] | cmd[t].a;
+        tomb[h] = tomb[h] | cmd[t].a; hs[h] = hs[h] | (cmd[t].a -> BURIED : 0);
         if :: ent[h].st != GONE -> CLEAR(ent[h]); seq[h]++ :: else fi
     :: cmd[t].k == MOVE ->
         if :: ent[h].st == RUN -> ent[h].st = MOVING; ent[h].to = cmd[t].a; seq[h]++ :: else fi
-    :: cmd[t].k == BURY -> tomb[h] = 1
+    :: cmd[t].k == BURY -> tomb[h] = 1; hs[h] = hs[h] | BURIED
     :: cmd[t].k == FORGET -> tomb[h] = 0
     :: cmd[t].k == BACKUP -> bk[h] = cmd[t].a
     :: cmd[t].k == DROP ->
@@ -251,9 +257,7 @@ inline look(t, h) {
     x = TI(t, cur[h]);
     vw[x].known = 1; vw[x].ep = 1; vw[x].tomb = tomb[h]; vw[x].seq = seq[h];
     vw[x].own = own[h]; vw[x].bk = bk[h]; vw[x].hs = hs[h];
-    vw[x].e.st = ent[h].st; vw[x].e.to = ent[h].to; vw[x].e.c = ent[h].c; vw[x].e.s = ent[h].s;
-    /* what this host stood in for is dealt with */
-    settle(t, 0, h); settle(t, 1, h); settle(t, 2, h); settle(t, 3, h)
+    vw[x].e.st = ent[h].st; vw[x].e.to = ent[h].to; vw[x].e.c = ent[h].c; vw[x].e.s = ent[h].s
 }
 
 inline unknow(t, i) {
@@ -262,9 +266,10 @@ inline unknow(t, i) {
     CLEAR(vw[y].e)
 }
 
-inline settle(t, i, h) {
+/* What a host stands in for, or has a tombstone of, is forgotten of those that are lost. */
+inline settle(t, i, seen) {
     if
-    :: (hs[h] & BIT(i)) && !ATTINC(t, i) -> unknow(t, i)
+    :: ((seen) & (BIT(i) | BURIED)) && !ATTINC(t, i) -> unknow(t, i)
     :: else
     fi
 }
@@ -280,80 +285,68 @@ inline gap(t, i) {
     vw[TI(t, cur[h])].bk != bk[h] || vw[TI(t, cur[h])].tomb != tomb[h])
 
 #define ATTACH(t, h) \
-    :: d_step { LT(t, h) && !A(t, h) && !(cmd[t].k && HOST(cmd[t].i) == h) -> \
+    :: d_step { LT(t, h) && !A(t, h) && !(cmd[t].k && HOST(cmd[t].i) == h) -> printf("attach %d %d\n", t, h); \
         hatt[TH(t, h)] = 1; hrdy[TH(t, h)] = 0; hexp[TH(t, h)] = 0; \
         A(t, h) = 1; dn[TH(t, h)] = 0; \
         z = (tI[TH(t, h)] == cur[h]); \
         NOINC(t, h) \
         tI[TH(t, h)] = cur[h]; \
         if :: z -> GAPS(t) :: else fi; \
-        elect(h); look(t, h); x = 0 }
+        elect(h); look(t, h); \
+        z = ent[h].s | (tomb[h] -> BURIED : 0); SETTLE(t, z); x = 0 }
 
-#ifdef NO_GAP
-#define GAPS(t) skip
-#else
-#define GAPS(t) gap(t, 0); gap(t, 1); gap(t, 2); gap(t, 3)
-#endif
-#ifdef NO_INC
-#define NOINC(t, h) if :: tI[TH(t, h)] != NONE && tI[TH(t, h)] != cur[h] -> unknow(t, tI[TH(t, h)]); \
-    x = 0; do :: x < NH -> cp[BI(x, h)].ok = 0; cp[BI(x, h)].seq = 0; CLEAR(cp[BI(x, h)].e); x++ :: else -> break od :: else fi;
-#else
-#define NOINC(t, h)
-#endif
+#define GAPS(t) \
+    if :: mutant != NO_GAP -> gap(t, 0); gap(t, 1); gap(t, 2); gap(t, 3) :: else fi
+#define NOINC(t, h) \
+    if \
+    :: mutant == NO_INC && tI[TH(t, h)] != NONE && tI[TH(t, h)] != cur[h] -> \
+        unknow(t, tI[TH(t, h)]); x = 0; \
+        do :: x < NH -> cp[BI(x, h)].ok = 0; cp[BI(x, h)].seq = 0; CLEAR(cp[BI(x, h)].e); x++ :: else -> break od \
+    :: else \
+    fi;
 
 #define EVENTS(t, h) \
-    :: d_step { LT(t, h) && A(t, h) && tI[TH(t, h)] == cur[h] && \
-        (DIFFERS(t, h) || (wt[t] && cmd[t].k == IDLE && cmd[t].i == cur[h])) -> \
-        look(t, h); \
+    :: d_step { URG_E(t, h) -> printf("events %d %d\n", t, h); \
+        look(t, h); z = hs[h]; SETTLE(t, z); \
         if :: wt[t] && cmd[t].k == IDLE && cmd[t].i == cur[h] -> wt[t] = 0; cmd[t].i = 0 :: else fi; x = 0 }
 
 #define LEASE(t, h) \
-    :: d_step { LT(t, h) && A(t, h) && tI[TH(t, h)] == cur[h] && hatt[TH(t, h)] && \
-        (hrdy[TH(t, h)] != READY(t) || hexp[TH(t, h)]) -> \
-        hrdy[TH(t, h)] = READY(t); hexp[TH(t, h)] = 0; elect(h); x = 0 }
+    :: d_step { URG_L(t, h) -> printf("lease %d %d\n", t, h); hrdy[TH(t, h)] = READY(t); hexp[TH(t, h)] = 0; elect(h); x = 0 }
 
 #define EXPIRE(t, h) \
-    :: d_step { pauses > 0 && up[h] && hatt[TH(t, h)] && hrdy[TH(t, h)] && !hexp[TH(t, h)] -> \
+    :: d_step { pauses > 0 && up[h] && hatt[TH(t, h)] && hrdy[TH(t, h)] && !hexp[TH(t, h)] -> printf("expire %d %d\n", t, h); \
         pauses--; hexp[TH(t, h)] = 1; elect(h); x = 0 }
 
 #define HDOWN(t, h) \
-    :: d_step { up[h] && hatt[TH(t, h)] && (lt[TH(t, h)] || !tup[t]) -> \
+    :: d_step { up[h] && hatt[TH(t, h)] && (lt[TH(t, h)] || !tup[t]) -> printf("hdown %d %d\n", t, h); \
         hatt[TH(t, h)] = 0; hrdy[TH(t, h)] = 0; hexp[TH(t, h)] = 0; elect(h); x = 0 }
 
 #define TDOWN(t, h) \
-    :: d_step { tup[t] && A(t, h) && (lt[TH(t, h)] || !up[h] || tI[TH(t, h)] != cur[h]) -> \
+    :: d_step { tup[t] && A(t, h) && (lt[TH(t, h)] || !hatt[TH(t, h)] || tI[TH(t, h)] != cur[h]) -> printf("tdown %d %d\n", t, h); \
         A(t, h) = 0; \
         if :: wt[t] && HOST(cmd[t].i) == h && (cmd[t].k == IDLE) -> wt[t] = 0; cmd[t].i = 0 :: else fi; x = 0 }
 
-#ifdef NO_CONFIRM
 #define CONFIRM(t, h) \
-    :: d_step { tup[t] && !A(t, h) && !dn[TH(t, h)] && (lt[TH(t, h)] || !up[h]) -> dn[TH(t, h)] = 1; x = 0 }
-#else
-#define CONFIRM(t, h) \
-    :: d_step { tup[t] && !A(t, h) && !dn[TH(t, h)] && (lt[TH(t, h)] || !up[h]) && !SEEN(t, h) -> dn[TH(t, h)] = 1; x = 0 } \
-    :: d_step { tup[t] && dn[TH(t, h)] && SEEN(t, h) -> dn[TH(t, h)] = 0; x = 0 }
-#endif
+    :: d_step { tup[t] && !A(t, h) && !dn[TH(t, h)] && (lt[TH(t, h)] || !up[h]) && !SEEN(t, h) -> printf("confirm_down %d %d\n", t, h); dn[TH(t, h)] = 1; x = 0 } \
+    :: d_step { tup[t] && dn[TH(t, h)] && SEEN(t, h) -> printf("not_down %d %d\n", t, h); dn[TH(t, h)] = 0; x = 0 }
 
 /* A command arrives, maybe late; it is lost only with its connection. */
-#ifdef NO_EPOCH
-#define VALID(t, h) (1)
-#else
-#define VALID(t, h) (cmd[t].ok && own[h] == t)
-#endif
+#define VALID(t, h) ((cmd[t].ok && own[h] == t) || mutant == NO_EPOCH)
 #define DELIVER(t) \
-    :: d_step { cmd[t].k != IDLE && HOST(cmd[t].i) != NONE -> \
+    :: d_step { cmd[t].k != IDLE && HOST(cmd[t].i) != NONE -> printf("deliver %d\n", t); \
         x = HOST(cmd[t].i); \
-        if :: up[x] && cur[x] == cmd[t].i && VALID(t, x) -> apply(x, t) :: else fi; \
+        if :: up[x] && cur[x] == cmd[t].i && VALID(t, x) -> \
+            assert(cmd[t].ok && own[x] == t); apply(x, t) :: else fi; \
         IDLED(t); x = 0 } \
     :: d_step { cmd[t].k != IDLE && (!tup[t] || lt[TH(t, HOST(cmd[t].i))] || !up[HOST(cmd[t].i)] || \
-        cur[HOST(cmd[t].i)] != cmd[t].i) -> IDLED(t); x = 0 }
+        cur[HOST(cmd[t].i)] != cmd[t].i) -> printf("lost_command %d\n", t); IDLED(t); x = 0 }
 /* if the connection has been seen to end, there will be no outcome */
 #define IDLED(t) \
     cmd[t].k = IDLE; cmd[t].a = 0; cmd[t].c = 0; cmd[t].s = 0; cmd[t].ok = 0; \
     if :: !tup[t] || !A(t, HOST(cmd[t].i)) || tI[TH(t, HOST(cmd[t].i))] != cmd[t].i -> wt[t] = 0; cmd[t].i = 0 :: else fi
 
 #define COPYING(h, b) \
-    :: d_step { LH(h, b) && bk[h] == b && (!cp[BI(b, cur[h])].ok || cp[BI(b, cur[h])].seq != seq[h]) -> \
+    :: d_step { LH(h, b) && bk[h] == b && (!cp[BI(b, cur[h])].ok || cp[BI(b, cur[h])].seq != seq[h]) -> printf("copying %d %d\n", h, b); \
         x = BI(b, cur[h]); \
         cp[x].ok = 1; cp[x].seq = seq[h]; \
         cp[x].e.st = ent[h].st; cp[x].e.to = ent[h].to; cp[x].e.c = ent[h].c; cp[x].e.s = ent[h].s; x = 0 }
@@ -367,62 +360,50 @@ inline issue(t, h, kind, arg, starts, stands) {
 }
 
 #define CALLS(t, h) \
-    :: d_step { !started && ACTS(t) && A(t, h) -> started = 1; ps[t] = 1; issue(t, h, START, 0, 1, 0); x = 0 } \
-    :: d_step { ps[t] && tup[t] && RUNS(t, h) && ACK2(t, h) && ACTS(t) -> ps[t] = 0; ack_start = 1; x = 0 }
+    :: d_step { !started && ACTS(t) && A(t, h) -> printf("start %d %d\n", t, h); started = 1; ps[t] = 1; issue(t, h, START, 0, 1, 0); x = 0 } \
+    :: d_step { ps[t] && tup[t] && RUNS(t, h) && ACK2(t, h) && ACTS(t) -> printf("start_ack %d %d\n", t, h); ps[t] = 0; ack_start = 1; x = 0 }
 
 #define REMOVE(t) \
-    :: d_step { removals > 0 && ack_start && ACTS(t) && ANY(t) && !rm[t] -> removals--; rm[t] = 1; removing = 1; x = 0 } \
-    :: d_step { rm[t] && ACTS(t) && !ANY(t) && GRAVE(t) && SYNCED(t, 0) && SYNCED(t, 1) && SYNCED(t, 2) -> \
+    :: d_step { removals > 0 && ack_start && ACTS(t) && ANY(t) && !rm[t] -> printf("remove %d\n", t); removals--; rm[t] = 1; removing = 1; x = 0 } \
+    :: d_step { rm[t] && ACTS(t) && !ANY(t) && GRAVE(t) && SYNCED(t, 0) && SYNCED(t, 1) && SYNCED(t, 2) -> printf("remove_ack %d\n", t); \
         rm[t] = 0; ack_rm = 1; x = 0 }
-#ifdef NO_TOMB
-#define GRAVE(t) (1)
-#define AWAY(t) (0)
-#else
-#ifdef NO_DROP
-#define AWAY(t) (!ALL(t))
-#else
-#define AWAY(t) (!ALL(t) || STRAYS(t) || LOSTANY(t))
-#endif
-#define GRAVE(t) (!AWAY(t) || ((!A(t, 0) || V(t, 0).tomb) && (!A(t, 1) || V(t, 1).tomb) && (!A(t, 2) || V(t, 2).tomb)))
-#endif
+#define AWAY(t) (mutant != NO_TOMB && (!ALL(t) || (mutant != NO_DROP && (STRAYS(t) || LOSTANY(t)))))
+#define GRAVE1(t, h) (!A(t, h) || V(t, h).tomb)
+#define GRAVE(t) ((!AWAY(t) && (mutant == NO_DROP || mutant == NO_TOMB || !HOLDSANY(t))) || (GRAVE1(t, 0) && GRAVE1(t, 1) && GRAVE1(t, 2)))
 
 /* somewhere else it runs, and is in two places there */
 #define SAFE(t, h) ((h != 0 && RUNS(t, 0) && DEL2(t, 0)) || (h != 1 && RUNS(t, 1) && DEL2(t, 1)) || (h != 2 && RUNS(t, 2) && DEL2(t, 2)))
 /* h's entry stands in for one that is attached, and all of those are safe or do not have it */
 #define ORIGIN(t, h, o) (h != o && A(t, o) && (V(t, h).e.s & BIT(tI[TH(t, o)])))
-#define STANDS(t, h) (ORIGIN(t, h, 0) || ORIGIN(t, h, 1) || ORIGIN(t, h, 2))
+#define STANDS(t, h) (mutant != NO_STANDIN && (ORIGIN(t, h, 0) || ORIGIN(t, h, 1) || ORIGIN(t, h, 2)))
 #define ORIGINSAFE(t, h, o) (!ORIGIN(t, h, o) || !HAS(t, o) || DEL2(t, o))
 /* g's instance wins over h's */
 #define WINS(t, g, h) (g != h && RUNS(t, g) && !STANDS(t, g) && DEL2(t, g) && \
     (V(t, g).e.c > V(t, h).e.c || (V(t, g).e.c == V(t, h).e.c && g < h)))
-/* the move of h's entry has come to its end */
-#define MOVED(t, g, h) (g != h && RUNS(t, g) && V(t, g).e.c > V(t, h).e.c && DEL2(t, g))
-#define ARRIVED(t, h) ((h != 0 && RUNS(t, 0) && V(t, 0).e.c > V(t, h).e.c) || (h != 1 && RUNS(t, 1) && V(t, 1).e.c > V(t, h).e.c) || \
-    (h != 2 && RUNS(t, 2) && V(t, 2).e.c > V(t, h).e.c))
+/* the move of h's entry has come to its end: not by one that stands in for h, which will go */
+#define THERE(t, g, h) (g != h && RUNS(t, g) && V(t, g).e.c > V(t, h).e.c && !(V(t, g).e.s & BIT(tI[TH(t, h)])))
+#define MOVED(t, g, h) (THERE(t, g, h) && DEL2(t, g))
+#define ARRIVED(t, h) (THERE(t, 0, h) || THERE(t, 1, h) || THERE(t, 2, h))
 
-#ifdef NO_STANDIN
-#define STANDIN(t, h)
-#else
 #define STANDIN(t, h) \
     :: d_step { ACTS(t) && HAS(t, h) && STANDS(t, h) && \
-        ORIGINSAFE(t, h, 0) && ORIGINSAFE(t, h, 1) && ORIGINSAFE(t, h, 2) -> issue(t, h, DELETE, 0, 0, 0); x = 0 }
-#endif
+        ORIGINSAFE(t, h, 0) && ORIGINSAFE(t, h, 1) && ORIGINSAFE(t, h, 2) -> printf("standin %d %d\n", t, h); issue(t, h, DELETE, 0, 0, 0); x = 0 }
 
 #define TIDY(t, h) \
     /* a removal, of a caller or of one before */ \
-    :: d_step { ACTS(t) && HAS(t, h) && (rm[t] || TOMB(t)) -> x = AWAY(t); issue(t, h, DELETE, x, 0, 0); x = 0 } \
-    :: d_step { ACTS(t) && rm[t] && !ANY(t) && A(t, h) && AWAY(t) && !V(t, h).tomb -> issue(t, h, BURY, 0, 0, 0); x = 0 } \
-    :: d_step { ACTS(t) && !rm[t] && A(t, h) && V(t, h).tomb && ALL(t) && !ANY(t) && !HOLDSANY(t) && !LOSTANY(t) -> issue(t, h, FORGET, 0, 0, 0); x = 0 } \
+    :: d_step { ACTS(t) && HAS(t, h) && (rm[t] || TOMB(t)) -> printf("delete_removed %d %d\n", t, h); x = AWAY(t); issue(t, h, DELETE, x, 0, 0); x = 0 } \
+    :: d_step { ACTS(t) && rm[t] && !ANY(t) && A(t, h) && AWAY(t) && !V(t, h).tomb -> printf("bury %d %d\n", t, h); issue(t, h, BURY, 0, 0, 0); x = 0 } \
+    :: d_step { ACTS(t) && !rm[t] && A(t, h) && V(t, h).tomb && ALL(t) && !ANY(t) && !HOLDSANY(t) && !LOSTANY(t) -> printf("forget %d %d\n", t, h); issue(t, h, FORGET, 0, 0, 0); x = 0 } \
     /* two instances */ \
     STANDIN(t, h) \
-    :: d_step { ACTS(t) && RUNS(t, h) && !STANDS(t, h) && (WINS(t, 0, h) || WINS(t, 1, h) || WINS(t, 2, h)) -> \
+    :: d_step { ACTS(t) && RUNS(t, h) && !STANDS(t, h) && (WINS(t, 0, h) || WINS(t, 1, h) || WINS(t, 2, h)) -> printf("delete_loser %d %d\n", t, h); \
         issue(t, h, DELETE, 0, 0, 0); x = 0 } \
     /* a move */ \
-    :: d_step { moves > 0 && ack_start && ACTS(t) && RUNS(t, h) && !rm[t] && h != 0 && A(t, 0) -> moves--; issue(t, h, MOVE, 0, 0, 0); x = 0 } \
-    :: d_step { moves > 0 && ack_start && ACTS(t) && RUNS(t, h) && !rm[t] && h != 2 && A(t, 2) -> moves--; issue(t, h, MOVE, 2, 0, 0); x = 0 } \
-    :: d_step { ACTS(t) && HAS(t, h) && V(t, h).e.st == MOVING && (MOVED(t, 0, h) || MOVED(t, 1, h) || MOVED(t, 2, h)) -> \
+    :: d_step { moves > 0 && ack_start && ACTS(t) && RUNS(t, h) && !rm[t] && h != 0 && A(t, 0) -> printf("move_to_0 %d %d\n", t, h); moves--; issue(t, h, MOVE, 0, 0, 0); x = 0 } \
+    :: d_step { moves > 0 && ack_start && ACTS(t) && RUNS(t, h) && !rm[t] && h != 2 && A(t, 2) -> printf("move_to_2 %d %d\n", t, h); moves--; issue(t, h, MOVE, 2, 0, 0); x = 0 } \
+    :: d_step { ACTS(t) && HAS(t, h) && V(t, h).e.st == MOVING && (MOVED(t, 0, h) || MOVED(t, 1, h) || MOVED(t, 2, h)) -> printf("move_done %d %d\n", t, h); \
         issue(t, h, DELETE, 0, 0, 0); x = 0 } \
-    :: d_step { ACTS(t) && !rm[t] && !TOMB(t) && HAS(t, h) && V(t, h).e.st == MOVING && !ARRIVED(t, h) -> \
+    :: d_step { ACTS(t) && !rm[t] && !TOMB(t) && HAS(t, h) && V(t, h).e.st == MOVING && !ARRIVED(t, h) -> printf("move_on %d %d\n", t, h); \
         x = V(t, h).e.to; \
         if \
         :: A(t, x) && !HAS(t, x) -> y = x; z = V(t, h).e.c + 1; x = V(t, h).e.s; issue(t, y, START, 0, z, x) \
@@ -430,42 +411,38 @@ inline issue(t, h, kind, arg, starts, stands) {
         fi; x = 0 } \
     /* where the copies go */ \
     :: d_step { ACTS(t) && A(t, h) && !(BK(t, h) != NONE && A(t, BK(t, h)) && LH(BK(t, h), h)) && \
-        (CANBK(t, h) || BK(t, h) != NONE) -> \
+        (CANBK(t, h) || BK(t, h) != NONE) -> printf("backup %d %d\n", t, h); \
         x = (A(t, 0) && LH(0, h) -> 0 : (A(t, 1) && LH(1, h) -> 1 : (A(t, 2) && LH(2, h) -> 2 : NONE))); \
         issue(t, h, BACKUP, x, 0, 0); x = 0 }
 
-#ifdef NO_DROP
-#define DROPS(t, b, h)
-#else
 #define DROPS(t, b, h) \
-    :: d_step { ACTS(t) && STRAY(t, b, h) && (TWO(t, h)) -> issue(t, b, DROP, tI[TH(t, h)], 0, 0); x = 0 }
-#endif
+    :: d_step { mutant != NO_DROP && ACTS(t) && STRAY(t, b, h) && TWO(t, h) -> printf("drops %d %d %d\n", t, b, h); issue(t, b, DROP, tI[TH(t, h)], 0, 0); x = 0 }
 
 /* an entry that has taken the place, in two places */
 #define TAKEN(t) ((HAS(t, 0) && TWO(t, 0)) || (HAS(t, 1) && TWO(t, 1)) || (HAS(t, 2) && TWO(t, 2)))
 
 #define FAILOVER(t, i) \
     :: d_step { ACTS(t) && !rm[t] && LOST(t, i) && !ANY(t) && !TOMB(t) && BESTM(t, i) && vw[TI(t, i)].e.st != GONE && \
-        !(vw[TI(t, i)].e.s & ATTSET(t)) -> x = LOW(t); y = TI(t, i); \
+        !(vw[TI(t, i)].e.s & ATTSET(t)) -> printf("failover_memory %d %d\n", t, i); x = LOW(t); y = TI(t, i); \
         z = (vw[y].e.st == MOVING -> 2 : 1) + vw[y].e.c; y = vw[y].e.s | (vw[y].e.st == MOVING -> 0 : BIT(i)); issue(t, x, START, 0, z, y); x = 0 } \
     FAILOVERC(t, i, 0) FAILOVERC(t, i, 1) FAILOVERC(t, i, 2) \
-    /* it has been dealt with */ \
-    :: d_step { ACTS(t) && LOST(t, i) && vw[TI(t, i)].known && \
-        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i)) -> unknow(t, i); x = 0 }
+    /* it has been dealt with: the copies go first, they may be older than what is remembered */ \
+    :: d_step { ACTS(t) && LOST(t, i) && vw[TI(t, i)].known && !CS(t, 0, i) && !CS(t, 1, i) && !CS(t, 2, i) && \
+        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i)) -> printf("forget_memory %d %d\n", t, i); unknow(t, i); x = 0 }
 
 #define FAILOVERC(t, i, b) \
     :: d_step { ACTS(t) && !rm[t] && LOST(t, i) && !ANY(t) && !TOMB(t) && BESTC(t, b, i) && cp[BI(b, i)].e.st != GONE && \
-        !(cp[BI(b, i)].e.s & ATTSET(t)) -> x = LOW(t); y = BI(b, i); \
+        !(cp[BI(b, i)].e.s & ATTSET(t)) -> printf("failover_copy %d %d %d\n", t, i, b); x = LOW(t); y = BI(b, i); \
         z = (cp[y].e.st == MOVING -> 2 : 1) + cp[y].e.c; y = cp[y].e.s | (cp[y].e.st == MOVING -> 0 : BIT(i)); issue(t, x, START, 0, z, y); x = 0 } \
-    :: d_step { ACTS(t) && LOST(t, i) && A(t, b) && cp[BI(b, i)].ok && !vw[TI(t, i)].known && \
-        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i)) -> issue(t, b, DROP, i, 0, 0); x = 0 }
+    :: d_step { ACTS(t) && LOST(t, i) && A(t, b) && cp[BI(b, i)].ok && \
+        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i)) -> printf("drop_lost %d %d %d\n", t, i, b); issue(t, b, DROP, i, 0, 0); x = 0 }
 
 /* ---------------------------------------------------------------- failures */
 
 inline tdie(t) {
     tup[t] = 0; ps[t] = 0; rm[t] = 0; wt[t] = 0;
     A(t, 0) = 0; A(t, 1) = 0; A(t, 2) = 0;
-    dn[TH(t, 0)] = 0; dn[TH(t, 1)] = 0; dn[TH(t, 2)] = THIRD;
+    dn[TH(t, 0)] = 0; dn[TH(t, 1)] = 0; dn[TH(t, 2)] = two;
     tI[TH(t, 0)] = NONE; tI[TH(t, 1)] = NONE; tI[TH(t, 2)] = NONE;
     unknow(t, 0); unknow(t, 1); unknow(t, 2); unknow(t, 3)
 }
@@ -481,29 +458,29 @@ inline hdie(h) {
 }
 
 #define CRASH(h) \
-    :: d_step { crashes > 0 && xh == NONE && up[h] && started -> crashes--; hdie(h); x = 0 } \
-    :: d_step { crashes > 0 && xh == NONE && up[h] && started && h < NT && tup[h % NT] -> crashes--; hdie(h); tdie(h % NT); x = 0 } \
-    :: d_step { !up[h] && xh == h -> up[h] = 1; cur[h] = NH; x = 0 }
+    :: d_step { crashes > 0 && xh == NONE && up[h] && started -> printf("host_crash %d\n", h); crashes--; hdie(h); x = 0 } \
+    :: d_step { crashes > 0 && xh == NONE && up[h] && started && h < NT && tup[h % NT] -> printf("machine_crash %d\n", h); crashes--; hdie(h); tdie(h % NT); x = 0 } \
+    :: d_step { !up[h] && xh == h -> printf("host_back %d\n", h); up[h] = 1; cur[h] = NH; x = 0 }
 #define TCRASH(t) \
-    :: d_step { tcrashes > 0 && tup[t] && started -> tcrashes--; tdie(t); x = 0 } \
-    :: d_step { !tup[t] && cmd[t].k == IDLE && !hatt[TH(t, 0)] && !hatt[TH(t, 1)] && !hatt[TH(t, 2)] -> tup[t] = 1; cmd[t].i = 0; x = 0 }
+    :: d_step { tcrashes > 0 && tup[t] && started -> printf("tiebeam_crash %d\n", t); tcrashes--; tdie(t); x = 0 } \
+    :: d_step { !tup[t] && !(one && t == 1) && cmd[t].k == IDLE && !hatt[TH(t, 0)] && !hatt[TH(t, 1)] && !hatt[TH(t, 2)] -> printf("tiebeam_back %d\n", t); tup[t] = 1; cmd[t].i = 0; x = 0 }
 
 #define WHOLE (!(lt[0] || lt[1] || lt[2] || lt[3] || lt[4] || lt[5] || lh[1] || lh[2] || lh[5]))
 #define CUTTABLE (cuts > 0 && WHOLE && started)
 #define CUTTH(t, h) \
-    :: d_step { CUTTABLE -> cuts--; lt[TH(t, h)] = 1; x = 0 }
+    :: d_step { CUTTABLE -> printf("cutth %d %d\n", t, h); cuts--; lt[TH(t, h)] = 1; x = 0 }
 #define CUTHH(a, b) \
-    :: d_step { CUTTABLE -> cuts--; lh[a * NH + b] = 1; lh[b * NH + a] = 1; x = 0 }
+    :: d_step { CUTTABLE -> printf("cuthh %d %d\n", a, b); cuts--; lh[a * NH + b] = 1; lh[b * NH + a] = 1; x = 0 }
 /* a host alone, or with tiebeam node t */
 #define CUTH(h, a, b) \
-    :: d_step { CUTTABLE -> cuts--; lt[TH(0, h)] = 1; lt[TH(1, h)] = 1; \
+    :: d_step { CUTTABLE -> printf("cuth %d %d %d\n", h, a, b); cuts--; lt[TH(0, h)] = 1; lt[TH(1, h)] = 1; \
         lh[h * NH + a] = 1; lh[a * NH + h] = 1; lh[h * NH + b] = 1; lh[b * NH + h] = 1; x = 0 }
 #define CUTHT(t, h, a, b) \
-    :: d_step { CUTTABLE -> cuts--; lt[TH(1 - t, h)] = 1; lt[TH(t, a)] = 1; lt[TH(t, b)] = 1; \
+    :: d_step { CUTTABLE -> printf("cutht %d %d %d %d\n", t, h, a, b); cuts--; lt[TH(1 - t, h)] = 1; lt[TH(t, a)] = 1; lt[TH(t, b)] = 1; \
         lh[h * NH + a] = 1; lh[a * NH + h] = 1; lh[h * NH + b] = 1; lh[b * NH + h] = 1; x = 0 }
 /* links come back one by one */
-#define HEALTH(t, h) :: d_step { lt[TH(t, h)] -> lt[TH(t, h)] = 0; x = 0 }
-#define HEALHH(a, b) :: d_step { lh[a * NH + b] -> lh[a * NH + b] = 0; lh[b * NH + a] = 0; x = 0 }
+#define HEALTH(t, h) :: d_step { lt[TH(t, h)] -> printf("health %d %d\n", t, h); lt[TH(t, h)] = 0; x = 0 }
+#define HEALHH(a, b) :: d_step { lh[a * NH + b] -> printf("healhh %d %d\n", a, b); lh[a * NH + b] = 0; lh[b * NH + a] = 0; x = 0 }
 
 #define EACH6(M) M(0, 0) M(0, 1) M(0, 2) M(1, 0) M(1, 1) M(1, 2)
 #define EACH8(M) M(0, 0) M(0, 1) M(0, 2) M(0, 3) M(1, 0) M(1, 1) M(1, 2) M(1, 3)
@@ -516,47 +493,53 @@ inline hdie(h) {
 inline begin() {
     cur[1] = 1; cur[2] = 2;
     bk[0] = 1; bk[1] = 0; bk[2] = 0;
-#ifndef STARTING
-    /* the child runs, acknowledged, and its host's backup has it */
-    started = 1; ack_start = 1;
-    ent[AT].st = RUN; ent[AT].c = 1; seq[AT] = 1;
-#endif
+    if
+    :: at < NH ->
+        /* the child runs, acknowledged, and its host's backup has it */
+        started = 1; ack_start = 1;
+        ent[at].st = RUN; ent[at].c = 1; seq[at] = 1
+    :: else
+    fi;
     y = 0;
     do
-    :: y < 3 ->
+    :: y < 3 - two ->
         hatt[TH(0, y)] = 1; hatt[TH(1, y)] = 1; hrdy[TH(0, y)] = 1; hrdy[TH(1, y)] = 1; own[y] = 0;
         att[TH(0, y)] = 1; att[TH(1, y)] = 1; tI[TH(0, y)] = y; tI[TH(1, y)] = y;
-        cp[BI(bk[y], y)].ok = 1; cp[BI(bk[y], y)].seq = seq[y];
-        cp[BI(bk[y], y)].e.st = ent[y].st; cp[BI(bk[y], y)].e.c = ent[y].c;
+        z = BI(bk[y], y);
+        cp[z].ok = 1; cp[z].seq = seq[y]; cp[z].e.st = ent[y].st; cp[z].e.c = ent[y].c;
+        look(0, y); look(1, y);
         y++
     :: else -> break
     od;
-    x = 0
-}
-inline begun() {
-    y = 0; z = 0;
-    do
-    :: y < 6 ->
-        x = TI(y / 3, y % 3);
-        vw[x].known = 1; vw[x].ep = 1; vw[x].seq = seq[y % 3]; vw[x].bk = bk[y % 3];
-        vw[x].e.st = ent[y % 3].st; vw[x].e.c = ent[y % 3].c;
-        y++
-    :: else -> break
-    od;
-    x = 0
+    if
+    :: one -> tdie(1); hatt[3] = 0; hatt[4] = 0; hatt[5] = 0; hrdy[3] = 0; hrdy[4] = 0; hrdy[5] = 0
+    :: else
+    fi;
+    if :: two -> up[2] = 0; bk[2] = NONE; dn[2] = 1; dn[5] = 1 :: else fi;
+    x = 0; y = 0; z = 0
 }
 
+#define URG_E(t, h) (LT(t, h) && A(t, h) && hatt[TH(t, h)] && tI[TH(t, h)] == cur[h] && \
+    (DIFFERS(t, h) || (wt[t] && cmd[t].k == IDLE && cmd[t].i == cur[h])))
+#define URG_L(t, h) (LT(t, h) && A(t, h) && tI[TH(t, h)] == cur[h] && hatt[TH(t, h)] && \
+    (hrdy[TH(t, h)] != READY(t) || hexp[TH(t, h)]))
+#define ANY6(M) (M(0, 0) || M(0, 1) || M(0, 2) || M(1, 0) || M(1, 1) || M(1, 2))
+#define URGENT ((lag == 0 && ANY6(URG_E)) || (lag <= 1 && ANY6(URG_L)))
+
 init {
-    d_step { begin(); begun();
-#ifdef TWO_HOSTS
-        up[2] = 0; bk[2] = NONE; cp[BI(0, 2)].ok = 0;
-        hatt[2] = 0; hatt[5] = 0; hrdy[2] = 0; hrdy[5] = 0; own[2] = NONE; att[2] = 0; att[5] = 0; tI[2] = NONE; tI[5] = NONE;
-        vw[2].known = 0; vw[2].ep = 0; vw[2].bk = 0; vw[6].known = 0; vw[6].ep = 0; vw[6].bk = 0;
-        dn[2] = 1; dn[5] = 1;
-#endif
-        x = 0
+    d_step {
+        c_code {
+            now.mutant = (uchar)OPTION("MUTANT"); now.lag = (uchar)OPTION("LAG");
+            now.two = (uchar)OPTION("TWO"); now.one = (uchar)OPTION("ONE"); now.at = (uchar)OPTION("AT");
+            now.crashes = (uchar)OPTION("CRASHES"); now.tcrashes = (uchar)OPTION("TCRASHES");
+            now.cuts = (uchar)OPTION("CUTS"); now.pauses = (uchar)OPTION("PAUSES");
+            now.moves = (uchar)OPTION("MOVES"); now.removals = (uchar)OPTION("REMOVALS");
+        };
+        begin(); x = 0
     }
     do
+    :: atomic { URGENT -> if EACH6(EVENTS) EACH6(LEASE) fi }
+    :: atomic { !URGENT -> if
     EACH6(ATTACH)
     EACH6(EVENTS)
     EACH6(LEASE)
@@ -586,5 +569,6 @@ init {
         assert(!(ack_start && !removing) || RUNNING == 1);
         assert(!ack_rm || ENTRIES == 0);
         break
+    fi }
     od
 }

@@ -61,6 +61,11 @@ if [ -n "$TB_RESULTS" ]; then
 fi
 HOME=/tmp LANG=C.UTF-8 TIEBEAM_BIN=$at/tiebeam BUILD=$at/build
 export HOME LANG TIEBEAM_BIN BUILD
+if [ -n "$HOST_BEAM" ]; then
+    cp "$HOST_BEAM" "$root$at/tiebeam_host.beam"
+    HOST_BEAM=$at/tiebeam_host.beam
+    export HOST_BEAM
+fi
 status=0
 chroot "$root/" sh "$at/test/interop/run.sh" "$@" || status=$?
 [ -z "$results" ] || cat "$root$TB_RESULTS" >>"$results"

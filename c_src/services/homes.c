@@ -1,0 +1,54 @@
+/* homes.c - incarnations of hosts, and what lives there.
+ * Owns: homes. Thread: loop. */
+#include <string.h>
+
+#include "services/supervisor.h"
+
+struct tb_home *
+tb_home_get(struct tb_supervisor *sup, tb_atom node, struct tb_term inc)
+{
+    struct tb_val h[TB_MAX_HOLES];
+    struct tb_wr w = { 0 };
+    struct tb_home *home;
+
+    if (tb_match("{C:int, Id:bin}", inc, h) != 1)
+        return NULL;
+    tb_build(&w, "{C, Id}", TB_ARGS(h[0], h[1]));
+    TB_LIST_EACH (it, &sup->homes, struct tb_home, link)
+        if (it->node == node && it->inc.len == w.len &&
+            memcmp(it->inc.buf, w.buf, w.len) == 0) {
+            tb_wr_free(&w);
+            return it;
+        }
+    home = tb_new(struct tb_home);
+    home->node = node;
+    home->inc = w;
+    tb_list_init(&home->children);
+    tb_list_add(&sup->homes, &home->link);
+    return home;
+}
+
+/* What was there has to start elsewhere; till then it is shown as it was. */
+void
+tb_home_lose(struct tb_supervisor *sup, struct tb_home *home)
+{
+    if (home->lost)
+        return;
+    home->lost = true;
+    if (home->host && home->host->home == home)
+        home->host->home = NULL;
+    home->host = NULL;
+    TB_LIST_EACH (c, &home->children, struct tb_child, link)
+        if (c->pid.node)
+            tb_child_set(&sup->table, c, TB_CHILD_EXITED, NULL),
+                c->abnormal = true;
+}
+
+void
+tb_home_free(struct tb_supervisor *sup, struct tb_home *home)
+{
+    (void)sup;
+    tb_list_del(&home->link);
+    tb_wr_free(&home->inc);
+    tb_free(home);
+}
