@@ -9,6 +9,7 @@
 #   TB_VERBOSE   1: one line for each test
 #   TB_ONLY      only the tests whose title contains this
 #   TB_RESTARTS, TB_CYCLES, TB_RACES, TB_ROUNDS: longer runs
+#   LANES        how many suites run at the same time (2)
 #
 # Arguments: the suites to run, default all. The last line is "N passed, N
 # failed"; the exit status is 0 if none failed.
@@ -18,7 +19,12 @@ BUILD=${BUILD:-build/interop}
 ERL=${ERL:-erl}
 ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
 export TIEBEAM_BIN
-all="tb_table_tests tb_outgoing_tests tb_client_tests tb_life_tests tb_race_tests tb_net_tests tb_tls_tests tb_monitor_tests tb_managed_tests tb_detect_tests tb_pg_tests tb_cluster_tests tb_split_tests tb_cli_tests tb_discovery_tests tb_mesh_tests tb_sidecar_tests tb_hostile_tests tb_host_tests tb_supervisor_tests tb_failover_tests tb_genserver_test tb_migration_test"
+# the long ones first: two run at a time
+all="tb_failover_tests tb_detect_tests tb_managed_tests tb_hostile_tests
+    tb_discovery_tests tb_supervisor_tests tb_cluster_tests tb_split_tests
+    tb_monitor_tests tb_life_tests tb_host_tests tb_sidecar_tests tb_mesh_tests
+    tb_table_tests tb_tls_tests tb_pg_tests tb_cli_tests tb_outgoing_tests
+    tb_net_tests tb_race_tests tb_client_tests tb_genserver_test tb_migration_test"
 
 [ -x "$TIEBEAM_BIN" ] || {
     echo "no daemon at $TIEBEAM_BIN: run make first"
@@ -27,7 +33,7 @@ all="tb_table_tests tb_outgoing_tests tb_client_tests tb_life_tests tb_race_test
 }
 mkdir -p "$BUILD"
 BUILD=$(cd "$BUILD" && pwd)
-"$ERLC" +debug_info -pa "$BUILD" -o "$BUILD" \
+[ -n "$TB_COMPILED" ] || "$ERLC" +debug_info -pa "$BUILD" -o "$BUILD" \
     "$here"/../../erl/src/*.erl "$here"/tb_*.erl || {
     echo "0 passed, 1 failed"
     exit 1
@@ -36,6 +42,21 @@ BUILD=$(cd "$BUILD" && pwd)
 # A copy of the daemon: whoever builds meanwhile does not disturb.
 TB_TMP=$(mktemp -d)
 export TB_TMP
+# Most suites wait most of the time: several at once, each by a script like this
+# one, whose output comes in one piece.
+if [ $# -gt 1 ] || [ $# -eq 0 ]; then
+    trap 'rm -rf "$TB_TMP"' EXIT
+    trap 'exit 1' INT TERM
+    export BUILD ERL ERLC TB_COMPILED=1
+    [ $# -gt 0 ] || set -- $all
+    # shellcheck disable=SC2016
+    printf '%s\n' "$@" | xargs -P "${LANES:-2}" -I SUITE sh -c '
+        sh "$1" SUITE >"$TB_TMP/SUITE" 2>&1
+        grep -vE "^[0-9]+ passed, [0-9]+ failed$" "$TB_TMP/SUITE"' run "$0"
+    cat "$TB_TMP"/* | awk '/^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3; n++ }
+        END { failed += suites - n; print passed + 0 " passed, " failed + 0 " failed"; exit failed > 0 }' suites=$#
+    exit
+fi
 cp "$TIEBEAM_BIN" "$TB_TMP/tiebeam"
 TIEBEAM_BIN=$TB_TMP/tiebeam
 passed=0 failed=0
@@ -61,7 +82,7 @@ trap finish EXIT
 trap 'exit 1' INT TERM
 
 # A port for an epmd of our own, which the suite starts and ends.
-port=$((20000 + $$ * 8 % 10000))
+port=$((20000 + $$ * 16 % 10000))
 own_port() {
     port=$((port + 1))
     while epmd -port "$port" -names >/dev/null 2>&1; do
@@ -128,24 +149,18 @@ TB_DIST_PORT=$((30000 + $$ * 8 % 2000))
 export TB_CERTS TB_DIST_PORT
 sh "$here/certs.sh" "$TB_CERTS" "$(hostname)" || exit 1
 
-[ $# -gt 0 ] || set -- $all
-default_variant=${TB_VARIANT:-tcp}
-for suite in "$@"; do
-    own_port
-    case $suite in
-    tb_tls_tests) TB_VARIANT=tls ;;
-    *) TB_VARIANT=$default_variant ;;
-    esac
-    export TB_VARIANT
-    if [ -f "$here/$suite.exs" ]; then
-        run_elixir "$suite"
-    elif [ -f "$here/$suite.erl" ]; then
-        run_erlang "$suite"
-    else
-        echo "FAILED $suite: no such suite"
-        failed=$((failed + 1))
-    fi
-    end_leftovers
-done
+suite=$1
+own_port
+TB_VARIANT=${TB_VARIANT:-tcp}
+[ "$suite" = tb_tls_tests ] && TB_VARIANT=tls
+export TB_VARIANT
+if [ -f "$here/$suite.exs" ]; then
+    run_elixir "$suite"
+elif [ -f "$here/$suite.erl" ]; then
+    run_erlang "$suite"
+else
+    echo "FAILED $suite: no such suite"
+    failed=$((failed + 1))
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
