@@ -94,48 +94,59 @@ LIB_SRC := \
     c_src/node/sup.c \
     c_src/node/sys.c \
     c_src/node/watch.c \
+    c_src/services/candidates.c \
     c_src/services/child_spec.c \
     c_src/services/children.c \
+    c_src/services/cluster_client.c \
+    c_src/services/cluster_join.c \
+    c_src/services/cluster_leader.c \
+    c_src/services/cluster_members.c \
     c_src/services/confirm.c \
     c_src/services/detector.c \
     c_src/services/dialler.c \
+    c_src/services/discovery.c \
+    c_src/services/discovery_options.c \
     c_src/services/health.c \
     c_src/services/inquiry.c \
     c_src/services/intensity.c \
+    c_src/services/mesh.c \
     c_src/services/monitor_nodes_opts.c \
     c_src/services/monitor_options.c \
     c_src/services/monitor_source.c \
     c_src/services/net_kernel.c \
     c_src/services/node_monitor.c \
     c_src/services/notifier.c \
+    c_src/services/pairs.c \
+    c_src/services/pg.c \
+    c_src/services/pg_groups.c \
+    c_src/services/pg_peers.c \
+    c_src/services/pg_watches.c \
     c_src/services/placement.c \
+    c_src/services/process_cluster.c \
+    c_src/services/questions.c \
     c_src/services/rex.c \
+    c_src/services/rounds.c \
     c_src/services/rule.c \
+    c_src/services/sources.c \
     c_src/services/subscriber.c \
     c_src/services/supervisor_options.c \
     c_src/services/suspicion.c \
+    c_src/services/waiting.c \
     c_src/services/watched.c
 
 DAEMON_SRC := \
     c_src/services/answers.c \
-    c_src/services/candidates.c \
     c_src/services/closing.c \
+    c_src/services/cluster_seat.c \
     c_src/services/commands.c \
-    c_src/services/discovery.c \
-    c_src/services/discovery_options.c \
     c_src/services/homes.c \
     c_src/services/host_events.c \
     c_src/services/hosts.c \
     c_src/services/lives.c \
-    c_src/services/mesh.c \
     c_src/services/moves.c \
-    c_src/services/pairs.c \
     c_src/services/places.c \
-    c_src/services/questions.c \
     c_src/services/requests.c \
-    c_src/services/rounds.c \
     c_src/services/shows.c \
-    c_src/services/sources.c \
     c_src/services/supervisor.c \
     c_src/services/tiebeam.c \
     c_src/services/tombstones.c \
@@ -143,8 +154,10 @@ DAEMON_SRC := \
     c_src/services/works.c \
     c_src/daemon/cli.c \
     c_src/daemon/client.c \
+    c_src/daemon/cluster_section.c \
     c_src/daemon/config.c \
     c_src/daemon/cookie.c \
+    c_src/daemon/discovery_section.c \
     c_src/daemon/events.c \
     c_src/daemon/expand.c \
     c_src/daemon/help.c \
@@ -154,6 +167,8 @@ DAEMON_SRC := \
     c_src/daemon/nodename.c \
     c_src/daemon/notify.c \
     c_src/daemon/options.c \
+    c_src/daemon/parent.c \
+    c_src/daemon/pg_section.c \
     c_src/daemon/reader.c \
     c_src/daemon/run.c \
     c_src/daemon/sections.c \
@@ -211,6 +226,7 @@ TEST_OBJ   := $(BUILD)/test/tb_test.o
 TEST_BIN   := $(UNIT_TESTS:%.c=$(BUILD)/%)
 EXAMPLE    := $(BUILD)/examples/echo
 PROBE      := $(BUILD)/test/interop/probe
+MOCK       := $(BUILD)/test/interop/mock
 RELEASES   ?= bullseye trixie sid
 WIRE       := $(BUILD)/test/interop/wire
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
@@ -235,9 +251,9 @@ INSTALL_DOCS = README.md CHANGELOG.md LICENSE priv/tiebeam.config.example priv/e
 
 BUILD_PKGS := gcc make pkg-config libc6-dev erlang-base erlang-dev \
               libuv1-dev libc-ares-dev libssl-dev uthash-dev
-TEST_PKGS  := iproute2 util-linux dnsmasq-base erlang-eunit erlang-crypto erlang-tools elixir libcmocka-dev g++
+TEST_PKGS  := iproute2 util-linux dnsmasq-base erlang-eunit erlang-crypto erlang-tools elixir rebar3 libcmocka-dev g++
 COVER_PKGS := clang llvm libclang-rt-14-dev
-LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev
+LINT_PKGS  := clang clang-format clang-tidy libclang-rt-14-dev erlang-dialyzer
 
 all: $(LIB) $(SO) priv/bin/tiebeam $(EXAMPLE) ## build the library and the daemon
 
@@ -254,13 +270,17 @@ test: ## install what is missing, build, and run all tests
 unit: $(TEST_BIN) ## the unit tests alone
 	@sh test/unit.sh $(TEST_BIN)
 
-interop: $(BIN) $(EXAMPLE) $(PROBE) $(WIRE) $(BUILD)/host/tiebeam_host.beam ## the tests against real erl and elixir nodes
-	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) WIRE_BIN=$(WIRE) HOST_BEAM=$(CURDIR)/$(BUILD)/host/tiebeam_host.beam \
+interop: $(BIN) $(EXAMPLE) $(PROBE) $(MOCK) $(WIRE) $(BUILD)/host/tiebeam_host.beam ## the tests against real erl and elixir nodes
+	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) MOCK_BIN=$(MOCK) WIRE_BIN=$(WIRE) HOST_BEAM=$(CURDIR)/$(BUILD)/host/tiebeam_host.beam \
 	    BUILD=$(BUILD)/interop \
 	    sh test/interop/run.sh $(SUITES)
 
 installed: all $(PROBE) ## install into a scratch directory, and use what is there
 	@PROBE_BIN=$(PROBE) LDFLAGS='$(LDFLAGS)' CC='$(CC)' sh test/install/run.sh $(MAKE) $(BUILD)
+
+templates: sidecar $(BIN) ## releases by mix and rebar3 that cluster through their sidecars
+	@sh test/templates/build.sh build/templates
+	@TB_TEMPLATES=$(CURDIR)/build/templates $(MAKE) --no-print-directory interop SUITES=tb_release_tests
 
 releases: $(BUILD)/releases/tiebeam $(BUILD)/host/tiebeam_host.beam ## from other OTP releases, in chroots: RELEASES="bullseye trixie sid"
 	@HOST_BEAM=$(CURDIR)/$(BUILD)/host/tiebeam_host.beam sh test/releases/run.sh $< $(RELEASES)
@@ -303,18 +323,19 @@ long: $(BIN) ## the life and race suites at their full length
 	@TB_RESTARTS=1000 TB_CYCLES=1000 TB_RACES=200000 \
 	    $(MAKE) --no-print-directory interop SUITES="tb_life_tests tb_race_tests tb_monitor_tests"
 
-false-alarms: $(BIN) $(WIRE) ## an hour of bad links, busy nodes, 100 MB messages: nobody may be down
-	@TB_QUIET_S=$(or $(S),3600) TB_QUIET_NODES=20 TB_QUIET_MB=100 TB_ONLY="no false alarm" \
+false-alarms: $(BIN) $(WIRE) ## an hour of bad links, busy nodes, 100 MB messages: nobody may be down; S=3600 BUSY=2 (percent)
+	@TB_QUIET_S=$(or $(S),3600) TB_QUIET_NODES=20 TB_QUIET_MB=100 \
+	    TB_QUIET_BUSY=$(or $(BUSY),2) TB_QUIET_EVERY_MS=5000 TB_ONLY="no false alarm" \
 	    $(MAKE) --no-print-directory interop SUITES=tb_detect_tests
 
 # A program of Erlang in a network namespace of its own.
-NETNS_ERL = mkdir -p $(BUILD)/interop && erlc -o $(BUILD)/interop erl/src/*.erl test/interop/tb_*.erl && \
+NETNS_ERL = mkdir -p $(BUILD)/interop && erlc -pa $(BUILD)/interop -o $(BUILD)/interop erl/src/*.erl test/interop/tb_*.erl && \
             TIEBEAM_BIN=$(BIN) WIRE_BIN=$(WIRE) ERL_EPMD_PORT=4399 unshare -n \
             erl -noinput -pa $(BUILD)/interop -kernel logger_level critical
 
 detection: $(BIN) $(WIRE) ## how soon silence is noticed, into priv/doc/detection.md; ROUNDS=3
 	@export TB_ROUNDS=$(or $(ROUNDS),3); $(NETNS_ERL) -run tb_detect_table main >$(BUILD)/detection.md
-	@mkdir -p priv/doc && cp $(BUILD)/detection.md priv/doc/
+	@mkdir -p priv/doc && cat $(BUILD)/detection.md test/interop/detection.md >priv/doc/detection.md
 
 record-rtt: $(BIN) $(WIRE) ## record test/data/rtt anew, for the tests of the detector
 	@export TB_RTT=$(CURDIR)/test/data/rtt; $(NETNS_ERL) -run tb_rtt_record main
@@ -333,11 +354,20 @@ coverage: ## which lines of the parsers the corpora and the unit tests reach
 coverage-run: $(FUZZERS:%=$(BUILD)/corpus/%) $(TEST_BIN)
 	@sh test/fuzz/coverage.sh $(BUILD) '$(FUZZERS)' '$(TEST_BIN)' $(PARSERS) | tee priv/doc/coverage.md
 
-check: test lint sanitize ## what CI runs, but for warnings as errors
+check: test lint dialyzer sanitize ## what CI runs, but for warnings as errors
 
 lint: ## formatting, include direction, banned calls, clang-tidy
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
 	@sh test/lint/lint.sh '$(CPPFLAGS)' $(sort $(C_FILES))
+
+PLT := build/otp.plt
+$(PLT):
+	@mkdir -p $(@D)
+	@dialyzer --quiet --build_plt --output_plt $@ --apps erts kernel stdlib; [ -e $@ ]
+
+dialyzer: $(BUILD)/ebin/tiebeam.app $(PLT) ## the types of the modules in erl/
+	@dialyzer --no_check_plt --plt $(PLT) -Wunknown -Wunmatched_returns -Werror_handling \
+	    $(BUILD)/ebin/*.beam
 
 format: ## rewrite the sources in the house style
 	clang-format -i $(sort $(C_FILES))
@@ -368,7 +398,7 @@ uninstall: ## remove what install put there; the same variables
 	    $(ERLANGLIB)/ebin $(ERLANGLIB)/src $(ERLANGLIB)) 2>/dev/null || true
 
 clean: ## remove all that was built
-	rm -rf build priv/bin
+	rm -rf build priv/bin erl/priv/bin
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1 \2/p' Makefile | awk '{n=$$1; $$1=""; printf "  make %-10s%s\n", n, $$0}'
@@ -388,6 +418,13 @@ $(BUILD)/ebin/tiebeam.app: erl/src/tiebeam.app.src $(wildcard erl/src/*.erl)
 priv/bin/tiebeam: $(BIN)
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
+
+sidecar: erl/priv/bin/tiebeam ## the daemon where erl/, as a dependency, finds it
+
+# One that runs is not written over.
+erl/priv/bin/tiebeam: $(BIN)
+	@mkdir -p $(@D)
+	$(Q)cp $< $@.new && mv $@.new $@
 
 # Other flags, other objects.
 $(BUILD)/flags: FORCE
@@ -452,7 +489,7 @@ $(WIRE): $(WIRE).o
 	@echo "  LD   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^
 
-$(PROBE) $(BENCH): %: %.o $(LIB)
+$(PROBE) $(MOCK) $(BENCH): %: %.o $(LIB)
 	@echo "  LD   $@"
 	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -480,6 +517,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE model detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE model sidecar templates detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc dialyzer hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)

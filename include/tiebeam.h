@@ -235,6 +235,12 @@ TB_API int tb_consult(struct tb_wr *w, const char *text, size_t n,
 /* tb_phash2 - erlang:phash2(Term, Range); range 0 stands for 2^32. */
 TB_API uint32_t tb_phash2(struct tb_term term, uint32_t range);
 
+/* tb_key - what stands for a term as the key of a map: the same bytes for terms
+ * that are =:=, however they are encoded, else others. Good in this run of the
+ * program only; nobody else can tell it in advance. */
+#define TB_KEY_BYTES 16
+TB_API void tb_key(struct tb_term t, uint8_t key[TB_KEY_BYTES]);
+
 /* Elements of a list, one after the other. */
 struct tb_elems {
     struct tb_term rest; /* the tail, once tb_elems_next() gave 0 */
@@ -416,6 +422,48 @@ TB_API int tb_start_kernel(struct tb_node *node);
 TB_API int tb_start_node_monitor(struct tb_node *node,
                                  const struct tb_term *options);
 
+/* tb_start_pg - a scope of process groups, in step with the scopes of that name
+ * on BEAM nodes (OTP 23 and later): a process so named, with the functions of
+ * pg as requests, which C programs use too:
+ *   {join, Group, PidOrPids}, {leave, Group, PidOrPids}   of this node's own
+ *   {get_members, Group}, {get_local_members, Group}, which_groups,
+ *   which_local_groups, monitor, {monitor, Group}, {demonitor, Ref}
+ * scope ("pg" is OTP's own) lives as long as the node. 0, or as tb_start(). */
+TB_API int tb_start_pg(struct tb_node *node, const char *scope);
+
+/* tb_start_process_clusters - the service process_cluster, and the scope
+ * tiebeam_cluster of pg, in which a cluster's members are. 0, or as
+ * tb_start(). */
+TB_API int tb_start_process_clusters(struct tb_node *node);
+
+/* What a member of a cluster is told; any may be NULL. They return as handlers
+ * do. cluster, type and reason are borrowed. */
+struct tb_cluster_events {
+    /* how things are, at the start: [{Type, [Pid]}], self included */
+    int (*members)(struct tb_proc *self, void *state, struct tb_term cluster,
+                   struct tb_term plist);
+    int (*join)(struct tb_proc *self, void *state, struct tb_term cluster,
+                struct tb_term type, struct tb_pid pid, bool first_of_node);
+    /* reason: of its end, noconnection, or leave */
+    int (*leave)(struct tb_proc *self, void *state, struct tb_term cluster,
+                 struct tb_term type, struct tb_pid pid, struct tb_term reason);
+    int (*leader)(struct tb_proc *self, void *state, struct tb_term cluster,
+                  struct tb_pid leader);
+};
+
+/* tb_cluster_join - let self be a member, as {join, Cluster, Type, Self} does;
+ * cluster and type are values of any type. The service's end is told by
+ * TB_CLUSTER_DOWN: what self knows is old then, and it has to join again.
+ * tb_cluster_event - for the handler of a clause { TB_INFO, TB_CLUSTER_EVENT },
+ * what it returns. */
+#define TB_CLUSTER_EVENT "{process_cluster, Cluster, Event}"
+#define TB_CLUSTER_DOWN  "{'DOWN', _, process, {process_cluster, _}, _}"
+TB_API void tb_cluster_join(struct tb_proc *self, struct tb_val cluster,
+                            struct tb_val type);
+TB_API int tb_cluster_event(struct tb_proc *self, void *state,
+                            const struct tb_msg *m,
+                            const struct tb_cluster_events *events);
+
 TB_API struct tb_node *tb_self_node(const struct tb_proc *self);
 TB_API struct tb_pid tb_self(const struct tb_proc *self);
 
@@ -592,7 +640,8 @@ TB_API int tb_node_set_cookie(struct tb_node *node, tb_atom peer,
 TB_API int tb_node_set_port(struct tb_node *node, const char *peer, int port);
 
 /* tb_intern - the small value of a node name; 0 where it is no node name
- * (Name@Host, at most 255 characters) or the table is full. */
+ * (Name@Host, at most 255 characters) or the table is full: half of it, 32768
+ * names, is kept for nodes that connect. */
 TB_API tb_atom tb_intern(struct tb_text name);
 
 /* tb_connect - done(…, 0, Node) once connected, or an error with a term that
@@ -660,6 +709,43 @@ TB_API void tb_dns_free(struct tb_dns *dns);
 TB_API void tb_dns_lookup(struct tb_proc *self, struct tb_dns *dns,
                           enum tb_dns_type type, const char *name,
                           uint64_t timeout_ms, tb_done done, void *ctx);
+
+/* tb_expect - a call of self that ends in done() once tb_settle() is called
+ * with its reference, or with -TB_ETIMEOUT: for functions of your own that take
+ * a tb_done. tb_settle - status: 0 or an error; result: a template, which
+ * done() is given. The first one counts. done() is not run before self returns.
+ */
+TB_API struct tb_ref tb_expect(struct tb_proc *self, uint64_t timeout_ms,
+                               tb_done done, void *ctx);
+TB_API void tb_settle(struct tb_node *node, struct tb_ref ref, int status,
+                      const char *result, struct tb_args args);
+
+/* What a discovery does to the world; a NULL is what it usually does. */
+struct tb_discovery_ops {
+    /* the part before '@' of the nodes that are looked for, where no option
+     * tells it; false: not known */
+    bool (*basename)(struct tb_proc *self, char out[256]);
+    /* as tb_dns_lookup(), tb_connect() and tb_put_nodes() */
+    void (*lookup)(struct tb_proc *self, struct tb_dns *dns,
+                   enum tb_dns_type type, const char *name, uint64_t timeout_ms,
+                   tb_done done, void *ctx);
+    void (*connect)(struct tb_proc *self, tb_atom node, tb_done done,
+                    void *ctx);
+    int (*list)(struct tb_node *node, const char *which, struct tb_wr *w);
+};
+
+/* What one is started with; all of it lives as long as the node. */
+struct tb_discovery_config {
+    const char *name;                   /* registered */
+    struct tb_term opts;                /* a list, as in the file */
+    const struct tb_discovery_ops *ops; /* NULL: the usual */
+};
+
+/* tb_start_discovery - find nodes and connect to them, as an instance in the
+ * section discovery of the configuration file does. 0, -TB_EBADARG where the
+ * options are wrong, or as tb_start(). */
+TB_API int tb_start_discovery(struct tb_node *node,
+                              const struct tb_discovery_config *config);
 
 /* tb_whereis - the pid behind a registered name; false where there is none.
  * tb_is_alive - whether a local pid is a process. */

@@ -4,7 +4,7 @@ make=$1
 passed=0 failed=0
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-for part in unit corpus live installed interop; do
+for part in unit corpus live installed interop templates; do
     echo "== $part"
     $make --no-print-directory "$part" 2>&1 | tee "$log"
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -1)

@@ -32,6 +32,8 @@
 #define TB_MAX_CONNECTIONS  65536u
 #define TB_KEEP_FILES       128u             /* descriptors for what is none */
 #define TB_MAX_QUEUE        (64u << 20)      /* to one peer; option max_queue */
+#define TB_QUEUE_SLACK      (1u << 20)       /* behind one larger than that:
+                                                small ones, while it leaves */
 #define TB_MAX_QUEUED       (256u << 20)     /* to all; or 2 * max_queue */
 #define TB_QUEUE_HIGH       (4u << 20)       /* above: we stop reading from it */
 #define TB_MAX_SIGNALS      262144u          /* monitors and links of one peer */

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/cluster_section.h"
 #include "daemon/monitor_section.h"
 #include "daemon/options.h"
+#include "daemon/pg_section.h"
 #include "daemon/sections.h"
 #include "daemon/supervisor_section.h"
 
@@ -57,24 +59,39 @@ read_file(struct tb_config *c, struct tb_wr *raw)
     return 0;
 }
 
+/* A file goes before a text in the environment. */
+static int
+read_raw(struct tb_config *c, const struct tb_settings *s, struct tb_wr *raw,
+         struct tb_wr *errors)
+{
+    const char *path = tb_settings_text(s, TB_SET_CONFIG);
+    int err = 0;
+
+    c->path = tb_copy(path ? path : s->v[TB_SET_CONFIG_TEXT].origin);
+    if (!path)
+        tb_wr_str(raw, tb_settings_text(s, TB_SET_CONFIG_TEXT));
+    else
+        err = read_file(c, raw);
+    if (err < 0)
+        tb_wr_printf(errors, "tiebeam: %s: cannot read %s: %s\n",
+                     s->v[TB_SET_CONFIG].origin, path, tb_strerror(err));
+    return err;
+}
+
 int
 tb_config_read(struct tb_config *c, struct tb_settings *s, struct tb_wr *errors)
 {
     struct tb_sections to = { c, s };
     struct tb_reader r = { .errors = errors, .ctx = &to };
-    const char *path = tb_settings_text(s, TB_SET_CONFIG);
     size_t before = errors->len;
     struct tb_wr raw = { 0 };
     int err;
 
     memset(c, 0, sizeof(*c));
-    if (!path)
+    if (!tb_settings_text(s, TB_SET_CONFIG) &&
+        !tb_settings_text(s, TB_SET_CONFIG_TEXT))
         return 0;
-    c->path = tb_copy(path);
-    err = read_file(c, &raw);
-    if (err < 0)
-        tb_wr_printf(errors, "tiebeam: %s: cannot read %s: %s\n",
-                     s->v[TB_SET_CONFIG].origin, path, tb_strerror(err));
+    err = read_raw(c, s, &raw, errors);
     r.path = c->path;
     if (err == 0)
         check_text(&r, &raw);
@@ -164,6 +181,7 @@ tb_config_default(struct tb_config *c, const struct tb_settings *s,
     size_t n;
 
     tb_monitor_section_default(c);
+    tb_pg_section_default(c);
     tb_supervisor_section_default(c);
     if (c->has_discovery)
         return 0;
@@ -184,22 +202,6 @@ tb_config_default(struct tb_config *c, const struct tb_settings *s,
     return 0;
 }
 
-bool
-tb_config_same(const struct tb_config *a, const struct tb_config *b)
-{
-    if (a->n_discovery != b->n_discovery || !tb_supervisor_section_same(a, b))
-        return false;
-    for (size_t i = 0; i < a->n_discovery; i++) {
-        const struct tb_discovery_config *x = &a->discovery[i];
-        const struct tb_discovery_config *y = &b->discovery[i];
-
-        if (strcmp(x->name, y->name) != 0 || x->opts.n != y->opts.n ||
-            memcmp(x->opts.p, y->opts.p, x->opts.n) != 0)
-            return false;
-    }
-    return true;
-}
-
 void
 tb_config_fini(struct tb_config *c)
 {
@@ -210,4 +212,6 @@ tb_config_fini(struct tb_config *c)
     tb_free(c->path);
     tb_wr_free(&c->body);
     tb_wr_free(&c->monitor);
+    tb_pg_section_fini(c);
+    tb_cluster_section_fini(c);
 }

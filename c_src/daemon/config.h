@@ -11,9 +11,15 @@ struct tb_config {
     bool has_discovery;
     struct tb_discovery_config *discovery; /* owned, and the names */
     size_t n_discovery;
+    bool has_scopes;
+    char **scopes; /* owned, and each: scopes of pg */
+    size_t n_scopes;
     bool has_supervisors;
     struct tb_supervisor_config *supervisors; /* owned, and all in it */
     size_t n_supervisors;
+    struct tb_cluster_config *clusters; /* owned */
+    size_t n_clusters;
+    bool no_clusters; /* process_clusters, off */
     struct tb_wr monitor;           /* owned: the section node_monitor */
     struct tb_term monitor_options; /* it, as the service is started with it */
 };
@@ -31,9 +37,6 @@ int tb_config_read(struct tb_config *c, struct tb_settings *s,
  * epmd of this host. Returns 0, or -TB_EBADARG with a line in errors. */
 int tb_config_default(struct tb_config *c, const struct tb_settings *s,
                       const char *host, struct tb_wr *errors);
-
-/* tb_config_same - whether both would start the same services. */
-bool tb_config_same(const struct tb_config *a, const struct tb_config *b);
 
 void tb_config_fini(struct tb_config *c);
 

@@ -82,9 +82,14 @@ tb_help_messages(void)
         const char *name;
         const struct tb_service *service;
     } all[] = {
-        { "net_kernel", &tb_net_kernel },     { "rex", &tb_rex },
-        { "tiebeam", &tb_tiebeam },           { "discovery", &tb_discovery },
+        { "net_kernel", &tb_net_kernel },
+        { "rex", &tb_rex },
+        { "tiebeam", &tb_tiebeam },
+        { "discovery", &tb_discovery },
         { "node_monitor", &tb_node_monitor },
+        { "pg", &tb_pg },
+        { "process_cluster", &tb_process_cluster },
+        { "a member of a cluster", &tb_cluster_seat },
     };
 
     for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {

@@ -6,6 +6,7 @@
 
 #include "daemon/cli.h"
 #include "daemon/help.h"
+#include "daemon/parent.h"
 #include "daemon/run.h"
 #include "daemon/tls_options.h"
 #include "daemon/transport.h"
@@ -24,6 +25,11 @@ check_all(struct tb_run *d, struct tb_wr *errors)
 
     ok = tb_nodename_find(&d->settings, &d->name, errors) == 0 && ok;
     ok = tb_transport_check(&d->settings, errors) == 0 && ok;
+    if (given(d, TB_SET_SIDECAR) && !tb_parent_check()) {
+        tb_wr_str(errors, "tiebeam: --sidecar: stdin is no pipe that a "
+                          "program could close\n");
+        ok = false;
+    }
     ok = ok && tb_config_default(&d->config, &d->settings,
                                  tb_nodename_host(d->name.text), errors) == 0;
     if (!ok)

@@ -13,23 +13,32 @@
 #include <uv.h>
 
 #include "daemon/cli.h"
+#include "daemon/cluster_section.h"
+#include "daemon/discovery_section.h"
 #include "daemon/logger.h"
 #include "daemon/monitor_section.h"
 #include "daemon/notify.h"
 #include "daemon/options.h"
+#include "daemon/pg_section.h"
+#include "daemon/parent.h"
+#include "daemon/supervisor_section.h"
 #include "daemon/tls_options.h"
 #include "daemon/transport.h"
 #include "services/services.h"
 
 static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
 
-#define SIGNALS (sizeof(signals) / sizeof(signals[0]))
+#define PATIENCE_MS 4000 /* of those who stop us; systemd has 90 s */
+#define SIGNALS     (sizeof(signals) / sizeof(signals[0]))
 
 struct daemon {
     struct tb_run *r;
     struct tb_logger logger;
     uv_loop_t loop;
     uv_signal_t signal[SIGNALS];
+    struct tb_parent parent;
+    uv_timer_t patience; /* once it is stopping */
+    struct tb_instances instances;
     struct tb_node *node;
     bool stopping;
 };
@@ -124,9 +133,12 @@ reload(struct daemon *d)
         log_lines(TB_ERROR, "config.refused", &errors);
     } else {
         compare_settings(d, &now);
-        if (!tb_config_same(&d->r->config, &config))
+        if (!tb_pg_section_same(&d->r->config, &config) ||
+            !tb_cluster_section_same(&d->r->config, &config) ||
+            !tb_supervisor_section_same(&d->r->config, &config))
             tb_log(TB_NOTICE, "config.changed",
-                   "key=discovery or supervisors needs a restart");
+                   "key=pg, process_clusters or supervisors needs a restart");
+        tb_instances_reload(&d->instances, d->node, &config);
         tb_monitor_section_reload(d->node, &d->r->config, &config);
         take_log_level(d, &now);
         renew_tls(d, &now, &errors);
@@ -142,9 +154,38 @@ reload(struct daemon *d)
 /* ----------------------------------------------------------- signals -- */
 
 static void
+on_patience_over(uv_timer_t *timer)
+{
+    (void)timer;
+    tb_log(TB_WARNING, "node.stopping", "peers do not let go: no more waiting");
+    _exit(TB_EXIT_OK);
+}
+
+static void
+leave(struct daemon *d, const char *why)
+{
+    if (d->stopping)
+        return;
+    d->stopping = true;
+    tb_log(TB_NOTICE, "node.stopping", "%s", why);
+    tb_notify("STOPPING=1");
+    uv_timer_init(&d->loop, &d->patience);
+    uv_timer_start(&d->patience, on_patience_over, PATIENCE_MS, 0);
+    uv_unref((uv_handle_t *)&d->patience);
+    tb_node_stop(d->node);
+}
+
+static void
+on_parent_gone(void *ctx)
+{
+    leave(ctx, "stdin=closed");
+}
+
+static void
 on_signal(uv_signal_t *handle, int sig)
 {
     struct daemon *d = handle->data;
+    char why[32];
 
     if (sig == SIGHUP) {
         reload(d);
@@ -152,12 +193,8 @@ on_signal(uv_signal_t *handle, int sig)
     }
     if (d->stopping && sig == SIGINT) /* somebody who cannot wait */
         _exit(TB_EXIT_OK);
-    if (d->stopping)
-        return;
-    d->stopping = true;
-    tb_log(TB_NOTICE, "node.stopping", "signal=SIG%s", sigabbrev_np(sig));
-    tb_notify("STOPPING=1");
-    tb_node_stop(d->node);
+    snprintf(why, sizeof(why), "signal=SIG%s", sigabbrev_np(sig));
+    leave(d, why);
 }
 
 static void
@@ -239,9 +276,12 @@ start_services(struct daemon *d)
         err = tb_start(d->node, &tb_tiebeam, NULL, TB_PERMANENT, &pid);
     if (err >= 0)
         err = tb_start_node_monitor(d->node, &d->r->config.monitor_options);
-    for (size_t i = 0; err >= 0 && i < d->r->config.n_discovery; i++)
-        err = tb_start(d->node, &tb_discovery, &d->r->config.discovery[i],
-                       TB_TRANSIENT, &pid);
+    if (err >= 0)
+        err = tb_pg_section_start(d->node, &d->r->config);
+    if (err >= 0)
+        err = tb_cluster_section_start(d->node, &d->r->config);
+    if (err >= 0)
+        err = tb_instances_start(&d->instances, d->node, &d->r->config);
     for (size_t i = 0; err >= 0 && i < d->r->config.n_supervisors; i++)
         err = tb_start(d->node, &tb_supervisor, &d->r->config.supervisors[i],
                        TB_PERMANENT, &pid);
@@ -262,6 +302,14 @@ set_peer_cookies(struct daemon *d)
             err = tb_node_set_cookie(d->node, peer, pc->value);
     }
     return err;
+}
+
+/* For the log of the program that runs us. */
+static void
+log_start(const struct daemon *d)
+{
+    tb_log(TB_NOTICE, "node.started", "node=%s port=%d version=" TB_VERSION,
+           d->r->name.text, tb_node_port(d->node));
 }
 
 /* What to paste into a shell of the cluster comes last. */
@@ -294,7 +342,10 @@ on_ready(void *ctx, int error)
 
     if (error < 0)
         return; /* tb_node_run() gives it too */
-    print_block(d);
+    if (given(d, TB_SET_SIDECAR))
+        log_start(d);
+    else
+        print_block(d);
     tb_notify("READY=1");
 }
 
@@ -348,7 +399,10 @@ run_node(struct daemon *d)
     if (!d->node)
         return exit_code(d, err);
     watch_signals(d);
-    err = set_peer_cookies(d);
+    if (given(d, TB_SET_SIDECAR))
+        err = tb_parent_watch(&d->parent, &d->loop, on_parent_gone, d);
+    if (err >= 0)
+        err = set_peer_cookies(d);
     if (err >= 0)
         err = tb_transport_ports(&d->r->settings, d->node);
     if (err >= 0)
@@ -359,8 +413,12 @@ run_node(struct daemon *d)
         tb_node_stop(d->node);
     run_err = tb_node_run(d->node);
     err = err < 0 ? err : run_err;
+    tb_parent_unwatch(&d->parent);
+    if (d->stopping)
+        uv_close((uv_handle_t *)&d->patience, NULL);
     unwatch_signals(d);
     tb_node_free(d->node);
+    tb_instances_free(&d->instances);
     return err < 0 ? exit_code(d, err) : TB_EXIT_OK;
 }
 

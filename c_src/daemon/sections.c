@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/cluster_section.h"
 #include "daemon/monitor_section.h"
+#include "daemon/pg_section.h"
 #include "daemon/supervisor_section.h"
 #include "daemon/value.h"
 
@@ -125,9 +127,21 @@ on_node_monitor(struct tb_reader *r, const char *place, struct tb_term value)
 }
 
 static void
+on_pg(struct tb_reader *r, const char *place, struct tb_term value)
+{
+    tb_pg_section(r, to(r)->c, place, value);
+}
+
+static void
 on_supervisors(struct tb_reader *r, const char *place, struct tb_term value)
 {
     tb_supervisor_section(r, to(r)->c, place, value);
+}
+
+static void
+on_clusters(struct tb_reader *r, const char *place, struct tb_term value)
+{
+    tb_cluster_section(r, to(r)->c, place, value);
 }
 
 static void
@@ -145,8 +159,9 @@ static const struct {
     { "tiebeam.log",              on_log         },
     { "tiebeam.discovery",        on_discoveries },
     { "tiebeam.node_monitor",     on_node_monitor },
+    { "tiebeam.pg",               on_pg          },
     { "tiebeam.supervisors",      on_supervisors },
-    { "tiebeam.process_clusters", on_later       },
+    { "tiebeam.process_clusters", on_clusters    },
     { "tiebeam.http",             on_later       },
 };
 /* clang-format on */

@@ -27,6 +27,13 @@ const struct tb_setting tb_settings_table[TB_SET_COUNT] = {
         .flag = "-config", .twin = "--config",
         .values = "File", .group = TB_GROUP_NODE,
         .help = "configuration; a release's sys.config will do" },
+    [TB_SET_CONFIG_TEXT] = { .key = "config_text", .type = TB_SET_TEXT,
+        .twin = "--config-text", .variable = "TIEBEAM_CONFIG",
+        .values = "Terms", .group = TB_GROUP_NODE,
+        .help = "the same, without a file" },
+    [TB_SET_SIDECAR] = { .key = "sidecar", .type = TB_SET_SWITCH,
+        .twin = "--sidecar", .group = TB_GROUP_NODE,
+        .help = "a program runs this: end when stdin does" },
 
     [TB_SET_START_EPMD] = { .key = "start_epmd", .type = TB_SET_WORD,
         .value = "true", .flag = "-start_epmd", .twin = "--start-epmd",

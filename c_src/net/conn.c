@@ -110,7 +110,8 @@ tb_conn_new(struct tb_net *net, bool initiator, enum tb_conn_state state)
     c->initiator = initiator;
     c->state = state;
     c->since_ms = c->read_ms = uv_now(net->loop);
-    c->out.max = c->flight.max = net->max_queue + net->max_frame + 4096;
+    c->out.max = c->flight.max =
+        net->max_queue + net->max_frame + TB_QUEUE_SLACK + 4096;
     c->frames.length_bytes = net->transport->length_bytes;
     c->frames.max = TB_MAX_HANDSHAKE;
     c->hs.our_name = net->name;
@@ -418,13 +419,24 @@ can_fly(const struct tb_conn *c)
            (c->state == TB_CONN_UP || c->state == TB_CONN_HANDSHAKE);
 }
 
+/* One message of any size is taken; while it leaves, small ones behind it. */
+static bool
+is_full(struct tb_conn *c)
+{
+    size_t queued = tb_conn_queued(c);
+
+    if (c->before > c->net->max_queue)
+        return queued > c->over + TB_QUEUE_SLACK;
+    c->over = queued;
+    return false;
+}
+
 void
 tb_conn_sent(struct tb_conn *c)
 {
     c->frames_out++;
     mark_dirty(c);
-    /* into an empty queue any one message is taken */
-    if (c->out.bad || c->before > c->net->max_queue)
+    if (c->out.bad || is_full(c))
         tb_conn_fail(c, -TB_EQUEUE_FULL);
     else if (c->out.len >= WRITE_BYTES && can_fly(c))
         fly(c); /* the peer has work while we go on */

@@ -42,6 +42,7 @@ struct tb_conn {
     struct tb_frames frames;
     struct tb_wr out, flight; /* being filled, being written */
     size_t flown;             /* of flight: written already */
+    size_t over;              /* queued with one message that was too large */
     size_t before;            /* queued before the message being appended */
     size_t parts, queued;     /* as counted, see share.c */
     struct tb_lookup *lookup;

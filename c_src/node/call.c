@@ -162,6 +162,19 @@ tb_call_settle(struct tb_node *node, struct tb_ref ref, int status,
     tb_wr_free(&w);
 }
 
+struct tb_ref
+tb_expect(struct tb_proc *self, uint64_t timeout_ms, tb_done done, void *ctx)
+{
+    return tb_call_expect(self, TB_CALL_OWN, timeout_ms, done, ctx);
+}
+
+void
+tb_settle(struct tb_node *node, struct tb_ref ref, int status,
+          const char *result, struct tb_args args)
+{
+    tb_call_settle(node, ref, status, result, args);
+}
+
 struct tb_proc *
 tb_call_alias(struct tb_node *node, struct tb_ref alias)
 {

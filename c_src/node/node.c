@@ -233,7 +233,7 @@ tb_node_new(const struct tb_options *o, int *error)
     make_tables(node);
     copy_options(node, o);
     node->net.tls = o->tls;
-    node->name = o->name ? tb_intern(tb_text_of(o->name)) : 0;
+    node->name = o->name ? tb_intern_peer(tb_text_of(o->name)) : 0;
     rc = node->name ? tb_cookie_of(&node->cookie, o->cookie) : -TB_EBADARG;
     if (rc == 0)
         rc = tb_control_init();

@@ -354,7 +354,8 @@ static void
 on_up(void *ctx, struct tb_conn *c)
 {
     struct tb_node *node = ctx;
-    tb_atom name = tb_intern((struct tb_text){ c->hs.name, c->hs.name_len });
+    tb_atom name =
+        tb_intern_peer((struct tb_text){ c->hs.name, c->hs.name_len });
     struct tb_peer *p = name ? tb_peer_get(node, name) : NULL;
 
     if (!p) {

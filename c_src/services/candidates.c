@@ -13,6 +13,14 @@ tb_candidate_name(const struct tb_candidate *c)
     return tb_atom_text(c->node).p;
 }
 
+bool
+tb_is_sidecar(struct tb_text name)
+{
+    size_t n = strlen(TB_SIDECAR_PREFIX);
+
+    return name.n > n && memcmp(name.p, TB_SIDECAR_PREFIX, n) == 0;
+}
+
 static struct tb_candidate **
 bucket_of(struct tb_discovery *d, tb_atom node)
 {
@@ -112,6 +120,34 @@ tb_candidates_mark(struct tb_discovery *d, struct tb_term list)
     }
 }
 
+/* {discovery, Instance, Event, Node, Info} */
+void
+tb_candidate_tell(struct tb_proc *self, struct tb_discovery *d,
+                  struct tb_candidate *c, const char *event, int cause)
+{
+    int64_t ms = c->dialled_ms ? tb_discovery_now_ms() - c->dialled_ms : 0;
+    struct tb_val v[TB_MAX_HOLES];
+    struct tb_elems e;
+    struct tb_term to;
+
+    c->dialled_ms = 0;
+    if (!d->o.notify.n || !tb_elems_open(&e, d->o.notify))
+        return;
+    while (tb_elems_next(&e, &to)) {
+        char name[256];
+
+        if (tb_match("{send, {Name:atom, Node:atom}}", to, v) != 1)
+            continue;
+        snprintf(name, sizeof(name), "%.*s", (int)v[0].text.n, v[0].text.p);
+        tb_send_name(
+            self, name, tb_intern(v[1].text),
+            "{discovery, I, Event, Node, #{duration_ms => Ms, reason => Why}}",
+            TB_ARGS(tb_v_atom(d->config->name), tb_v_atom(event),
+                    tb_v_node(c->node), tb_v_int(ms),
+                    tb_v_atom(cause ? tb_error_atom(cause) : "ok")));
+    }
+}
+
 /* ---------------------------------------------------------- the gone -- */
 
 /* It has been missing from enough answers, each of them complete. */
@@ -121,6 +157,7 @@ leave(struct tb_proc *self, struct tb_discovery *d, struct tb_candidate *c)
     tb_discovery_log(d, "discovery.gone",
                      "[%s] %s: not in the last %u answers, disconnected",
                      d->config->name, tb_candidate_name(c), c->gone);
+    tb_candidate_tell(self, d, c, "disconnected", 0);
     tb_mesh_leave(self, d, c->node);
     tb_disconnect(tb_self_node(self), c->node);
     if (c->busy == 0)
@@ -256,7 +293,8 @@ on_hint(struct tb_proc *self, void *state, void *ctx, int status,
     if (status == 0 && tb_match("{ok, Names:list}", result, v) == 1)
         for (tb_elems_open(&e, v[0].term);
              w.len < 200 && tb_elems_next(&e, &item);)
-            if (tb_match("{Name:bin, _}", item, v) == 1)
+            if (tb_match("{Name:bin, _}", item, v) == 1 &&
+                !tb_is_sidecar(v[0].text))
                 tb_wr_printf(&w, "%s%.*s", w.len ? ", " : "", (int)v[0].text.n,
                              v[0].text.p);
     tb_discovery_error(d, "discovery.not_connected", -TB_ENOT_IN_EPMD, true,
@@ -287,14 +325,17 @@ tb_candidate_outcome(struct tb_proc *self, struct tb_discovery *d,
                      struct tb_candidate *c, int status, struct tb_term why)
 {
     if (status == 0) {
-        if (c->last != 0)
+        if (c->last != 0 && c->node != d->o.attached) {
             tb_discovery_log(d, "discovery.connected", "[%s] %s",
                              d->config->name, tb_candidate_name(c));
+            tb_candidate_tell(self, d, c, "connected", 0);
+        }
         c->failures = 0;
         c->not_before_ms = 0;
         c->tried_srv = false;
     } else {
         failed(self, d, c, status, why);
+        tb_candidate_tell(self, d, c, "not_connected", status);
     }
     c->last = status;
 }

@@ -92,12 +92,14 @@ on_answer(struct tb_proc *self, void *state, void *ctx, int status,
     return TB_NOREPLY;
 }
 
+/* Behind bytes that wait for it a question is late, and may be what is too much
+ * for the queue: that it takes them, or not, says as much. */
 static void
 ask(struct tb_proc *self, struct tb_monitor *mon, struct tb_watched *w)
 {
     struct probe *p;
 
-    if (w->listen.outstanding >= MAX_OUTSTANDING)
+    if (w->listen.outstanding >= MAX_OUTSTANDING || w->listen.blocked)
         return;
     p = tb_new(struct probe);
     *p = (struct probe){ w->node, w->connection_id, now_us(), mon->stalls };
@@ -109,19 +111,35 @@ ask(struct tb_proc *self, struct tb_monitor *mon, struct tb_watched *w)
 /* ------------------------------------------------------------- judging -- */
 
 static void
+listen_again(struct tb_proc *self, struct tb_monitor *mon, uint64_t now,
+             uint64_t at)
+{
+    uint64_t pause = at > now + MIN_PAUSE_MS ? at - now : MIN_PAUSE_MS;
+
+    if (mon->listening)
+        tb_cancel_timer(self, mon->listen_timer);
+    mon->listening = at != UINT64_MAX;
+    if (!mon->listening)
+        return;
+    mon->listen_due = now + pause;
+    mon->listen_timer = tb_send_after(self, pause, "listen", TB_NONE);
+}
+
+static void
 on_inquired(struct tb_proc *self, struct tb_monitor *mon, tb_atom node,
             unsigned asked, unsigned seen)
 {
     struct tb_watched *w = tb_watched_find(mon, node);
 
-    (void)self;
     (void)asked;
-    if (!w)
+    if (!w || !w->listen.inquiring)
         return;
     w->listen.inquiring = false;
+    w->listen.inquired = true;
     if (seen && w->listen.s.suspect)
         tb_suspicion_vouch(&w->listen.s, &mon->options.detector.limits,
                            now_ms());
+    listen_again(self, mon, now_ms(), now_ms()); /* it may be down by now */
 }
 
 /* Others are asked in time, and again for as long as it matters. */
@@ -140,6 +158,13 @@ inquire(struct tb_proc *self, struct tb_monitor *mon, struct tb_watched *w,
     tb_inquire(self, mon, w->node, o->indirect, on_inquired);
 }
 
+/* However short down_ms is, the others have had their say once. */
+static bool
+is_heard_out(const struct tb_monitor *mon, const struct tb_listening *l)
+{
+    return !mon->options.detector.indirect || l->inquired;
+}
+
 static void
 judge(struct tb_proc *self, struct tb_monitor *mon, struct tb_watched *w,
       uint64_t now, uint64_t *next)
@@ -152,27 +177,13 @@ judge(struct tb_proc *self, struct tb_monitor *mon, struct tb_watched *w,
     if (judged & TB_JUDGED_SUSPECT) {
         w->listen.suspicions++;
         w->listen.inquired_ms = 0;
+        w->listen.inquired = false;
         tb_watched_judge(self, mon, w, "silent");
     }
-    if (judged & TB_JUDGED_DOWN)
+    if ((judged & TB_JUDGED_DOWN) && is_heard_out(mon, &w->listen))
         tb_disconnect_for(tb_self_node(self), w->node, -TB_EPROBE);
     else
         inquire(self, mon, w, now);
-}
-
-static void
-listen_again(struct tb_proc *self, struct tb_monitor *mon, uint64_t now,
-             uint64_t at)
-{
-    uint64_t pause = at > now + MIN_PAUSE_MS ? at - now : MIN_PAUSE_MS;
-
-    if (mon->listening)
-        tb_cancel_timer(self, mon->listen_timer);
-    mon->listening = at != UINT64_MAX;
-    if (!mon->listening)
-        return;
-    mon->listen_due = now + pause;
-    mon->listen_timer = tb_send_after(self, pause, "listen", TB_NONE);
 }
 
 static bool

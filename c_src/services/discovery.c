@@ -8,19 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-#define DEFAULT_AWAIT_MS 30000
-
-enum wish { WISH_ROUND, WISH_NODES, WISH_MESH };
-
-struct waiting {
-    struct tb_list link;
-    uint64_t id;
-    struct tb_from *from; /* owned */
-    enum wish wish;
-    uint64_t round; /* the first one whose end will do */
-    int64_t nodes;
-};
-
 static const struct tb_discovery_ops usual = { .lookup = tb_dns_lookup,
                                                .connect = tb_connect,
                                                .list = tb_put_nodes };
@@ -89,130 +76,6 @@ tb_discovery_error(struct tb_discovery *d, const char *event, int cause,
         tb_discovery_log(d, event, "[%s] %s", d->config->name, d->last_error);
 }
 
-/* ------------------------------------------------------------ results -- */
-
-static void
-put_connected(struct tb_proc *self, struct tb_discovery *d, struct tb_wr *w)
-{
-    if (d->o.attached && d->hub_nodes.len)
-        tb_build(w, "L", TB_ARGS(tb_v_term(tb_wr_term(&d->hub_nodes))));
-    else
-        d->ops->list(tb_self_node(self), "connected", w);
-}
-
-/* {Connected, [{Node, Error}]} */
-static void
-put_result(struct tb_proc *self, struct tb_discovery *d, struct tb_wr *w)
-{
-    struct tb_wr connected = { 0 }, failed = { 0 }, pairs = { 0 };
-    size_t n = 0;
-
-    put_connected(self, d, &connected);
-    TB_LIST_EACH (c, &d->candidates, struct tb_candidate, link) {
-        if (c->last >= 0)
-            continue;
-        tb_build(
-            &pairs, "{Node, Why}",
-            TB_ARGS(tb_v_node(c->node), tb_v_atom(tb_error_atom(c->last))));
-        n++;
-    }
-    tb_build_list(&failed, n, &pairs);
-    tb_build(w, "{Connected, Failed}",
-             TB_ARGS(tb_v_term(tb_wr_term(&connected)),
-                     tb_v_term(tb_wr_term(&failed))));
-    tb_wr_free(&connected);
-    tb_wr_free(&failed);
-    tb_wr_free(&pairs);
-}
-
-static int64_t
-count_connected(const struct tb_discovery *d)
-{
-    int64_t n = 0;
-
-    TB_LIST_EACH (c, &d->candidates, struct tb_candidate, link)
-        n += c->connected || (c->node == d->o.attached && d->hub_up);
-    return n;
-}
-
-/* ------------------------------------------------------- who waits -- */
-
-static void
-end_waiting(struct tb_discovery *d, struct waiting *w)
-{
-    tb_list_del(&w->link);
-    tb_from_free(w->from);
-    tb_free(w);
-    d->n_waiting--;
-}
-
-/* NULL: there are too many. timeout_ms < 0: none. */
-static struct waiting *
-wait_for(struct tb_proc *self, struct tb_discovery *d, const struct tb_msg *m,
-         enum wish wish, int64_t timeout_ms)
-{
-    struct waiting *w;
-
-    if (d->n_waiting >= TB_DISCOVERY_MAX_WAITING)
-        return NULL;
-    w = tb_new(struct waiting);
-    w->id = ++d->next_waiting;
-    w->from = tb_from_keep(m);
-    w->wish = wish;
-    w->round = d->round + 1;
-    tb_list_add(&d->waiting, &w->link);
-    d->n_waiting++;
-    if (timeout_ms >= 0)
-        tb_send_after(self, (uint64_t)timeout_ms, "{waited, Id}",
-                      TB_ARGS(tb_v_int((int64_t)w->id)));
-    return w;
-}
-
-void
-tb_discovery_answer(struct tb_proc *self, struct tb_discovery *d)
-{
-    struct tb_wr result = { 0 };
-
-    TB_LIST_EACH (w, &d->waiting, struct waiting, link) {
-        if (w->wish != WISH_ROUND || w->round > d->round)
-            continue;
-        if (!result.len)
-            put_result(self, d, &result);
-        tb_reply_to(self, w->from, "Result",
-                    TB_ARGS(tb_v_term(tb_wr_term(&result))));
-        end_waiting(d, w);
-    }
-    tb_wr_free(&result);
-    tb_discovery_check_waiting(self, d);
-}
-
-void
-tb_discovery_check_waiting(struct tb_proc *self, struct tb_discovery *d)
-{
-    int64_t n = d->n_waiting ? count_connected(d) : 0;
-
-    TB_LIST_EACH (w, &d->waiting, struct waiting, link) {
-        if (w->wish == WISH_ROUND || n < w->nodes ||
-            (w->wish == WISH_MESH && !tb_mesh_is_full(d, w->nodes)))
-            continue;
-        tb_reply_to(self, w->from, "ok", TB_NONE);
-        end_waiting(d, w);
-    }
-}
-
-static int
-on_waited(struct tb_proc *self, void *state, const struct tb_msg *m)
-{
-    struct tb_discovery *d = state;
-
-    TB_LIST_EACH (w, &d->waiting, struct waiting, link)
-        if ((int64_t)w->id == m->arg[0].i) {
-            tb_reply_to(self, w->from, "{error, timeout}", TB_NONE);
-            end_waiting(d, w);
-        }
-    return TB_NOREPLY;
-}
-
 /* ----------------------------------------------------------- requests -- */
 
 static int
@@ -231,68 +94,6 @@ on_timer(struct tb_proc *self, void *state, const struct tb_msg *m)
     (void)m;
     d->timed = false;
     tb_round_begin(self, d, false);
-    return TB_NOREPLY;
-}
-
-static int
-discover(struct tb_proc *self, struct tb_discovery *d, const struct tb_msg *m,
-         int64_t timeout_ms)
-{
-    if (!wait_for(self, d, m, WISH_ROUND, timeout_ms))
-        return tb_reply(self, m, "{error, system_limit}", TB_NONE);
-    tb_round_begin(self, d, true);
-    return TB_NOREPLY;
-}
-
-static int
-on_discover(struct tb_proc *self, void *state, const struct tb_msg *m)
-{
-    return discover(self, state, m, -1);
-}
-
-static int
-on_discover_within(struct tb_proc *self, void *state, const struct tb_msg *m)
-{
-    if (m->arg[0].i < 0)
-        return tb_reply(self, m, "{error, badarg}", TB_NONE);
-    return discover(self, state, m, m->arg[0].i);
-}
-
-static bool
-read_await(struct tb_term opts, int64_t *timeout_ms, enum wish *wish)
-{
-    struct tb_val v[TB_MAX_HOLES];
-    struct tb_elems e;
-    struct tb_term t;
-
-    if (!tb_elems_open(&e, opts))
-        return false;
-    while (tb_elems_next(&e, &t))
-        if (tb_match("{timeout, Ms:int}", t, v) == 1 && v[0].i >= 0)
-            *timeout_ms = v[0].i;
-        else if (tb_match("mesh", t, v) == 1)
-            *wish = WISH_MESH;
-        else
-            return false;
-    return true;
-}
-
-static int
-on_await(struct tb_proc *self, void *state, const struct tb_msg *m)
-{
-    struct tb_discovery *d = state;
-    int64_t timeout_ms = DEFAULT_AWAIT_MS;
-    enum wish wish = WISH_NODES;
-    struct waiting *w;
-
-    if (m->arg[0].i < 0 || !read_await(m->arg[1].term, &timeout_ms, &wish) ||
-        (wish == WISH_MESH && d->o.mesh != TB_MESH_ALL))
-        return tb_reply(self, m, "{error, badarg}", TB_NONE);
-    w = wait_for(self, d, m, wish, timeout_ms);
-    if (!w)
-        return tb_reply(self, m, "{error, system_limit}", TB_NONE);
-    w->nodes = m->arg[0].i;
-    tb_discovery_check_waiting(self, d);
     return TB_NOREPLY;
 }
 
@@ -339,7 +140,7 @@ on_info(struct tb_proc *self, void *state, const struct tb_msg *m)
     struct tb_wr part[5] = { 0 };
     int rc;
 
-    put_result(self, d, &part[0]);
+    tb_discovery_put_result(self, d, &part[0]);
     tb_sources_put(d, &part[1]);
     put_causes(d, &part[2]);
     put_last_error(d, &part[3]);
@@ -354,7 +155,7 @@ on_info(struct tb_proc *self, void *state, const struct tb_msg *m)
             d->o.interval_ms < 0 ? tb_v_atom("none")
                                  : tb_v_int(d->o.interval_ms),
             tb_v_int((int64_t)d->rounds), tb_v_int(d->n_candidates),
-            tb_v_int(count_connected(d)), tb_v_term(tb_wr_term(&part[0])),
+            tb_v_int(tb_discovery_count(d)), tb_v_term(tb_wr_term(&part[0])),
             tb_v_term(tb_wr_term(&part[1])), tb_v_term(tb_wr_term(&part[2])),
             tb_v_term(tb_wr_term(&part[3])), tb_v_term(tb_wr_term(&part[4]))));
     for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++)
@@ -398,35 +199,30 @@ merge(struct tb_discovery *d, struct tb_term opts, struct tb_wr *w)
     tb_wr_free(&items);
 }
 
+/* The program around us knows it. */
+static bool
+lacks_only_basename(const struct tb_discovery *d, const char *fault)
+{
+    return d->ops.basename && strcmp(fault, "basename") == 0;
+}
+
 static void
 take_options(struct tb_proc *self, struct tb_discovery *d)
 {
     tb_discovery_read(&d->o, tb_wr_term(&d->opts));
-    if (d->ops->basename && !d->o.basename[0])
-        d->ops->basename(self, d->o.basename);
+    if (d->ops.basename && !d->o.basename[0] &&
+        !d->ops.basename(self, d->o.basename))
+        d->o.basename[0] = '\0';
     tb_sources_open(self, d);
 }
 
-/* The rounds begin anew; who is connected stays so. */
+/* The rounds begin anew; who is connected stays so. opts: taken. */
 static int
-on_reconfigure(struct tb_proc *self, void *state, const struct tb_msg *m)
+renew(struct tb_proc *self, struct tb_discovery *d, const struct tb_msg *m,
+      struct tb_wr *opts)
 {
-    struct tb_discovery *d = state;
-    const char *fault = tb_discovery_fault(m->arg[0].term);
-    struct tb_wr opts = { 0 };
-
-    if (!fault) {
-        merge(d, m->arg[0].term, &opts);
-        fault = opts.bad || tb_discovery_lacks(tb_wr_term(&opts)) ? "basename"
-                                                                  : NULL;
-    }
-    if (fault) {
-        tb_wr_free(&opts);
-        return tb_reply(self, m, "{error, {badarg, What}}",
-                        TB_ARGS(tb_v_atom(fault)));
-    }
     tb_wr_free(&d->opts);
-    d->opts = opts;
+    d->opts = *opts;
     tb_cancel_timer(self, d->clock);
     d->phase = TB_ROUND_IDLE;
     d->asked = 0;
@@ -437,6 +233,43 @@ on_reconfigure(struct tb_proc *self, void *state, const struct tb_msg *m)
     if (d->o.source != TB_SOURCE_IGNORE)
         tb_round_begin(self, d, true);
     return tb_reply(self, m, "ok", TB_NONE);
+}
+
+static int
+refuse(struct tb_proc *self, const struct tb_msg *m, const char *fault)
+{
+    return tb_reply(self, m, "{error, {badarg, What}}",
+                    TB_ARGS(tb_v_atom(fault)));
+}
+
+static int
+on_reconfigure(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_discovery *d = state;
+    const char *fault = tb_discovery_fault(m->arg[0].term);
+    struct tb_wr opts = { 0 };
+
+    if (fault && !lacks_only_basename(d, fault))
+        return refuse(self, m, fault);
+    merge(d, m->arg[0].term, &opts);
+    if (!opts.bad &&
+        (d->ops.basename || !tb_discovery_lacks(tb_wr_term(&opts))))
+        return renew(self, d, m, &opts);
+    tb_wr_free(&opts);
+    return refuse(self, m, "basename");
+}
+
+/* The whole configuration is another one; it has been checked. */
+static int
+on_reload(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    const char *fault = tb_discovery_fault(m->arg[0].term);
+    struct tb_wr opts = { 0 };
+
+    if (fault && !lacks_only_basename(state, fault))
+        return refuse(self, m, fault);
+    tb_build(&opts, "Opts", TB_ARGS(tb_v_term(m->arg[0].term)));
+    return renew(self, state, m, &opts);
 }
 
 /* ---------------------------------------------------------- messages -- */
@@ -493,6 +326,21 @@ on_nodedown(struct tb_proc *self, void *state, const struct tb_msg *m)
 
 /* ------------------------------------------------------ life and death -- */
 
+static void
+take_ops(struct tb_discovery *d, const struct tb_discovery_ops *given)
+{
+    d->ops = usual;
+    if (!given)
+        return;
+    d->ops.basename = given->basename;
+    if (given->lookup)
+        d->ops.lookup = given->lookup;
+    if (given->connect)
+        d->ops.connect = given->connect;
+    if (given->list)
+        d->ops.list = given->list;
+}
+
 static int
 init(struct tb_proc *self, void *state, const void *arg)
 {
@@ -501,7 +349,7 @@ init(struct tb_proc *self, void *state, const void *arg)
     struct tb_text us = tb_atom_text(tb_node_name(tb_self_node(self)));
 
     d->config = config;
-    d->ops = config->ops ? config->ops : &usual;
+    take_ops(d, config->ops);
     d->random = (uint64_t)tb_discovery_now_ms() ^ (uint64_t)(uintptr_t)d;
     snprintf(d->own_host, sizeof(d->own_host), "%s", strchr(us.p, '@') + 1);
     tb_list_init(&d->candidates);
@@ -524,8 +372,7 @@ terminate(struct tb_proc *self, void *state, struct tb_term why)
 
     (void)self;
     (void)why;
-    TB_LIST_EACH (w, &d->waiting, struct waiting, link)
-        end_waiting(d, w);
+    tb_waiting_free(d);
     TB_LIST_EACH (c, &d->candidates, struct tb_candidate, link)
         tb_candidate_drop(d, c);
     tb_mesh_free(&d->mesh);
@@ -536,17 +383,18 @@ terminate(struct tb_proc *self, void *state, struct tb_term why)
 
 /* clang-format off */
 static const struct tb_clause clauses[] = {
-    { TB_CALL, "discover_nodes",              on_discover        },
-    { TB_CALL, "{discover_nodes, Ms:int}",    on_discover_within },
+    { TB_CALL, "discover_nodes",              tb_on_discover     },
+    { TB_CALL, "{discover_nodes, Ms:int}",    tb_on_discover_within },
     { TB_CAST, "discover_nodes",              on_cast            },
     { TB_CALL, "has_ran",                     on_has_ran         },
-    { TB_CALL, "{await, N:int, Opts:list}",   on_await           },
+    { TB_CALL, "{await, N:int, Opts:list}",   tb_on_await        },
     { TB_CALL, "info",                        on_info            },
     { TB_CALL, "{reconfigure, Opts:list}",    on_reconfigure     },
+    { TB_CALL, "{reload, Opts:list}",         on_reload          },
     { TB_CALL, "stop",                        on_stop            },
     { TB_INFO, "round",                       on_timer           },
     { TB_INFO, "{over, Phase:int}",           on_over            },
-    { TB_INFO, "{waited, Id:int}",            on_waited          },
+    { TB_INFO, "{waited, Id:int}",            tb_on_waited       },
     { TB_INFO, "mesh_tick",                   on_mesh_tick       },
     { TB_INFO, "{mesh_judge, Pass:int}",      on_mesh_judge      },
     { TB_INFO, "{nodeup, Node:atom, _}",      on_nodeup          },
@@ -562,3 +410,15 @@ const struct tb_service tb_discovery = {
     .terminate = terminate,
     .clauses = clauses,
 };
+
+int
+tb_start_discovery(struct tb_node *node,
+                   const struct tb_discovery_config *config)
+{
+    const char *fault = tb_discovery_fault(config->opts);
+    bool told = config->ops && config->ops->basename;
+
+    if (!config->name || (fault && !(told && strcmp(fault, "basename") == 0)))
+        return -TB_EBADARG;
+    return tb_start(node, &tb_discovery, config, TB_TRANSIENT, NULL);
+}

@@ -13,7 +13,9 @@
 #define TB_DISCOVERY_MAX_QUERIES    64
 #define TB_DISCOVERY_MAX_WAITING    1024
 #define TB_DISCOVERY_BUCKETS        1024
-#define TB_DISCOVERY_NAME           256 /* of hosts, queries, basenames */
+/* of the names that erl/ gives to sidecars */
+#define TB_SIDECAR_PREFIX "tiebeam-"
+#define TB_DISCOVERY_NAME 256 /* of hosts, queries, basenames */
 
 /* ----------------------------------------------------------- options -- */
 
@@ -34,6 +36,7 @@ struct tb_discovery_options {
     struct tb_term what; /* what it is to ask; borrowed from the options */
     char basename[TB_DISCOVERY_NAME]; /* "": none given */
     char nameservers[512], search[512];
+    bool names;          /* of the hosts, by PTR: basename@name */
     tb_atom attached;    /* 0: to no node */
     int64_t interval_ms; /* < 0: on request only */
     uint64_t connect_timeout_ms;
@@ -42,6 +45,7 @@ struct tb_discovery_options {
     bool quiet;
     enum tb_level level;                            /* of changes */
     struct tb_term connect, disconnect, list_nodes; /* {M,F,A}; n == 0: OTP's */
+    struct tb_term notify; /* of {send, {Name, Node}}; n == 0: nobody */
 };
 
 /* tb_discovery_read - options that have been checked, over the defaults. */
@@ -59,9 +63,13 @@ struct tb_candidate {
     bool seen;         /* in this round's answers */
     bool connected;
     bool dialling, tried_srv;
-    unsigned busy;     /* calls whose ctx it is: it stays till they end */
-    int last;          /* the last outcome */
-    unsigned failures; /* in a row */
+    uint64_t dial_round; /* whose end waits for the dial */
+    int64_t dial_ms;     /* when it began */
+    bool relinked;       /* the attached node was asked again in this round */
+    unsigned busy;       /* calls whose ctx it is: it stays till they end */
+    int last;            /* the last outcome */
+    int64_t dialled_ms;  /* when the attempt that ran last began; 0: none */
+    unsigned failures;   /* in a row */
     int64_t not_before_ms;
     int64_t stopping_ms; /* when it was last seen on its way out */
     unsigned gone;       /* complete answers in a row that lack it */
@@ -78,16 +86,18 @@ struct tb_half {
     unsigned count;
     int64_t ttl; /* seconds, the least; -1: none */
     bool done;
+    unsigned pending; /* PTR: questions that the addresses led to */
 };
 
 struct tb_query {
     char name[TB_DISCOVERY_NAME];     /* a DNS name or a host */
     char basename[TB_DISCOVERY_NAME]; /* of its nodes; "": all */
-    struct tb_half half[2];
+    struct tb_half half[3];
     unsigned n_halves;
-    int told_status[2]; /* what the log was told last */
-    unsigned told_count[2];
+    int told_status[3]; /* what the log was told last */
+    unsigned told_count[3];
     bool told;
+    char nameless[64]; /* an address that has no PTR record */
 };
 
 /* ---------------------------------------------------------- instance -- */
@@ -101,6 +111,7 @@ struct tb_mesh {
     struct tb_mesh_member *member; /* owned; of the pass that ran last */
     uint8_t *has;                  /* owned; row i: whom i's nodes() has */
     unsigned *group;               /* owned; whom links join, see mesh.c */
+    struct tb_wr hidden;           /* owned: nodes(hidden) of the hub */
     unsigned n, rows, pass, waiting;
     bool judged, timed;
     unsigned work;        /* probes and dials under way */
@@ -130,8 +141,8 @@ enum tb_round_phase {
 
 struct tb_discovery {
     const struct tb_discovery_config *config;
-    const struct tb_discovery_ops *ops;
-    struct tb_wr opts; /* owned; what o borrows from */
+    struct tb_discovery_ops ops; /* none of them NULL but basename */
+    struct tb_wr opts;           /* owned; what o borrows from */
     struct tb_discovery_options o;
     char own_host[TB_DISCOVERY_NAME];
     struct tb_dns *dns; /* owned; NULL: none needed */
@@ -179,6 +190,8 @@ void tb_discovery_error(struct tb_discovery *d, const char *event, int cause,
     __attribute__((format(printf, 5, 6)));
 
 /* candidates.c */
+/* tb_is_sidecar - the name of what runs beside a release to find its peers. */
+bool tb_is_sidecar(struct tb_text name);
 struct tb_candidate *tb_candidate_find(struct tb_discovery *d, tb_atom node);
 /* tb_candidate_see - a name of this round's answers. */
 struct tb_candidate *tb_candidate_see(struct tb_proc *self,
@@ -191,6 +204,10 @@ void tb_candidates_mark(struct tb_discovery *d, struct tb_term list);
 /* tb_candidates_sift - after a round's answers: forget or count what they
  * lack. */
 void tb_candidates_sift(struct tb_proc *self, struct tb_discovery *d);
+/* tb_candidate_tell - event: what those who want to know are told; cause: an
+ * error, or 0. */
+void tb_candidate_tell(struct tb_proc *self, struct tb_discovery *d,
+                       struct tb_candidate *c, const char *event, int cause);
 /* tb_candidate_outcome - a dial's end; why: its term. */
 void tb_candidate_outcome(struct tb_proc *self, struct tb_discovery *d,
                           struct tb_candidate *c, int status,
@@ -232,7 +249,18 @@ void tb_round_timed_out(struct tb_proc *self, struct tb_discovery *d,
                         int64_t phase);
 void tb_round_arm(struct tb_proc *self, struct tb_discovery *d);
 
-/* discovery.c */
+/* waiting.c */
+/* tb_discovery_put_result - {Connected, [{Node, Error}]}.
+ * tb_discovery_count - how many of the nodes found are connected. */
+void tb_discovery_put_result(struct tb_proc *self, struct tb_discovery *d,
+                             struct tb_wr *w);
+int64_t tb_discovery_count(const struct tb_discovery *d);
+void tb_waiting_free(struct tb_discovery *d);
+int tb_on_discover(struct tb_proc *self, void *state, const struct tb_msg *m);
+int tb_on_discover_within(struct tb_proc *self, void *state,
+                          const struct tb_msg *m);
+int tb_on_await(struct tb_proc *self, void *state, const struct tb_msg *m);
+int tb_on_waited(struct tb_proc *self, void *state, const struct tb_msg *m);
 void tb_discovery_answer(struct tb_proc *self, struct tb_discovery *d);
 void tb_discovery_check_waiting(struct tb_proc *self, struct tb_discovery *d);
 

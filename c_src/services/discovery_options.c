@@ -150,6 +150,21 @@ nameservers_ok(const struct tb_val *h)
 }
 
 static bool
+is_notice(struct tb_term t)
+{
+    struct tb_val h[TB_MAX_HOLES];
+
+    return tb_match("{send, {Name:atom, Node:atom}}", t, h) == 1 &&
+           tb_intern(h[1].text) != 0;
+}
+
+static bool
+notices_ok(const struct tb_val *h)
+{
+    return tb_rule_all(h[0].term, is_notice);
+}
+
+static bool
 gone_ok(const struct tb_val *h)
 {
     return h[0].i >= 1 && h[0].i <= 1000;
@@ -181,6 +196,9 @@ const struct tb_rule tb_discovery_rules[] = {
     { "attached", "Node:atom",          node_ok,     "a node, 'name@host'" },
     { "nameservers", "List:list",       nameservers_ok,
       "[\"address:port\"], such as [\"10.0.0.2:53\", \"[fd00::2]:53\"]" },
+    { "hosts", "addresses",             NULL,
+      "addresses, or names, which their PTR records tell" },
+    { "hosts", "names",                 NULL,        NULL },
     { "search", "Domains:list",         hosts_ok,    "[\"domain\"]" },
     { "on_gone", "keep",                NULL,
       "keep, disconnect or {disconnect, Answers}" },
@@ -192,6 +210,8 @@ const struct tb_rule tb_discovery_rules[] = {
       "{Module, Function, Args}; the node is one more argument" },
     { "list_nodes", "{M:atom, F:atom, A:list}", NULL,
       "{Module, Function, Args}" },
+    { "notify", "List:list",            notices_ok,
+      "[{send, {Name, Node}}]" },
     { "log", "off",                     NULL,
       "off or a level, such as notice" },
     { "log", "Level:atom",              level_ok,    NULL },
@@ -304,6 +324,10 @@ read_other(struct tb_discovery_options *o, struct tb_term option)
         join(o->nameservers, sizeof(o->nameservers), v[0].term);
     else if (tb_match("{search, List}", option, v) == 1)
         join(o->search, sizeof(o->search), v[0].term);
+    else if (tb_match("{notify, List}", option, v) == 1)
+        o->notify = v[0].term;
+    else if (tb_match("{hosts, Kind:atom}", option, v) == 1)
+        o->names = tb_text_is(v[0].text, "names");
     else if (tb_match("{log, off}", option, v) == 1)
         o->quiet = true;
     else if (tb_match("{log, Level:atom}", option, v) == 1)

@@ -86,8 +86,9 @@ ask_all(struct tb_proc *self, struct tb_monitor *mon)
 {
     TB_LIST_EACH (w, &mon->nodes, struct tb_watched, link)
         tb_health_node_up(self, mon, w);
-    tb_send_after(self, mon->options.health.interval_ms, "{health, Generation}",
-                  TB_ARGS(tb_v_int((int64_t)mon->health_generation)));
+    mon->health_timer = tb_send_after(
+        self, mon->options.health.interval_ms, "{health, Generation}",
+        TB_ARGS(tb_v_int((int64_t)mon->health_generation)));
 }
 
 int
@@ -103,6 +104,7 @@ tb_on_health(struct tb_proc *self, void *state, const struct tb_msg *m)
 void
 tb_health_configure(struct tb_proc *self, struct tb_monitor *mon)
 {
+    tb_cancel_timer(self, mon->health_timer);
     mon->health_generation++;
     if (mon->options.health.probe.len)
         ask_all(self, mon);

@@ -16,9 +16,11 @@
 #define ASK_MS      3000
 #define MAX_MEMBERS 1024
 
+enum about { ABOUT_NODES, ABOUT_HIDDEN, ABOUT_STATUS };
+
 struct question {
     unsigned pass, place;
-    bool is_status;
+    enum about about;
 };
 
 /* --------------------------------------------------------------- calls -- */
@@ -106,11 +108,38 @@ void
 tb_mesh_free(struct tb_mesh *m)
 {
     free_pass(m);
+    tb_wr_free(&m->hidden);
     TB_LIST_EACH (p, &m->pairs, struct tb_pair, link)
         tb_pair_drop(m, p);
 }
 
 /* ---------------------------------------------------------------- judge -- */
+
+/* Whom the attached node is connected to. A node found that is a hidden one is
+ * linked when it is there, although nodes() will never have it. */
+static void
+mark_linked(struct tb_discovery *d)
+{
+    struct tb_mesh *m = &d->mesh;
+    struct tb_val v[TB_MAX_HOLES];
+    struct tb_elems e;
+    struct tb_term t;
+
+    tb_candidates_mark(d, tb_wr_term(&d->hub_nodes));
+    if (!m->hidden.len || !tb_elems_open(&e, tb_wr_term(&m->hidden)))
+        return;
+    while (tb_elems_next(&e, &t)) {
+        struct tb_candidate *c = NULL;
+
+        if (tb_match("Node:atom", t, v) == 1)
+            c = tb_candidate_find(d, tb_intern(v[0].text));
+        if (!c)
+            continue;
+        c->connected = true;
+        if (c->place < m->n && m->member[c->place].node == c->node)
+            m->has[c->place] = 1;
+    }
+}
 
 /* One that drops again soon is given more and more time: nodes that partition
  * themselves are not fought. */
@@ -189,11 +218,25 @@ drop_strangers(struct tb_mesh *m, int64_t now)
 }
 
 static void
+arm(struct tb_proc *self, struct tb_discovery *d)
+{
+    struct tb_mesh *m = &d->mesh;
+    uint64_t pause = PASS_MS + (uint64_t)m->n * 20;
+
+    if (m->timed || d->o.mesh == TB_MESH_NONE)
+        return;
+    m->timed = true;
+    tb_send_after(self, m->linked_some ? 50 : pause, "mesh_tick", TB_NONE);
+}
+
+static void
 judge_all(struct tb_proc *self, struct tb_discovery *d)
 {
     struct tb_mesh *m = &d->mesh;
     int64_t now = tb_discovery_now_ms();
 
+    if (tb_mesh_is_hub(d) && d->hub_up)
+        mark_linked(d);
     m->missing = m->members = 0;
     for (unsigned i = 0; i < m->n; i++)
         m->group[i] = i;
@@ -212,6 +255,8 @@ judge_all(struct tb_proc *self, struct tb_discovery *d)
             tb_pair_begin(self, d, p, now);
     if (--m->work == 0)
         tb_mesh_done(self, d);
+    else if (tb_mesh_is_hub(d)) /* one of them may take long */
+        arm(self, d);
 }
 
 void
@@ -250,7 +295,6 @@ take_list(struct tb_discovery *d, unsigned place, struct tb_term list)
         d->hub_up = true;
         d->hub_nodes.len = 0;
         tb_build(&d->hub_nodes, "L", TB_ARGS(tb_v_term(list)));
-        tb_candidates_mark(d, list);
     }
 }
 
@@ -277,8 +321,10 @@ on_asked(struct tb_proc *self, void *state, void *ctx, int status,
     tb_free(ctx);
     if (status == -TB_ESTOPPED || at.pass != m->pass || m->judged)
         return TB_NOREPLY;
-    if (status == 0 && at.is_status)
+    if (status == 0 && at.about == ABOUT_STATUS)
         take_status(d, at.place, result);
+    else if (status == 0 && at.about == ABOUT_HIDDEN)
+        tb_build(&d->mesh.hidden, "L", TB_ARGS(tb_v_term(result)));
     else if (status == 0)
         take_list(d, at.place, result);
     if (--m->waiting == 0)
@@ -286,21 +332,29 @@ on_asked(struct tb_proc *self, void *state, void *ctx, int status,
     return TB_NOREPLY;
 }
 
+static struct question *
+question_new(struct tb_discovery *d, unsigned place, enum about about)
+{
+    struct question *q = tb_new(struct question);
+
+    *q = (struct question){ d->mesh.pass, place, about };
+    d->mesh.waiting++;
+    return q;
+}
+
 static void
 ask(struct tb_proc *self, struct tb_discovery *d, unsigned place)
 {
     static const struct tb_term otp;
-    struct question *list = tb_new(struct question);
-    struct question *status = tb_new(struct question);
     tb_atom node = d->mesh.member[place].node;
 
-    *list = (struct question){ d->mesh.pass, place, false };
-    *status = (struct question){ d->mesh.pass, place, true };
-    d->mesh.waiting += 2;
     tb_mesh_apply(self, node, d->o.list_nodes, "erlang:nodes", 0, ASK_MS,
-                  on_asked, list);
+                  on_asked, question_new(d, place, ABOUT_NODES));
     tb_mesh_apply(self, node, otp, "init:get_status", 0, ASK_MS, on_asked,
-                  status);
+                  question_new(d, place, ABOUT_STATUS));
+    if (tb_mesh_is_hub(d) && !d->o.list_nodes.n)
+        tb_erpc(self, node, "erlang", "nodes", "[hidden]", TB_NONE, ASK_MS,
+                on_asked, question_new(d, place, ABOUT_HIDDEN));
 }
 
 static bool
@@ -376,6 +430,7 @@ tb_mesh_pass(struct tb_proc *self, struct tb_discovery *d)
     m->judged = false;
     m->linked_some = false;
     d->hub_up = false;
+    m->hidden.len = 0;
     for (unsigned i = 0; i < m->rows && i < m->n; i++)
         ask(self, d, i);
     if (!tb_mesh_is_hub(d))
@@ -413,7 +468,6 @@ tb_mesh_done(struct tb_proc *self, struct tb_discovery *d)
 {
     static const struct tb_term none;
     struct tb_mesh *m = &d->mesh;
-    uint64_t pause = PASS_MS + (uint64_t)m->n * 20;
 
     if (!m->judged)
         return;
@@ -424,10 +478,7 @@ tb_mesh_done(struct tb_proc *self, struct tb_discovery *d)
     tell(d);
     tb_discovery_check_waiting(self, d);
     tb_round_linked(self, d);
-    if (m->timed || d->o.mesh == TB_MESH_NONE)
-        return;
-    m->timed = true;
-    tb_send_after(self, m->linked_some ? 50 : pause, "mesh_tick", TB_NONE);
+    arm(self, d);
 }
 
 void

@@ -9,9 +9,9 @@
 
 /* clang-format off */
 #define TB_MON_MAX_CLIENTS   262144u   /* processes that watch something */
-#define TB_MON_MAX_WATCHES   1048576u  /* their monitors of processes */
+#define TB_MON_MAX_INTERESTS 1048576u  /* what they watch, all together */
+#define TB_MON_MAX_TAGS      67108864u /* bytes of the tags of DOWN messages */
 #define TB_MON_MAX_COUNT     1000u     /* the same subscription of a process */
-#define TB_MON_MAX_MANAGED   16384u    /* nodes of a source */
 #define TB_MON_TRANSITIONS   100       /* that info tells */
 #define TB_MON_ATOM_BYTES    1024      /* of a C string: 255 characters */
 /* clang-format on */
@@ -43,6 +43,7 @@ struct tb_listening {
     unsigned outstanding; /* probes */
     uint64_t probes, answers, suspicions;
     bool inquiring;       /* others are being asked */
+    bool inquired;        /* they have been, in this silence */
     uint64_t inquired_ms; /* when they last were */
 };
 
@@ -54,7 +55,7 @@ struct tb_watched {
     bool in_next, entered, left; /* while that is being made anew */
     bool connected;
     bool visible;
-    enum tb_node_state state;
+    enum tb_node_state state, told; /* told: to subscribers, the last one */
     uint64_t connection_id;
     uint32_t creation;
     uint64_t since_ms; /* wall clock: of the state */
@@ -86,16 +87,20 @@ struct tb_monitor {
     struct tb_map *watches;    /* tb_ref -> struct tb_proc_watch */
     struct tb_list subs;       /* struct tb_sub, oldest first */
     struct tb_list state_subs; /* struct tb_client */
+    size_t interests; /* subscriptions, monitors of nodes and processes */
+    size_t tag_bytes; /* that those of processes hold */
 
     struct tb_transition ring[TB_MON_TRANSITIONS];
     uint64_t transitions; /* ever; the next one's place in the ring */
 
-    uint64_t generation;   /* of the source: what is of an older one is late */
-    bool fetching;         /* nodes_mfa runs */
-    bool nobody_to_ask;    /* for nodes_mfa: the next node will do */
-    char source_error[96]; /* why it failed; "": it did not */
+    uint64_t generation; /* of the source: what is of an older one is late */
+    struct tb_ref refresh_timer;
+    bool fetching;           /* nodes_mfa runs */
+    bool nobody_to_ask;      /* for nodes_mfa: the next node will do */
+    char source_error[96];   /* why it failed; "": it did not */
     struct tb_from *waiting; /* owned: who reconfigured, or NULL */
 
+    uint64_t target_ids;    /* given so far */
     struct tb_list targets; /* owned struct tb_target, see notifier.c */
 
     struct tb_ref listen_timer;
@@ -103,6 +108,7 @@ struct tb_monitor {
     uint64_t listen_due; /* when it should come */
     uint64_t stalls;     /* of our own loop */
     uint64_t health_generation;
+    struct tb_ref health_timer;
 };
 
 /* A connection that came up or went down. */
@@ -169,7 +175,8 @@ void tb_watched_free(struct tb_monitor *mon, struct tb_watched *w);
 
 /* tb_watched_managed - announced to notify targets: the source's nodes; where
  * there is none, the visible ones that are connected.
- * tb_watched_tracked - its states are told, and listened for. */
+ * tb_watched_tracked - its states are told, and listened for: those of visible
+ * and of managed nodes, and of one that was managed until it is down. */
 bool tb_watched_managed(const struct tb_monitor *mon,
                         const struct tb_watched *w);
 bool tb_watched_tracked(const struct tb_monitor *mon,
@@ -220,13 +227,15 @@ void tb_put_source(const struct tb_monitor *mon, struct tb_wr *w);
 /* tb_notifier_configure - the targets of the options instead of those before.
  * tb_notifier_tell - node_up or node_down of a managed node, to all targets.
  * tb_notifier_node_up - all that is managed, to the targets on that node.
- * tb_notifier_node_down - what waits for them is dropped. */
+ * tb_notifier_node_down - what waits for them is dropped.
+ * tb_notifier_catch_up - all that is managed, to the targets that are new. */
 void tb_notifier_configure(struct tb_proc *self, struct tb_monitor *mon);
 void tb_notifier_tell(struct tb_proc *self, struct tb_monitor *mon,
                       tb_atom node, bool up);
 void tb_notifier_node_up(struct tb_proc *self, struct tb_monitor *mon,
                          struct tb_watched *w);
 void tb_notifier_node_down(struct tb_watched *w);
+void tb_notifier_catch_up(struct tb_proc *self, struct tb_monitor *mon);
 void tb_notifier_free(struct tb_monitor *mon);
 
 /* --------------------------------------------------------- detector.c -- */

@@ -173,28 +173,25 @@ bad_value(struct tb_wr *error, const char *name, struct tb_term value)
 static int
 unknown_keys(struct tb_wr *error, struct tb_term options)
 {
-    struct tb_val v[TB_MAX_HOLES], key[TB_MAX_HOLES];
-    char text[256] = "{unknown_options, #{";
+    struct tb_wr pairs = { 0 }, map = { 0 };
+    struct tb_val v[TB_MAX_HOLES];
+    struct tb_term key, value;
     struct tb_elems e;
-    struct tb_term item;
     size_t n = 0;
 
-    for (tb_elems_open_map(&e, options);
-         n < TB_MAX_HOLES && tb_elems_next(&e, &item);) {
-        bool known =
-            tb_match("Key:atom", item, key) == 1 && bit_of(key[0].text);
-
-        v[n] = tb_v_term(item);
-        tb_elems_next(&e, &item);
-        v[n + 1] = tb_v_term(item);
-        if (known)
+    for (tb_elems_open_map(&e, options); tb_elems_next(&e, &key);) {
+        tb_elems_next(&e, &value);
+        if (tb_match("Key:atom", key, v) == 1 && bit_of(v[0].text))
             continue;
-        snprintf(text + strlen(text), sizeof(text) - strlen(text),
-                 "%sK%zu => V%zu", n ? ", " : "", n, n);
-        n += 2;
+        tb_wr_bytes(&pairs, key.p, key.n);
+        tb_wr_bytes(&pairs, value.p, value.n);
+        n++;
     }
-    snprintf(text + strlen(text), sizeof(text) - strlen(text), "}}");
-    tb_build(error, text, (struct tb_args){ n, v });
+    tb_build_map(&map, n, &pairs);
+    tb_build(error, "{unknown_options, Map}",
+             TB_ARGS(tb_v_term(tb_wr_term(&map))));
+    tb_wr_free(&map);
+    tb_wr_free(&pairs);
     return -TB_EBADARG;
 }
 

@@ -22,7 +22,27 @@ node_ok(struct tb_term t)
 static bool
 nodes_ok(const struct tb_val *h)
 {
-    return tb_rule_all(h[0].term, node_ok);
+    return tb_rule_count(h[0].term) <= TB_MON_MAX_MANAGED &&
+           tb_rule_all(h[0].term, node_ok);
+}
+
+/* Names go where C strings do. */
+static bool
+name_ok(const struct tb_val *h)
+{
+    return h[0].text.n > 0 && !memchr(h[0].text.p, '\0', h[0].text.n);
+}
+
+static bool
+mfa_ok(const struct tb_val *h)
+{
+    struct tb_val v[TB_MAX_HOLES];
+    struct tb_elems e;
+    struct tb_term item;
+
+    for (tb_elems_open(&e, h[2].term); tb_elems_next(&e, &item);)
+        continue;
+    return name_ok(h) && name_ok(h + 1) && tb_match("[]", e.rest, v) == 1;
 }
 
 static bool
@@ -31,17 +51,24 @@ target_ok(struct tb_term t)
     struct tb_val h[TB_MAX_HOLES];
 
     if (tb_match("{call, Module:atom}", t, h) == 1)
-        return true;
+        return name_ok(h);
     if (tb_match("{cast, {Name:atom, Node:atom}}", t, h) == 1 ||
         tb_match("{send, {Name:atom, Node:atom}}", t, h) == 1)
-        return tb_intern(h[1].text) != 0;
+        return name_ok(h) && tb_intern(h[1].text) != 0;
     return false;
 }
 
 static bool
 targets_ok(const struct tb_val *h)
 {
-    return tb_rule_all(h[0].term, target_ok);
+    return tb_rule_count(h[0].term) <= TB_MON_MAX_TARGETS &&
+           tb_rule_all(h[0].term, target_ok);
+}
+
+static bool
+attached_ok(const struct tb_val *h)
+{
+    return tb_intern(h[0].text) != 0;
 }
 
 static bool
@@ -79,9 +106,11 @@ indirect_ok(const struct tb_val *h)
 
 /* clang-format off */
 const struct tb_rule tb_monitor_rules[] = {
-    { "nodes",      "Nodes:list", nodes_ok, "a list of nodes" },
-    { "nodes_mfa",  "{M:atom, F:atom, Args:list}", NULL,
+    { "nodes",      "Nodes:list", nodes_ok,
+      "a list of at most 16384 nodes" },
+    { "nodes_mfa",  "{M:atom, F:atom, Args:list}", mfa_ok,
       "{Module, Function, Args}" },
+    { "attached",   "Node:atom", attached_ok, "a node, 'name@host'" },
     { "refresh_ms", "Ms:int", interval_ok, INTERVAL },
     { "on_error",   "empty", NULL, "empty or keep" },
     { "on_error",   "keep", NULL, NULL },
@@ -107,8 +136,8 @@ const struct tb_rule tb_detector_rules[] = {
 const struct tb_rule tb_health_rules[] = {
     { "probe",       "emulator", NULL,
       "emulator, {call, Name} or {call, Name, Request}" },
-    { "probe",       "{call, Name:atom}", NULL, NULL },
-    { "probe",       "{call, Name:atom, Request}", NULL, NULL },
+    { "probe",       "{call, Name:atom}", name_ok, NULL },
+    { "probe",       "{call, Name:atom, Request}", name_ok, NULL },
     { "interval_ms", "Ms:int", interval_ok, INTERVAL },
     { "timeout_ms",  "Ms:int", silence_ok, SILENCE },
     { NULL, NULL, NULL, NULL },
@@ -122,6 +151,7 @@ tb_monitor_options_source(struct tb_monitor_options *o)
 {
     o->source = TB_SOURCE_ALL;
     tb_wr_free(&o->source_term);
+    o->attached = 0;
     o->refresh_ms = REFRESH_MS;
     o->keep = false;
 }
@@ -348,6 +378,7 @@ static bool
 on_monitor_key(struct reading *r, struct tb_term pair, struct tb_text key,
                struct tb_term value)
 {
+    struct tb_monitor_options *o = r->o;
     struct tb_val v[TB_MAX_HOLES];
 
     if (tb_text_is(key, "nodes"))
@@ -357,16 +388,18 @@ on_monitor_key(struct reading *r, struct tb_term pair, struct tb_text key,
     if (tb_text_is(key, "detector"))
         return read_detector(r, pair, value);
     if (tb_text_is(key, "health")) {
-        health_defaults(&r->o->health);
+        health_defaults(&o->health);
         return tb_match("off", value, v) == 1 ||
                read_list(r, tb_health_rules, value, on_health_key);
     }
     if (tb_text_is(key, "notify"))
-        set_term(&r->o->notify, value);
+        set_term(&o->notify, value);
+    else if (tb_text_is(key, "attached"))
+        o->attached = tb_rule_node(value);
     else if (tb_text_is(key, "on_error"))
-        r->o->keep = tb_match("keep", value, v) == 1;
+        o->keep = tb_match("keep", value, v) == 1;
     else if (tb_match("Ms:int", value, v) == 1)
-        r->o->refresh_ms = (uint32_t)v[0].i;
+        o->refresh_ms = (uint32_t)v[0].i;
     return true;
 }
 

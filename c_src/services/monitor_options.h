@@ -5,6 +5,11 @@
 #include "services/rule.h"
 #include "services/suspicion.h"
 
+/* clang-format off */
+#define TB_MON_MAX_MANAGED   16384u    /* nodes of a source */
+#define TB_MON_MAX_TARGETS   256u      /* that are notified */
+/* clang-format on */
+
 enum tb_source { TB_SOURCE_ALL, TB_SOURCE_NODES, TB_SOURCE_MFA };
 
 struct tb_detector_options {
@@ -22,6 +27,7 @@ struct tb_health_options {
 struct tb_monitor_options {
     enum tb_source source;
     struct tb_wr source_term; /* owned: [Node], {M, F, Args}, or empty */
+    tb_atom attached;         /* that is asked for it first; 0: none */
     uint32_t refresh_ms;
     bool keep;           /* on_error */
     struct tb_wr notify; /* owned: [Target] */

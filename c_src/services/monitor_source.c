@@ -37,16 +37,12 @@ add_nodes(struct tb_proc *self, struct tb_monitor *mon, struct tb_term list)
     tb_atom us = tb_node_name(tb_self_node(self));
     struct tb_elems e;
     struct tb_term item;
-    unsigned n = 0;
 
-    for (tb_elems_open(&e, list);
-         n < TB_MON_MAX_MANAGED && tb_elems_next(&e, &item);) {
+    for (tb_elems_open(&e, list); tb_elems_next(&e, &item);) {
         tb_atom node = tb_rule_node(item);
 
-        if (!node || node == us)
-            continue;
-        tb_watched_get(mon, node)->in_next = true;
-        n++;
+        if (node && node != us)
+            tb_watched_get(mon, node)->in_next = true;
     }
 }
 
@@ -78,17 +74,27 @@ announce_connected(struct tb_proc *self, struct tb_monitor *mon)
             tb_notifier_tell(self, mon, w->node, true);
 }
 
-/* Those that left the set are not disconnected. */
+/* A hidden node is listened to, and its states are told, once it is in. */
+static void
+listen_to(struct tb_proc *self, struct tb_monitor *mon, struct tb_watched *w)
+{
+    tb_detector_node_up(self, mon, w);
+    tb_watched_judge(self, mon, w, "managed");
+}
+
+/* Those that left the set are not disconnected. A refresh that says the same as
+ * the one before leaves everybody's turn to be dialled as it is. */
 static void
 end_set(struct tb_proc *self, struct tb_monitor *mon, enum occasion occasion)
 {
     announce_difference(self, mon);
     if (occasion == RECONFIGURE)
         announce_connected(self, mon);
+    tb_notifier_catch_up(self, mon);
     TB_LIST_EACH (w, &mon->nodes, struct tb_watched, link)
         if (w->connected)
-            tb_detector_node_up(self, mon, w);
-        else
+            listen_to(self, mon, w);
+        else if (w->entered || w->left || occasion != REFRESH)
             tb_dialler_look(self, mon, w);
 }
 
@@ -118,8 +124,18 @@ take_list(struct tb_proc *self, struct tb_monitor *mon, struct tb_term list,
 static void
 refresh_later(struct tb_proc *self, struct tb_monitor *mon)
 {
-    tb_send_after(self, mon->options.refresh_ms, "{refresh, Generation}",
-                  TB_ARGS(tb_v_int((int64_t)mon->generation)));
+    mon->refresh_timer =
+        tb_send_after(self, mon->options.refresh_ms, "{refresh, Generation}",
+                      TB_ARGS(tb_v_int((int64_t)mon->generation)));
+}
+
+/* What belongs to the source before is late from now on. */
+static void
+next_generation(struct tb_proc *self, struct tb_monitor *mon)
+{
+    tb_cancel_timer(self, mon->refresh_timer);
+    mon->generation++;
+    mon->fetching = mon->nobody_to_ask = false;
 }
 
 /* Each new way in which it fails is one line of the log. */
@@ -137,6 +153,7 @@ failed(struct tb_proc *self, struct tb_monitor *mon, enum occasion occasion,
     if (mon->options.keep) {
         if (occasion == RECONFIGURE)
             announce_connected(self, mon);
+        tb_notifier_catch_up(self, mon);
         answer_reconfigure(self, mon, "ok");
         return;
     }
@@ -177,6 +194,8 @@ on_fetched(struct tb_proc *self, void *state, void *ctx, int status,
     mon->fetching = false;
     if (status < 0) {
         failed_with(self, mon, fetch.occasion, "", result);
+    } else if (tb_rule_count(result) > TB_MON_MAX_MANAGED) {
+        failed(self, mon, fetch.occasion, "too many nodes");
     } else if (!tb_rule_all(result, is_node)) {
         failed_with(self, mon, fetch.occasion, "not a list of nodes: ", result);
     } else {
@@ -189,7 +208,8 @@ on_fetched(struct tb_proc *self, void *state, void *ctx, int status,
     return TB_NOREPLY;
 }
 
-/* The first visible node in name order, so that it is mostly the same one. */
+/* The attached node; else the first visible one in name order, so that it is
+ * mostly the same one. */
 static tb_atom
 node_to_ask(struct tb_monitor *mon)
 {
@@ -198,6 +218,8 @@ node_to_ask(struct tb_monitor *mon)
     TB_LIST_EACH (w, &mon->nodes, struct tb_watched, link) {
         if (!w->connected || !w->visible || w->listen.s.suspect)
             continue;
+        if (w->node == mon->options.attached)
+            return w->node;
         if (!first ||
             strcmp(tb_atom_text(w->node).p, tb_atom_text(first->node).p) < 0)
             first = w;
@@ -220,10 +242,10 @@ fetch_nodes(struct tb_proc *self, struct tb_monitor *mon,
         refresh_later(self, mon);
         return;
     }
-    if (tb_match("{M:atom, F:atom, Args:list}",
-                 tb_wr_term(&mon->options.source_term), v) != 1 ||
-        !tb_mon_copy(module, v[0].text) || !tb_mon_copy(function, v[1].text))
-        return;
+    tb_match("{M:atom, F:atom, Args:list}",
+             tb_wr_term(&mon->options.source_term), v);
+    tb_mon_copy(module, v[0].text);
+    tb_mon_copy(function, v[1].text);
     fetch = tb_new(struct fetch);
     *fetch = (struct fetch){ mon->generation, occasion };
     mon->fetching = true;
@@ -248,7 +270,7 @@ tb_source_node_up(struct tb_proc *self, struct tb_monitor *mon)
     if (mon->options.source != TB_SOURCE_MFA || !mon->nobody_to_ask ||
         mon->fetching || !node_to_ask(mon))
         return;
-    mon->generation++; /* its timer runs */
+    next_generation(self, mon);
     fetch_nodes(self, mon, REFRESH);
 }
 
@@ -257,8 +279,7 @@ tb_source_node_up(struct tb_proc *self, struct tb_monitor *mon)
 static void
 use_source(struct tb_proc *self, struct tb_monitor *mon, enum occasion occasion)
 {
-    mon->generation++;
-    mon->fetching = mon->nobody_to_ask = false;
+    next_generation(self, mon);
     mon->source_error[0] = '\0';
     if (mon->options.source == TB_SOURCE_MFA) {
         fetch_nodes(self, mon, occasion);
@@ -269,6 +290,7 @@ use_source(struct tb_proc *self, struct tb_monitor *mon, enum occasion occasion)
             w->in_set = false;
             tb_dialler_look(self, mon, w);
         }
+        tb_notifier_catch_up(self, mon);
         answer_reconfigure(self, mon, "ok");
     }
 }

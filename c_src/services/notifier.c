@@ -6,7 +6,8 @@
  *                         managed node that is visible, one call at a time
  *
  * Whoever could not be told, since its node was not connected, is told of all
- * managed nodes when that is: node_up may come twice, and must not matter.
+ * managed nodes when that is, and so is a new target: node_up may come twice,
+ * and must not matter.
  * Owns: targets, and what waits for them. Thread: loop. */
 #include <string.h>
 
@@ -19,6 +20,9 @@ enum kind { CAST, SEND, CALL };
 
 struct tb_target {
     struct tb_list link;
+    uint64_t id; /* never another one's */
+    bool fresh;  /* it has not been told of those who are there */
+    bool stays;  /* while the options are read anew */
     enum kind kind;
     tb_atom node;                 /* CAST, SEND */
     char name[TB_MON_ATOM_BYTES]; /* the server's, or the module's */
@@ -50,6 +54,15 @@ outbox_free(struct tb_outbox *box)
     tb_free(box);
 }
 
+static struct tb_outbox *
+outbox_of(struct tb_watched *w, uint64_t target)
+{
+    TB_LIST_EACH (box, &w->outboxes, struct tb_outbox, link)
+        if (box->target->id == target)
+            return box;
+    return NULL;
+}
+
 void
 tb_notifier_node_down(struct tb_watched *w)
 {
@@ -67,26 +80,67 @@ tb_notifier_free(struct tb_monitor *mon)
     tb_list_init(&mon->targets);
 }
 
-static void
-add_target(struct tb_monitor *mon, struct tb_term term)
+/* False: it is none. */
+static bool
+read_target(struct tb_term term, struct tb_target *t)
 {
-    struct tb_target *t = tb_new(struct tb_target);
     struct tb_val v[TB_MAX_HOLES];
 
-    t->kind = tb_match("{call, Module:atom}", term, v) == 1              ? CALL
-              : tb_match("{cast, {Name:atom, Node:atom}}", term, v) == 1 ? CAST
-                                                                         : SEND;
-    if (t->kind == SEND)
-        tb_match("{send, {Name:atom, Node:atom}}", term, v);
-    if (!tb_mon_copy(t->name, v[0].text)) {
-        tb_free(t);
-        return;
-    }
-    if (t->kind != CALL) {
+    *t = (struct tb_target){ .kind = CALL };
+    if (tb_match("{call, Module:atom}", term, v) != 1) {
+        t->kind = CAST;
+        if (tb_match("{cast, {Name:atom, Node:atom}}", term, v) != 1) {
+            t->kind = SEND;
+            if (tb_match("{send, {Name:atom, Node:atom}}", term, v) != 1)
+                return false;
+        }
         t->node = tb_intern(v[1].text);
-        tb_watched_get(mon, t->node)->dial.wanted = true;
     }
-    tb_list_add(&mon->targets, &t->link);
+    return tb_mon_copy(t->name, v[0].text);
+}
+
+static struct tb_target *
+target_find(struct tb_monitor *mon, const struct tb_target *like)
+{
+    TB_LIST_EACH (t, &mon->targets, struct tb_target, link)
+        if (t->kind == like->kind && t->node == like->node &&
+            strcmp(t->name, like->name) == 0)
+            return t;
+    return NULL;
+}
+
+/* One that was there before has still to hear what waits for it. */
+static void
+put_target(struct tb_monitor *mon, struct tb_term term)
+{
+    struct tb_target read, *t;
+
+    if (!read_target(term, &read))
+        return;
+    t = target_find(mon, &read);
+    if (!t) {
+        t = tb_new(struct tb_target);
+        *t = read;
+        t->id = ++mon->target_ids;
+        t->fresh = true;
+        tb_list_add(&mon->targets, &t->link);
+    }
+    t->stays = true;
+    if (t->kind != CALL)
+        tb_watched_get(mon, t->node)->dial.wanted = true;
+}
+
+static void
+drop_target(struct tb_monitor *mon, struct tb_target *t)
+{
+    TB_LIST_EACH (w, &mon->nodes, struct tb_watched, link) {
+        struct tb_outbox *box = outbox_of(w, t->id);
+
+        if (box)
+            outbox_free(box);
+    }
+    tb_list_del(&t->link);
+    tb_free(t);
 }
 
 /* Nobody has to connect to itself. */
@@ -108,12 +162,16 @@ tb_notifier_configure(struct tb_proc *self, struct tb_monitor *mon)
     struct tb_elems e;
     struct tb_term term;
 
-    tb_notifier_free(mon);
     TB_LIST_EACH (w, &mon->nodes, struct tb_watched, link)
         w->dial.wanted = false;
+    TB_LIST_EACH (t, &mon->targets, struct tb_target, link)
+        t->stays = false;
     tb_elems_open(&e, tb_wr_term(&mon->options.notify));
     while (tb_elems_next(&e, &term))
-        add_target(mon, term);
+        put_target(mon, term);
+    TB_LIST_EACH (t, &mon->targets, struct tb_target, link)
+        if (!t->stays)
+            drop_target(mon, t);
     look_at_nodes(self, mon);
 }
 
@@ -121,18 +179,8 @@ tb_notifier_configure(struct tb_proc *self, struct tb_monitor *mon)
 
 struct call {
     tb_atom at;
-    uint64_t connection_id;
-    struct tb_target *target; /* only compared */
+    uint64_t connection_id, target;
 };
-
-static struct tb_outbox *
-outbox_of(struct tb_watched *w, const struct tb_target *t)
-{
-    TB_LIST_EACH (box, &w->outboxes, struct tb_outbox, link)
-        if (box->target == t)
-            return box;
-    return NULL;
-}
 
 static void call_next(struct tb_proc *self, struct tb_watched *w,
                       struct tb_outbox *box);
@@ -182,7 +230,7 @@ call_next(struct tb_proc *self, struct tb_watched *w, struct tb_outbox *box)
         return;
     box->busy = true;
     call = tb_new(struct call);
-    *call = (struct call){ w->node, box->connection_id, box->target };
+    *call = (struct call){ w->node, box->connection_id, box->target->id };
     tb_erpc(self, w->node, box->target->name,
             item->up ? "node_up" : "node_down", "[Node]",
             TB_ARGS(tb_v_node(item->node)), CALL_TIMEOUT_MS, on_called, call);
@@ -218,7 +266,7 @@ static void
 queue_call(struct tb_proc *self, struct tb_watched *w, struct tb_target *t,
            tb_atom node, bool up)
 {
-    struct tb_outbox *box = outbox_of(w, t);
+    struct tb_outbox *box = outbox_of(w, t->id);
 
     if (!box) {
         box = tb_new(struct tb_outbox);
@@ -292,11 +340,37 @@ tell_all(struct tb_proc *self, struct tb_monitor *mon, struct tb_target *t,
     }
 }
 
+/* Whether that node is where the target is told, and can be. */
+static bool
+hears(const struct tb_monitor *mon, const struct tb_target *t,
+      const struct tb_watched *w)
+{
+    return t->kind == CALL ? takes_calls(mon, w)
+                           : w->connected && t->node == w->node;
+}
+
 void
 tb_notifier_node_up(struct tb_proc *self, struct tb_monitor *mon,
                     struct tb_watched *w)
 {
     TB_LIST_EACH (t, &mon->targets, struct tb_target, link)
-        if (t->kind == CALL ? takes_calls(mon, w) : t->node == w->node)
+        if (hears(mon, t, w))
             tell_all(self, mon, t, w);
+}
+
+void
+tb_notifier_catch_up(struct tb_proc *self, struct tb_monitor *mon)
+{
+    TB_LIST_EACH (t, &mon->targets, struct tb_target, link) {
+        if (!t->fresh)
+            continue;
+        t->fresh = false;
+        for (struct tb_list *l = mon->nodes.next; l != &mon->nodes;
+             l = l->next) {
+            struct tb_watched *w = TB_ENTRY(l, struct tb_watched, link);
+
+            if (hears(mon, t, w))
+                tell_all(self, mon, t, w);
+        }
+    }
 }

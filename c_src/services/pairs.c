@@ -131,17 +131,25 @@ other_end(const struct tb_discovery *d, const struct tb_pair *p)
     return dialler(d, p) == p->a ? p->b : p->a;
 }
 
+/* The attached node tries in each round, as long as that bothers nobody: the
+ * candidate's own pause is for those that refuse. */
+static int64_t
+pause_of(struct tb_discovery *d, unsigned failures)
+{
+    int64_t ms = 1000 << (failures < 6 ? failures : 6);
+
+    if (tb_mesh_is_hub(d) && d->o.interval_ms >= 0 && d->o.interval_ms < ms)
+        return d->o.interval_ms / 2;
+    return tb_discovery_jitter(d, ms);
+}
+
 static void
 pair_failed(struct tb_discovery *d, struct tb_pair *p, const char *what,
             bool pause)
 {
-    unsigned n;
-
     p->failures++;
-    n = p->failures < 6 ? p->failures : 6;
     if (pause)
-        p->not_before_ms =
-            tb_discovery_now_ms() + tb_discovery_jitter(d, 1000 << n);
+        p->not_before_ms = tb_discovery_now_ms() + pause_of(d, p->failures);
     if (tb_mesh_is_hub(d) ||
         p->failures < 2) /* the round tells why, or it passes */
         return;
@@ -195,10 +203,14 @@ on_linked(struct tb_proc *self, void *state, void *ctx, int status,
 static void
 link_pair(struct tb_proc *self, struct tb_discovery *d, struct tb_pair *p)
 {
+    struct tb_candidate *c = tb_candidate_find(d, other_end(d, p));
+
     if (p->busy)
         return;
     p->busy = true;
     d->mesh.work++;
+    if (tb_mesh_is_hub(d) && c)
+        c->dialled_ms = tb_discovery_now_ms();
     tb_mesh_apply(self, dialler(d, p), d->o.connect, "net_kernel:connect_node",
                   other_end(d, p), d->o.connect_timeout_ms, on_linked, p);
 }
@@ -259,11 +271,23 @@ probe(struct tb_proc *self, struct tb_discovery *d, struct tb_pair *p)
             PROBE_MS + 200, on_probed, p);
 }
 
+static bool
+is_due(struct tb_discovery *d, const struct tb_pair *p, int64_t now)
+{
+    struct tb_candidate *c = tb_candidate_find(d, other_end(d, p));
+
+    if (!tb_mesh_is_hub(d))
+        return now >= p->not_before_ms;
+    if (d->phase == TB_ROUND_LINK && d->by_hand)
+        return true;
+    return now >= p->not_before_ms && (!c || now >= c->not_before_ms);
+}
+
 void
 tb_pair_begin(struct tb_proc *self, struct tb_discovery *d, struct tb_pair *p,
               int64_t now)
 {
-    if (p->busy || now < p->not_before_ms || d->mesh.work >= MAX_WORK)
+    if (p->busy || !is_due(d, p, now) || d->mesh.work >= MAX_WORK)
         return;
     if (tb_mesh_is_hub(d) ||
         p->failures % BLIND_FAILURES == BLIND_FAILURES - 1) {

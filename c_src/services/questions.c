@@ -28,19 +28,27 @@ question_new(struct tb_discovery *d, unsigned query, unsigned half)
     return a;
 }
 
-/* The half that an answer is for, or NULL where it comes too late. */
+/* The half that an answer is for, or NULL where it comes too late. half_of()
+ * frees its question. */
+static struct tb_half *
+half_at(struct tb_discovery *d, const struct question *at, int status,
+        struct tb_query **q)
+{
+    if (status == -TB_ESTOPPED || at->round != d->round ||
+        d->phase != TB_ROUND_ASK || at->query >= d->n_queries)
+        return NULL;
+    *q = &d->query[at->query];
+    return &(*q)->half[at->half];
+}
+
 static struct tb_half *
 half_of(struct tb_discovery *d, struct question *a, int status,
         struct tb_query **q)
 {
-    struct question at = *a;
+    struct tb_half *h = half_at(d, a, status, q);
 
     tb_free(a);
-    if (status == -TB_ESTOPPED || at.round != d->round ||
-        d->phase != TB_ROUND_ASK || at.query >= d->n_queries)
-        return NULL;
-    *q = &d->query[at.query];
-    return &(*q)->half[at.half];
+    return h;
 }
 
 void
@@ -60,24 +68,108 @@ basename_of(const struct tb_discovery *d, const struct tb_query *q)
     return q->basename[0] ? q->basename : d->o.basename;
 }
 
-/* An address of the other family is counted and not dialled. */
-static void
-see_host(struct tb_proc *self, struct tb_discovery *d, struct tb_query *q,
-         struct tb_half *h, struct tb_text host, int64_t port)
+static bool
+other_family(struct tb_proc *self, const struct tb_half *h)
 {
     bool inet6 = tb_node_is_inet6(tb_self_node(self));
+
+    return (h->type == TB_DNS_A && inet6) || (h->type == TB_DNS_AAAA && !inet6);
+}
+
+static void
+see_host(struct tb_proc *self, struct tb_discovery *d, struct tb_query *q,
+         struct tb_text host, int64_t port)
+{
     struct tb_candidate *c;
     char node[600];
     int n = snprintf(node, sizeof(node), "%s@%.*s", basename_of(d, q),
                      (int)host.n, host.p);
 
-    if ((h->type == TB_DNS_A && inet6) || (h->type == TB_DNS_AAAA && !inet6) ||
-        n >= (int)sizeof(node))
+    if (n >= (int)sizeof(node))
         return;
     c = tb_candidate_see(self, d, q, (struct tb_text){ node, (size_t)n });
     if (c && port > 0)
         c->srv_port = (uint16_t)port;
 }
+
+/* ---------------------------------------------------------------- PTR -- */
+
+struct reverse {
+    struct question at;
+    char address[64];
+};
+
+/* Among short names a host is one without its domain. */
+static struct tb_text
+host_of(struct tb_proc *self, struct tb_text name)
+{
+    const char *us = tb_atom_text(tb_node_name(tb_self_node(self))).p;
+    const char *dot = memchr(name.p, '.', name.n);
+
+    if (dot && !strpbrk(strchr(us, '@'), ".:"))
+        name.n = (size_t)(dot - name.p);
+    return name;
+}
+
+/* Of several names of one address the first counts. */
+static int
+on_name(struct tb_proc *self, void *state, void *ctx, int status,
+        struct tb_term result)
+{
+    struct tb_discovery *d = state;
+    struct reverse *r = ctx;
+    struct tb_val v[TB_MAX_HOLES];
+    struct tb_query *q;
+    struct tb_elems e;
+    struct tb_term t;
+    struct tb_half *h = half_at(d, &r->at, status, &q);
+
+    if (h && status == 0 && tb_elems_open(&e, result) &&
+        tb_elems_next(&e, &t) && tb_match("{Name:bin, _}", t, v) == 1) {
+        see_host(self, d, q, host_of(self, v[0].text), 0);
+        h->count++;
+    } else if (h) {
+        h->status = status < 0 ? status : -TB_ENODATA;
+        snprintf(q->nameless, sizeof(q->nameless), "%s", r->address);
+    }
+    tb_free(r);
+    if (!h)
+        return TB_NOREPLY;
+    h->done = --h->pending == 0;
+    tb_round_answered(self, d);
+    return TB_NOREPLY;
+}
+
+static void
+ask_name(struct tb_proc *self, struct tb_discovery *d, unsigned query,
+         struct tb_text address)
+{
+    struct reverse *r = tb_new(struct reverse);
+    struct tb_half *h = &d->query[query].half[2];
+
+    r->at = (struct question){ d->round, query, 2 };
+    snprintf(r->address, sizeof(r->address), "%.*s", (int)address.n, address.p);
+    h->pending++;
+    h->done = false;
+    d->asked++;
+    d->ops.lookup(self, d->dns, TB_DNS_PTR, r->address,
+                  d->o.connect_timeout_ms / 2, on_name, r);
+}
+
+/* An address of the other family is counted and not dialled. */
+static void
+see_record(struct tb_proc *self, struct tb_discovery *d, struct tb_query *q,
+           const struct tb_half *h, struct tb_text host, int64_t port)
+{
+    if (other_family(self, h))
+        return;
+    if (d->o.names && h->type != TB_DNS_SRV)
+        ask_name(self, d, (unsigned)(q - d->query), host);
+    else
+        see_host(self, d, q, host, port);
+}
+
+/* ------------------------------------------------------ A, AAAA, SRV -- */
 
 static int
 on_records(struct tb_proc *self, void *state, void *ctx, int status,
@@ -101,7 +193,7 @@ on_records(struct tb_proc *self, void *state, void *ctx, int status,
 
             if (!srv && tb_match("{Host:bin, Ttl:int}", t, v) != 1)
                 continue;
-            see_host(self, d, q, h, v[0].text, srv ? v[1].i : 0);
+            see_record(self, d, q, h, v[0].text, srv ? v[1].i : 0);
             ttl = v[srv ? 2 : 1].i < ttl ? v[srv ? 2 : 1].i : ttl;
             n++;
         }
@@ -110,16 +202,30 @@ on_records(struct tb_proc *self, void *state, void *ctx, int status,
     return TB_NOREPLY;
 }
 
+/* Names are asked for once the addresses are there. */
+static void
+ask_query(struct tb_proc *self, struct tb_discovery *d, unsigned i)
+{
+    struct tb_query *q = &d->query[i];
+
+    for (unsigned k = 0; k < q->n_halves; k++) {
+        q->half[k].pending = 0;
+        if (q->half[k].type == TB_DNS_PTR)
+            tb_half_settle(&q->half[k], 0, 0, -1);
+        else
+            d->ops.lookup(self, d->dns, q->half[k].type, q->name,
+                          d->o.connect_timeout_ms / 2, on_records,
+                          question_new(d, i, k));
+    }
+}
+
 void
 tb_ask_dns(struct tb_proc *self, struct tb_discovery *d)
 {
     if ((d->dns_broken && !d->o.nameservers[0]) || !d->dns)
         tb_sources_open_dns(self, d); /* resolv.conf may be another by now */
     for (unsigned i = 0; d->dns && i < d->n_queries; i++)
-        for (unsigned k = 0; k < d->query[i].n_halves; k++)
-            d->ops->lookup(self, d->dns, d->query[i].half[k].type,
-                           d->query[i].name, d->o.connect_timeout_ms / 2,
-                           on_records, question_new(d, i, k));
+        ask_query(self, d, i);
 }
 
 /* --------------------------------------------------------------- epmd -- */
@@ -137,7 +243,8 @@ see_names(struct tb_proc *self, struct tb_discovery *d, struct tb_query *q,
     for (tb_elems_open(&e, names); tb_elems_next(&e, &item); count++) {
         int n;
 
-        if (tb_match("{Name:bin, _}", item, v) != 1)
+        if (tb_match("{Name:bin, _}", item, v) != 1 ||
+            (!basename_of(d, q)[0] && tb_is_sidecar(v[0].text)))
             continue;
         n = snprintf(node, sizeof(node), "%.*s@%s", (int)v[0].text.n,
                      v[0].text.p, q->name);

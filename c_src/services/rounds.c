@@ -4,22 +4,29 @@
  *
  * ASK: the source's questions; LINK: the attached node connects to whom it
  * lacks; DIAL: this node does, or finds out why that one could not. Each phase
- * ends when all that it asked has been answered, or its time is over. The next
- * round comes an interval after the end of one.
- * Owns: nothing. Thread: loop. */
+ * ends when all that it asked has been answered, or its time is over: what
+ * takes longer than HURRY_MS goes on beside the rounds that follow, so that a
+ * silent host does not keep others from being found. A round that somebody
+ * asked for waits until connect_timeout. The next round comes an interval after
+ * the end of one. Owns: nothing. Thread: loop. */
 #include <string.h>
 
 #include "services/discovery.h"
 
 /* How long a node that was seen on its way out is left alone. */
 #define STOPPING_MS 5000
+#define HURRY_MS    500
 
 static void
 start_clock(struct tb_proc *self, struct tb_discovery *d)
 {
+    uint64_t ms = d->o.connect_timeout_ms;
+
+    if (d->phase != TB_ROUND_ASK && !d->by_hand && ms > HURRY_MS)
+        ms = HURRY_MS;
     tb_cancel_timer(self, d->clock);
-    d->clock = tb_send_after(self, d->o.connect_timeout_ms, "{over, Phase}",
-                             TB_ARGS(tb_v_int(d->phase)));
+    d->clock =
+        tb_send_after(self, ms, "{over, Phase}", TB_ARGS(tb_v_int(d->phase)));
 }
 
 /* --------------------------------------------------------------- end -- */
@@ -63,7 +70,7 @@ try_srv_port(struct tb_proc *self, struct tb_discovery *d,
     c->tried_srv = true;
     tb_node_set_port(tb_self_node(self), tb_candidate_name(c), c->srv_port);
     c->busy++;
-    d->ops->connect(self, c->node, on_dialled, c);
+    d->ops.connect(self, c->node, on_dialled, c);
     return true;
 }
 
@@ -74,18 +81,62 @@ one_less(struct tb_proc *self, struct tb_discovery *d)
         end_round(self, d);
 }
 
+static void
+dial_over(struct tb_proc *self, struct tb_discovery *d, struct tb_candidate *c,
+          int status, struct tb_term result)
+{
+    bool awaited = c->dialling;
+
+    c->dialling = c->relinked = false;
+    if (status == 0 || (awaited && !c->connected))
+        tb_candidate_outcome(self, d, c, status, result);
+    if (awaited && d->phase == TB_ROUND_DIAL && c->dial_round == d->round)
+        one_less(self, d);
+}
+
+static int
+on_relinked(struct tb_proc *self, void *state, void *ctx, int status,
+            struct tb_term result)
+{
+    struct tb_discovery *d = state;
+    struct tb_candidate *c = ctx;
+    struct tb_val v[TB_MAX_HOLES];
+
+    c->busy--;
+    if (status == -TB_ESTOPPED)
+        return TB_NOREPLY;
+    c->connected = status == 0 && tb_match("true", result, v) == 1;
+    dial_over(self, d, c, c->connected ? 0 : -TB_ENOCONNECTION, result);
+    return TB_NOREPLY;
+}
+
+/* This node reaches what the attached one could not: it has just come up, or
+ * one of the two ways is closed. The attached node tells which. */
+static bool
+link_again(struct tb_proc *self, struct tb_discovery *d, struct tb_candidate *c,
+           int status)
+{
+    if (status != 0 || d->o.mesh != TB_MESH_ATTACHED || c->connected ||
+        c->node == d->o.attached || c->relinked || !c->dialling)
+        return false;
+    c->relinked = true;
+    c->busy++;
+    tb_mesh_apply(self, d->o.attached, d->o.connect, "net_kernel:connect_node",
+                  c->node, d->o.connect_timeout_ms, on_relinked, c);
+    return true;
+}
+
 static int
 on_dialled(struct tb_proc *self, void *state, void *ctx, int status,
            struct tb_term result)
 {
     struct tb_discovery *d = state;
     struct tb_candidate *c = ctx;
-    bool awaited = c->dialling;
 
     c->busy--;
-    if (status == -TB_ESTOPPED || try_srv_port(self, d, c, status))
+    if (status == -TB_ESTOPPED || try_srv_port(self, d, c, status) ||
+        link_again(self, d, c, status))
         return TB_NOREPLY;
-    c->dialling = false;
     if (status < 0 && c->tried_srv) { /* perhaps it has an epmd by now */
         tb_node_set_port(tb_self_node(self), tb_candidate_name(c), 0);
         c->tried_srv = false;
@@ -93,10 +144,7 @@ on_dialled(struct tb_proc *self, void *state, void *ctx, int status,
     if (status == 0 && d->o.mesh == TB_MESH_ATTACHED &&
         c->node != d->o.attached && !c->connected)
         status = -TB_ENOCONNECTION;
-    if (awaited || status == 0)
-        tb_candidate_outcome(self, d, c, status, result);
-    if (awaited && d->phase == TB_ROUND_DIAL)
-        one_less(self, d);
+    dial_over(self, d, c, status, result);
     return TB_NOREPLY;
 }
 
@@ -116,7 +164,38 @@ dial(struct tb_proc *self, struct tb_discovery *d, struct tb_candidate *c)
     d->asked++;
     c->busy++;
     c->dialling = true;
-    d->ops->connect(self, c->node, on_dialled, c);
+    c->dial_round = d->round;
+    c->dial_ms = tb_discovery_now_ms();
+    if (c->dialled_ms == 0) /* the attached node may have begun */
+        c->dialled_ms = tb_discovery_now_ms();
+    d->ops.connect(self, c->node, on_dialled, c);
+}
+
+static void
+cut_dial(struct tb_proc *self, struct tb_discovery *d, struct tb_candidate *c)
+{
+    static const struct tb_term none;
+
+    c->dialling = c->relinked = false;
+    if (!c->connected) /* by another way, meanwhile */
+        tb_candidate_outcome(self, d, c, -TB_ETIMEOUT, none);
+}
+
+/* Dials of earlier rounds: those that take too long, and those that this one
+ * waits for, too. */
+static void
+look_at_slow(struct tb_proc *self, struct tb_discovery *d, int64_t now)
+{
+    TB_LIST_EACH (c, &d->candidates, struct tb_candidate, link) {
+        if (!c->dialling)
+            continue;
+        if (now - c->dial_ms >= (int64_t)d->o.connect_timeout_ms) {
+            cut_dial(self, d, c);
+        } else if (d->by_hand) {
+            c->dial_round = d->round;
+            d->asked++;
+        }
+    }
 }
 
 /* Who is connected is not dialled; whoever became so meanwhile is told. */
@@ -128,6 +207,7 @@ dial_phase(struct tb_proc *self, struct tb_discovery *d)
 
     d->phase = TB_ROUND_DIAL;
     d->asked = 1;
+    look_at_slow(self, d, now);
     TB_LIST_EACH (c, &d->candidates, struct tb_candidate, link) {
         if (c->connected && c->last != 0)
             tb_candidate_outcome(self, d, c, 0, none);
@@ -154,7 +234,7 @@ mark_connected(struct tb_proc *self, struct tb_discovery *d)
 {
     struct tb_wr list = { 0 };
 
-    d->ops->list(tb_self_node(self), "connected", &list);
+    d->ops.list(tb_self_node(self), "connected", &list);
     tb_candidates_mark(d, tb_wr_term(&list));
     tb_wr_free(&list);
 }
@@ -185,15 +265,14 @@ tb_round_answered(struct tb_proc *self, struct tb_discovery *d)
 }
 
 static void
-cut_dials(struct tb_proc *self, struct tb_discovery *d)
+dials_over(struct tb_proc *self, struct tb_discovery *d)
 {
-    static const struct tb_term none;
+    int64_t now = tb_discovery_now_ms();
 
     TB_LIST_EACH (c, &d->candidates, struct tb_candidate, link)
-        if (c->dialling) {
-            c->dialling = false;
-            tb_candidate_outcome(self, d, c, -TB_ETIMEOUT, none);
-        }
+        if (c->dialling && (d->by_hand || now - c->dial_ms >=
+                                              (int64_t)d->o.connect_timeout_ms))
+            cut_dial(self, d, c);
     d->asked = 0;
     end_round(self, d);
 }
@@ -213,7 +292,7 @@ tb_round_timed_out(struct tb_proc *self, struct tb_discovery *d, int64_t phase)
         dial_phase(self, d);
         break;
     case TB_ROUND_DIAL:
-        cut_dials(self, d);
+        dials_over(self, d);
         break;
     default:
         break;

@@ -19,6 +19,19 @@ tb_rule_all(struct tb_term list, bool (*ok)(struct tb_term))
     return tb_match("[]", e.rest, h) == 1;
 }
 
+size_t
+tb_rule_count(struct tb_term list)
+{
+    struct tb_elems e;
+    struct tb_term t;
+    size_t n = 0;
+
+    if (tb_elems_open(&e, list))
+        while (tb_elems_next(&e, &t))
+            n++;
+    return n;
+}
+
 tb_atom
 tb_rule_node(struct tb_term t)
 {
@@ -27,12 +40,28 @@ tb_rule_node(struct tb_term t)
     return tb_match("N:atom", t, h) == 1 ? tb_intern(h[0].text) : 0;
 }
 
+/* A list of texts is iodata, too, and another thing than one text. */
+static bool
+has_texts(struct tb_term t)
+{
+    struct tb_val h[TB_MAX_HOLES];
+    struct tb_elems e;
+    struct tb_term item;
+
+    if (!tb_elems_open(&e, t))
+        return false;
+    while (tb_elems_next(&e, &item))
+        if (tb_match("C:int", item, h) != 1)
+            return true;
+    return false;
+}
+
 bool
 tb_rule_chars(struct tb_term t)
 {
     struct tb_wr w = { 0 };
-    bool ok = tb_get_chars(t, &w) && w.len > 0 && w.len < 256 &&
-              !memchr(w.buf, '\0', w.len);
+    bool ok = !has_texts(t) && tb_get_chars(t, &w) && w.len > 0 &&
+              w.len < 256 && !memchr(w.buf, '\0', w.len);
 
     tb_wr_free(&w);
     return ok;

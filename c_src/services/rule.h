@@ -20,10 +20,12 @@ int tb_rule_check(const struct tb_rule *rules, struct tb_text key,
                   struct tb_term value, const char **expected);
 
 /* tb_rule_all - whether it is a proper list, and each element passes.
+ * tb_rule_count - how many elements a list has; 0 where it is none.
  * tb_rule_node - a node name as an atom; its value, or 0.
  * tb_rule_chars - whether it is a text of 1 to 255 bytes.
  * tb_rule_level - whether it is a level of the log, and which. */
 bool tb_rule_all(struct tb_term list, bool (*ok)(struct tb_term));
+size_t tb_rule_count(struct tb_term list);
 tb_atom tb_rule_node(struct tb_term t);
 bool tb_rule_chars(struct tb_term t);
 bool tb_rule_level(struct tb_text name, enum tb_level *level);

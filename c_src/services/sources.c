@@ -58,6 +58,8 @@ add_dns(struct tb_discovery *d, struct tb_term t)
     if (q && d->o.source == TB_SOURCE_DNS) {
         add_half(q, "A", TB_DNS_A);
         add_half(q, "AAAA", TB_DNS_AAAA);
+        if (d->o.names)
+            add_half(q, "PTR", TB_DNS_PTR);
     }
 }
 
@@ -221,14 +223,18 @@ tb_sources_timed_out(struct tb_discovery *d)
 static int
 status_of(const struct tb_query *q)
 {
-    int worst = 0, nodata = 0;
+    int worst = 0, nodata = 0, families = 0;
 
-    for (unsigned k = 0; k < q->n_halves; k++)
-        if (q->half[k].status == -TB_ENODATA)
+    for (unsigned k = 0; k < q->n_halves; k++) {
+        bool family = q->half[k].type != TB_DNS_PTR;
+
+        families += family;
+        if (family && q->half[k].status == -TB_ENODATA)
             nodata++;
         else if (q->half[k].status < 0)
             worst = q->half[k].status;
-    if (worst == 0 && nodata > 0 && nodata == (int)q->n_halves)
+    }
+    if (worst == 0 && nodata > 0 && nodata == families)
         worst = -TB_ENODATA;
     return worst;
 }
@@ -263,7 +269,9 @@ put_halves(const struct tb_query *q, char *out, size_t max)
         if (n < max && h->status < 0)
             n += (size_t)snprintf(out + n, max - n, "%s",
                                   tb_error_atom(h->status));
-        else if (n < max)
+        if (n < max && h->status < 0 && h->type == TB_DNS_PTR)
+            n += (size_t)snprintf(out + n, max - n, " of %s", q->nameless);
+        if (n < max && h->status >= 0)
             n += (size_t)snprintf(out + n, max - n, "%u", h->count);
         if (n < max && h->status == 0 && h->ttl >= 0)
             n += (size_t)snprintf(out + n, max - n, " (ttl %lld)",

@@ -51,12 +51,14 @@ client_find(struct tb_monitor *mon, struct tb_pid pid)
     return tb_map_get(mon->clients, &pid, sizeof(pid));
 }
 
-/* NULL: there are too many. */
+/* For one more interest. NULL: there are too many. */
 static struct tb_client *
 client_get(struct tb_proc *self, struct tb_monitor *mon, struct tb_pid pid)
 {
     struct tb_client *c = client_find(mon, pid);
 
+    if (mon->interests >= TB_MON_MAX_INTERESTS)
+        return NULL;
     if (c || tb_map_count(mon->clients) >= TB_MON_MAX_CLIENTS)
         return c;
     c = tb_new(struct tb_client);
@@ -71,16 +73,18 @@ client_get(struct tb_proc *self, struct tb_monitor *mon, struct tb_pid pid)
 }
 
 static void
-sub_free(struct tb_sub *s)
+sub_free(struct tb_monitor *mon, struct tb_sub *s)
 {
+    mon->interests--;
     tb_list_del(&s->by_client);
     tb_list_del(&s->all);
     tb_free(s);
 }
 
 static void
-node_watch_free(struct tb_node_watch *w)
+node_watch_free(struct tb_monitor *mon, struct tb_node_watch *w)
 {
+    mon->interests--;
     tb_list_del(&w->by_client);
     tb_list_del(&w->by_node);
     tb_free(w);
@@ -89,6 +93,8 @@ node_watch_free(struct tb_node_watch *w)
 static void
 proc_watch_free(struct tb_monitor *mon, struct tb_proc_watch *w)
 {
+    mon->interests--;
+    mon->tag_bytes -= w->tag.cap;
     tb_map_take(mon->watches, &w->ref, sizeof(w->ref));
     tb_list_del(&w->by_client);
     tb_wr_free(&w->tag);
@@ -102,9 +108,9 @@ client_free(struct tb_monitor *mon, struct tb_client *c)
     tb_map_take(mon->client_of, &c->ref, sizeof(c->ref));
     tb_list_del(&c->link);
     TB_LIST_EACH (s, &c->subs, struct tb_sub, by_client)
-        sub_free(s);
+        sub_free(mon, s);
     TB_LIST_EACH (w, &c->node_watches, struct tb_node_watch, by_client)
-        node_watch_free(w);
+        node_watch_free(mon, w);
     TB_LIST_EACH (p, &c->proc_watches, struct tb_proc_watch, by_client)
         proc_watch_free(mon, p);
     tb_free(c);
@@ -216,6 +222,7 @@ subscribe(struct tb_proc *self, struct tb_monitor *mon, const struct tb_msg *m,
         s = tb_new(struct tb_sub);
         s->client = c;
         s->key = key;
+        mon->interests++;
         tb_list_add(&c->subs, &s->by_client);
         tb_list_add(&mon->subs, &s->all);
     }
@@ -234,7 +241,7 @@ unsubscribe(struct tb_proc *self, struct tb_monitor *mon,
     struct tb_sub *s = c ? sub_find(c, key) : NULL;
 
     if (s) {
-        sub_free(s);
+        sub_free(mon, s);
         client_release(self, mon, c);
     }
     return tb_reply(self, m, "ok", TB_NONE);
@@ -272,7 +279,7 @@ tell_watchers(struct tb_proc *self, struct tb_monitor *mon,
         struct tb_client *c = w->client;
 
         send_to(self, c->pid, "{nodedown, Node}", TB_ARGS(tb_v_node(e->node)));
-        node_watch_free(w);
+        node_watch_free(mon, w);
         client_release(self, mon, c);
     }
 }
@@ -370,6 +377,7 @@ watch_node(struct tb_proc *self, struct tb_monitor *mon, const struct tb_msg *m,
         w = tb_new(struct tb_node_watch);
         w->client = c;
         w->node = node;
+        mon->interests++;
         tb_list_add(&c->node_watches, &w->by_client);
         tb_list_add(&node->watchers, &w->by_node);
     }
@@ -384,7 +392,7 @@ unwatch_node(struct tb_proc *self, struct tb_monitor *mon,
     struct tb_node_watch *w = c ? node_watch_find(c, node) : NULL;
 
     if (w) {
-        node_watch_free(w);
+        node_watch_free(mon, w);
         client_release(self, mon, c);
     }
     return tb_reply(self, m, "true", TB_NONE);
@@ -465,7 +473,7 @@ tb_on_monitor(struct tb_proc *self, void *state, const struct tb_msg *m)
 
     if (!read_monitor_options(m->arg[1].term, &tag))
         goto badarg;
-    if (tb_map_count(mon->watches) < TB_MON_MAX_WATCHES)
+    if (mon->tag_bytes + tag.cap <= TB_MON_MAX_TAGS)
         c = client_get(self, mon, m->from.pid);
     if (!c) {
         tb_wr_free(&tag);
@@ -479,6 +487,8 @@ tb_on_monitor(struct tb_proc *self, void *state, const struct tb_msg *m)
     w->client = c;
     w->ref = ref;
     w->tag = tag;
+    mon->interests++;
+    mon->tag_bytes += tag.cap;
     tb_list_add(&c->proc_watches, &w->by_client);
     tb_map_put(mon->watches, &w->ref, sizeof(w->ref), w);
     return tb_reply(self, m, "Ref", TB_ARGS(tb_v_ref(ref)));

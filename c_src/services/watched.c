@@ -93,7 +93,8 @@ tb_watched_managed(const struct tb_monitor *mon, const struct tb_watched *w)
 bool
 tb_watched_tracked(const struct tb_monitor *mon, const struct tb_watched *w)
 {
-    return w->visible || tb_watched_managed(mon, w);
+    return w->visible || w->told != TB_NODE_IS_DOWN ||
+           tb_watched_managed(mon, w);
 }
 
 /* ------------------------------------------------------------- states -- */
@@ -107,7 +108,7 @@ note(struct tb_proc *self, struct tb_monitor *mon, const struct tb_watched *w,
     *t = (struct tb_transition){ .node = w->node,
                                  .from = from,
                                  .to = w->state,
-                                 .time_ms = w->since_ms,
+                                 .time_ms = wall_ms(),
                                  .connection_id = w->connection_id,
                                  .creation = w->creation };
     snprintf(t->reason, sizeof(t->reason), "%s", reason);
@@ -134,22 +135,32 @@ void
 tb_watched_judge(struct tb_proc *self, struct tb_monitor *mon,
                  struct tb_watched *w, const char *reason)
 {
-    enum tb_node_state from = w->state;
+    enum tb_node_state from = w->told;
+    enum tb_node_state is = !w->connected         ? TB_NODE_IS_DOWN
+                            : w->listen.s.suspect ? TB_NODE_IS_SUSPECT
+                            : w->sick[0] != '\0'  ? TB_NODE_IS_DEGRADED
+                                                  : TB_NODE_IS_UP;
 
-    w->state = !w->connected         ? TB_NODE_IS_DOWN
-               : w->listen.s.suspect ? TB_NODE_IS_SUSPECT
-               : w->sick[0] != '\0'  ? TB_NODE_IS_DEGRADED
-                                     : TB_NODE_IS_UP;
-    if (w->state == from)
+    if (w->state != is)
+        w->since_ms = wall_ms();
+    w->state = is;
+    if (is == from || !tb_watched_tracked(mon, w))
         return;
-    w->since_ms = wall_ms();
-    if (!tb_watched_tracked(mon, w))
-        return;
+    w->told = is;
     log_state(w, from, reason);
     note(self, mon, w, from, reason);
 }
 
 /* --------------------------------------------------------------- info -- */
+
+/* As it announced it; one that was never here has not. */
+static const char *
+type_of(const struct tb_watched *w)
+{
+    if (w->connection_id == 0)
+        return "unknown";
+    return w->visible ? "visible" : "hidden";
+}
 
 static void
 put_dialling(const struct tb_watched *w, struct tb_wr *out)
@@ -178,8 +189,7 @@ put_one(struct tb_proc *self, struct tb_monitor *mon, struct tb_watched *w,
              "#{state => S, type => T, managed => M, connection_id => Id, "
              "creation => C, since_ms => Since, connection => Dial, "
              "health => Health, detector => Listen}",
-             TB_ARGS(tb_v_atom(tb_state_name(w->state)),
-                     tb_v_atom(w->visible ? "visible" : "hidden"),
+             TB_ARGS(tb_v_atom(tb_state_name(w->state)), tb_v_atom(type_of(w)),
                      tb_v_bool(tb_watched_managed(mon, w)),
                      tb_v_int((int64_t)w->connection_id), tb_v_int(w->creation),
                      tb_v_int((int64_t)w->since_ms),

@@ -119,16 +119,27 @@ tb_atom_of(struct tb_text name, bool foreign)
     return atoms.n;
 }
 
-tb_atom
-tb_intern(struct tb_text name)
+static bool
+is_node_name(struct tb_text name)
 {
     const char *at = name.n ? memchr(name.p, '@', name.n) : NULL;
     const char *end = name.p + name.n;
 
-    if (!at || at == name.p || at + 1 == end ||
-        memchr(at + 1, '@', (size_t)(end - at - 1)))
-        return 0;
-    return tb_atom_of(name, false);
+    return at && at != name.p && at + 1 != end &&
+           !memchr(at + 1, '@', (size_t)(end - at - 1));
+}
+
+tb_atom
+tb_intern_peer(struct tb_text name)
+{
+    return is_node_name(name) ? tb_atom_of(name, false) : 0;
+}
+
+/* What a service is asked about comes in messages, too. */
+tb_atom
+tb_intern(struct tb_text name)
+{
+    return is_node_name(name) ? tb_atom_of(name, true) : 0;
 }
 
 struct tb_text

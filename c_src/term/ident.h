@@ -14,9 +14,12 @@ bool tb_atoms_in_use(void);
 /* tb_atom_of - the value of a name of 1..TB_MAX_NODE_BYTES bytes without a
  * NUL, or 0: it is none, the table is full or there is no memory. foreign names
  * (seen in messages, not in a handshake) fill only a part of the table.
- * tb_atom_find - 0 if new. */
+ * tb_atom_find - 0 if new.
+ * tb_intern_peer - as tb_intern(), for a peer that has proved the cookie and
+ * for the node itself: there is room where names in messages get none. */
 tb_atom tb_atom_of(struct tb_text name, bool foreign);
 tb_atom tb_atom_find(struct tb_text name);
+tb_atom tb_intern_peer(struct tb_text name);
 size_t tb_atoms_count(void);
 
 static inline struct tb_text

@@ -376,23 +376,35 @@ walk(struct walk *w)
     }
 }
 
+static void
+walk_init(struct walk *w, struct tb_term t, const uint64_t secret[2])
+{
+    w->in = (struct tb_hasher){ tb_rd_of(t.p, t.n), { secret[0], secret[1] } };
+    w->level = w->few_levels;
+    w->hash = w->few_hashes;
+    w->n_levels = w->n_hashes = 0;
+    w->max_levels = sizeof(w->few_levels) / sizeof(w->few_levels[0]);
+    w->max_hashes = sizeof(w->few_hashes) / sizeof(w->few_hashes[0]);
+    w->error = 0;
+}
+
+static void
+walk_fini(struct walk *w)
+{
+    if (w->level != w->few_levels)
+        tb_free(w->level);
+    if (w->hash != w->few_hashes)
+        tb_free(w->hash);
+}
+
 static int
 check_with(struct tb_term t, const uint64_t secret[2])
 {
     struct walk w;
 
-    w.in = (struct tb_hasher){ tb_rd_of(t.p, t.n), { secret[0], secret[1] } };
-    w.level = w.few_levels;
-    w.hash = w.few_hashes;
-    w.n_levels = w.n_hashes = 0;
-    w.max_levels = sizeof(w.few_levels) / sizeof(w.few_levels[0]);
-    w.max_hashes = sizeof(w.few_hashes) / sizeof(w.few_hashes[0]);
-    w.error = 0;
+    walk_init(&w, t, secret);
     walk(&w);
-    if (w.level != w.few_levels)
-        tb_free(w.level);
-    if (w.hash != w.few_hashes)
-        tb_free(w.hash);
+    walk_fini(&w);
     return w.error;
 }
 
@@ -416,4 +428,25 @@ tb_keys_check(struct tb_term t)
     int rc = check_with(t, s);
 
     return rc == -TB_EBADTERM ? check_with(t, s + 2) : rc;
+}
+
+static uint64_t
+hash_with(struct tb_term t, const uint64_t secret[2])
+{
+    struct walk w;
+    uint64_t h;
+
+    walk_init(&w, t, secret);
+    h = hash_key(&w);
+    walk_fini(&w);
+    return h;
+}
+
+void
+tb_key(struct tb_term t, uint8_t key[TB_KEY_BYTES])
+{
+    const uint64_t *s = secrets();
+    uint64_t h[2] = { hash_with(t, s), hash_with(t, s + 2) };
+
+    memcpy(key, h, sizeof(h));
 }

@@ -6,6 +6,7 @@
 %% `{timeout, _}'.
 -module(tiebeam).
 
+-export([child_spec/1]).
 -export([info/1, nodes/1, nodes/2, echo/2, connect/2, disconnect/2, stop/1]).
 -export_type([info/0, peer/0, kind/0]).
 
@@ -36,6 +37,13 @@
 
 %% A connection that is being set up may take net_setuptime, 7 s by default.
 -define(CONNECT_TIMEOUT, 10000).
+
+%% @doc A sidecar in a supervision tree: in Elixir `{:tiebeam, topologies:
+%% topologies}' stands where `{Cluster.Supervisor, [topologies, ...]}' did. See
+%% {@link tiebeam_sidecar}.
+-spec child_spec(term()) -> supervisor:child_spec().
+child_spec(Options) ->
+    tiebeam_sidecar:child_spec(Options).
 
 %% @doc What the node is, whom it is connected to, and its counters.
 -spec info(node()) -> info().

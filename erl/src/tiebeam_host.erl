@@ -225,7 +225,7 @@ take_over(Pid, Registered, State) ->
     end.
 
 %% Our own entries are copies of one that is gone: the owner starts them again.
--spec hand_over(term(), #state{}) -> no_return().
+-spec hand_over(gen_server:from(), #state{}) -> no_return().
 hand_over(From, State) ->
     Entries = maps:from_list([
         {K, {Count, Spec, copy_state(S)}}

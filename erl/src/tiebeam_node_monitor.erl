@@ -31,7 +31,7 @@
 }.
 -type peer() :: #{
     state := state(),
-    type := visible | hidden,
+    type := visible | hidden | unknown,
     managed := boolean(),
     connection_id := non_neg_integer(),
     creation := non_neg_integer(),
@@ -65,6 +65,7 @@
 -type option() ::
     {nodes, [node()]}
     | {nodes_mfa, mfargs()}
+    | {attached, node()}
     | {refresh_ms, pos_integer()}
     | {on_error, empty | keep}
     | {notify, [

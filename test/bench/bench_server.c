@@ -1,8 +1,9 @@
 /* bench_server.c - the C side of the benchmark: what tb_bench.erl's gen_server
  * does, as a user of the library would write it.
  *
- * Usage: bench_server NODE@HOST COOKIE. It ends with SIGTERM. */
+ * Usage: bench_server NODE@HOST COOKIE [CERTIFICATES]. It ends with SIGTERM. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -136,11 +137,38 @@ on_ready(void *ctx, int status)
     fflush(stdout);
 }
 
+/* TLS 1.3 with the certificates of test/interop/certs.sh; exits where they are
+ * refused. */
+static struct tb_tls *
+tls_of(const char *dir)
+{
+    char cert[512], key[512], ca[512];
+    struct tb_tls_role role = { .certfile = cert,
+                                .keyfile = key,
+                                .cacertfile = ca,
+                                .verify_peer = true,
+                                .depth = -1,
+                                .versions = TB_TLS_1_3 };
+    struct tb_tls_options o = { role, role };
+    struct tb_tls *tls;
+
+    snprintf(cert, sizeof(cert), "%s/node.pem", dir);
+    snprintf(key, sizeof(key), "%s/node.key", dir);
+    snprintf(ca, sizeof(ca), "%s/ca.pem", dir);
+    tls = tb_tls_new(&o, NULL);
+    if (!tls) {
+        fprintf(stderr, "bench_server: no certificates in %s\n", dir);
+        exit(1);
+    }
+    return tls;
+}
+
 int
 main(int argc, char **argv)
 {
     struct tb_options options = { .name = argc > 1 ? argv[1] : NULL,
-                                  .cookie = argc > 2 ? argv[2] : NULL };
+                                  .cookie = argc > 2 ? argv[2] : NULL,
+                                  .tls = argc > 3 ? tls_of(argv[3]) : NULL };
     int rc = 0;
     struct tb_node *node = tb_node_new(&options, &rc);
 

@@ -9,6 +9,8 @@
 
 -export([main/0]).
 -export([measure/2]).
+-export([chosen/1, rounds/0, median/1, note/2, tool/2, cpu_ns/2]).
+-export_type([figure/0]).
 -export([start_server/0, init/1, handle_call/3, handle_cast/2]).
 
 -define(SLICE_MS, 400).
@@ -24,19 +26,28 @@
 main() ->
     ok = io:setopts([{encoding, unicode}]),
     Epmd = tb_lib:join(bench),
-    Sections = [
+    is_tls() orelse print_machine(),
+    [print_section(Title, Section()) || {Title, Section} <- sections(is_tls())],
+    tb_lib:leave(Epmd),
+    halt(0, [{flush, true}]).
+
+sections(true) ->
+    [{"TLS 1.3, beside a BEAM over TLS 1.3: client and server on any CPU", fun() -> echo(tls) end}];
+sections(false) ->
+    [
         {"Round trips and throughput: client and server on any CPU", fun() -> echo(free) end},
         {"Client and server on different CPUs", fun() -> echo(split) end},
         {"Client and server on one CPU", fun() -> echo(same) end},
         {"Boot: the daemon beside erl -noinput", fun boot/0},
         {"Idle: the daemon beside erl -noinput, one connection each", fun idle/0},
         {"A crowd of nodes", fun crowd/0},
-        {"Subscribers of node events: on one BEAM node, told by its own net_kernel or by a daemon", fun subscribers/0}
-    ],
-    print_machine(),
-    [print_section(Title, Section()) || {Title, Section} <- Sections],
-    tb_lib:leave(Epmd),
-    halt(0, [{flush, true}]).
+        {"Subscribers of node events: on one BEAM node, told by its own net_kernel or by a daemon", fun subscribers/0},
+        {"Discovery: the daemon beside what libcluster's DNSPoll is documented to do, each second", fun tb_bench_discovery:section/0}
+    ].
+
+%% The nodes of a TLS section can only be driven by one that speaks TLS.
+is_tls() ->
+    init:get_argument(proto_dist) =/= error.
 
 %% -------------------------------------------------------------------- rows
 
@@ -73,7 +84,14 @@ rows(free) ->
 rows(split) ->
     trips("different CPUs", [0.87, 0.87, 0.78]);
 rows(same) ->
-    trips("one CPU", [0.55, 0.55, 0.45]).
+    trips("one CPU", [0.55, 0.55, 0.45]);
+rows(tls) ->
+    trips("TLS", [0.80, 0.80, 0.70]) ++
+        [
+            {"calls 16 B, 64 callers, TLS", {calls, 16, 64}, #{rate => {ratio, '>=', 2.2}, cpu => none}},
+            {"casts 16 B, TLS", {casts, 16, 50000}, #{rate => {ratio, '>=', 1.3}, cpu => none}},
+            {"server to client 1 KiB, TLS", {flood, 1024, 50000}, #{rate => none, cpu => none}}
+        ].
 
 trips(Where, Targets) ->
     Sizes = [{"16 B", 16}, {"1 KiB", 1 bsl 10}, {"64 KiB", 64 bsl 10}],
@@ -104,9 +122,9 @@ cpus(Placement) ->
             [L] -> L
         end,
     case Placement of
-        free -> {All, All};
         split -> {First, Last};
-        same -> {First, First}
+        same -> {First, First};
+        _ -> {All, All}
     end.
 
 echo(Placement) ->
@@ -132,7 +150,7 @@ beam(Name, Cpus) ->
             ["-noinput", "-start_epmd", "false", "-connect_all", "false"] ++
             ["-pa", filename:dirname(code:which(?MODULE))] ++
             ["-kernel", "prevent_overlapping_partitions", "false"] ++
-            ["-eval", "io:put_chars(\"ready\\n\")"],
+            ["-eval", "io:put_chars(\"ready\\n\")"] ++ tls_flags(),
     {launch("/usr/bin/taskset", Args), node_name(Name)}.
 
 beam_server(Cpus) ->
@@ -142,8 +160,18 @@ beam_server(Cpus) ->
 
 c_server(Cpus) ->
     Node = node_name(c_server),
-    Args = ["-c", Cpus, tb_lib:tmp("bench_server"), atom_to_list(Node), tb_lib:cookie()],
+    Args = ["-c", Cpus, tb_lib:tmp("bench_server"), atom_to_list(Node), tb_lib:cookie()] ++
+        [os:getenv("TB_CERTS") || is_tls()],
     {launch("/usr/bin/taskset", Args), Node}.
+
+%% As those of this node.
+tls_flags() ->
+    [
+        Flag
+     || Name <- [proto_dist, ssl_dist_optfile],
+        {ok, [[Value]]} <- [init:get_argument(Name)],
+        Flag <- ["-" ++ atom_to_list(Name), Value]
+    ].
 
 node_name(Name) ->
     list_to_atom(tb_lib:name(Name) ++ "@" ++ tb_lib:host()).
@@ -517,6 +545,7 @@ hear(Self, Told, Node) ->
 
 %% -------------------------------------------------------------- the helper
 
+-spec tool(node(), inet:port_number()) -> port().
 tool(Node, Port) ->
     open_port(
         {spawn_executable, tb_lib:tmp("bench_crowd")},
@@ -531,20 +560,25 @@ ask(Tool, Command, N) ->
     after 120000 -> error({no_answer, Command})
     end.
 
+-spec cpu_ns(port(), pos_integer()) -> non_neg_integer().
 cpu_ns(Tool, Pid) ->
     ask(Tool, "cpu", Pid).
 
 %% ------------------------------------------------------------ small things
 
+-spec rounds() -> pos_integer().
 rounds() ->
     tb_lib:int_env("ROUNDS", 5).
 
+-spec chosen(string()) -> boolean().
 chosen(Name) ->
     string:find(Name, os:getenv("ONLY", "")) =/= nomatch.
 
+-spec note(io:format(), [term()]) -> ok.
 note(Format, Args) ->
     io:format(standard_error, Format ++ "\n", Args).
 
+-spec median([number()]) -> number().
 median(Values) ->
     lists:nth(length(Values) div 2 + 1, lists:sort(Values)).
 

@@ -550,9 +550,8 @@ test_config_errors_tell_file_and_line(void **state)
                         "tiebeam.sname: a short name's host has no dot");
     assert_config_error(w, "[{tiebeam, [{max_queue, 1}]}].", 1,
                         "tiebeam.max_queue: expected an integer in 65536");
-    assert_config_error(w, "[{tiebeam, [\n{process_clusters, []}]}].", 2,
-                        "tiebeam.process_clusters: not supported in this "
-                        "version");
+    assert_config_error(w, "[{tiebeam, [\n{http, []}]}].", 2,
+                        "tiebeam.http: not supported in this version");
     assert_config_error(w,
                         "[{tiebeam, [{supervisors, [{jobs, [\n{max_restart, "
                         "1}]}]}]}].",
@@ -656,7 +655,8 @@ test_config_checks_the_node_monitor(void **state)
                         "tiebeam.node_monitor.node: unknown key, did you mean "
                         "nodes?");
     assert_config_error(w, M("[{nodes, [x]}]"), 2,
-                        "tiebeam.node_monitor.nodes: expected a list of nodes");
+                        "tiebeam.node_monitor.nodes: expected a list of at "
+                        "most 16384 nodes, found [x]");
     assert_config_error(w, M("[{nodes_mfa, {m, f}}]"), 2,
                         "tiebeam.node_monitor.nodes_mfa: expected {Module");
     assert_config_error(w, M("[{nodes, []},\n{nodes_mfa, {m, f, []}}]"), 3,

@@ -1,7 +1,7 @@
 /* probe.c - a C node that does to BEAM processes what a suite tells it to, and
  * reports what came of it: the outgoing half of tiebeam.h.
  *
- * Usage: probe NODE@HOST COOKIE. It ends with the cast stop. */
+ * Usage: probe NODE@HOST COOKIE [clusters]. It ends with the cast stop. */
 #include <stdio.h>
 #include <string.h>
 
@@ -25,6 +25,82 @@ on_message(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
     (void)self;
     return note(state, m->term);
+}
+
+/* -------------------------------------------------- member of a cluster -- */
+
+static int
+note_built(struct probe *p, const char *what, struct tb_args args)
+{
+    struct tb_wr w = { 0 };
+
+    tb_build(&w, what, args);
+    note(p, tb_wr_term(&w));
+    tb_wr_free(&w);
+    return TB_NOREPLY;
+}
+
+static int
+see_members(struct tb_proc *self, void *state, struct tb_term cluster,
+            struct tb_term plist)
+{
+    (void)self;
+    return note_built(state, "{members, C, P}",
+                      TB_ARGS(tb_v_term(cluster), tb_v_term(plist)));
+}
+
+static int
+see_join(struct tb_proc *self, void *state, struct tb_term cluster,
+         struct tb_term type, struct tb_pid pid, bool first_of_node)
+{
+    (void)self;
+    return note_built(state, "{join, C, T, P, F}",
+                      TB_ARGS(tb_v_term(cluster), tb_v_term(type),
+                              tb_v_pid(pid), tb_v_bool(first_of_node)));
+}
+
+static int
+see_leave(struct tb_proc *self, void *state, struct tb_term cluster,
+          struct tb_term type, struct tb_pid pid, struct tb_term reason)
+{
+    (void)self;
+    return note_built(state, "{leave, C, T, P, R}",
+                      TB_ARGS(tb_v_term(cluster), tb_v_term(type),
+                              tb_v_pid(pid), tb_v_term(reason)));
+}
+
+static int
+see_leader(struct tb_proc *self, void *state, struct tb_term cluster,
+           struct tb_pid leader)
+{
+    (void)self;
+    return note_built(state, "{leader, C, P}",
+                      TB_ARGS(tb_v_term(cluster), tb_v_pid(leader)));
+}
+
+static int
+on_cluster_join(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)state;
+    tb_cluster_join(self, m->arg[0], m->arg[1]);
+    return tb_reply(self, m, "ok", TB_NONE);
+}
+
+static int
+on_cluster_event(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    static const struct tb_cluster_events events = { see_members, see_join,
+                                                     see_leave, see_leader };
+
+    return tb_cluster_event(self, state, m, &events);
+}
+
+static int
+on_cluster_down(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)self;
+    (void)m;
+    return note_built(state, "cluster_down", TB_NONE);
 }
 
 /* seen: all messages since the last time it was asked */
@@ -318,8 +394,11 @@ static const struct tb_clause clauses[] = {
     { TB_CALL, "{sys, {Name:atom, Node:atom}, Request, Timeout:int}", on_sys   },
     { TB_CALL, "{peer_info, Node:atom}",                      on_peer_info     },
     { TB_CALL, "{disconnect_for, Node:atom}",                 on_disconnect_for },
+    { TB_CALL, "{cluster_join, Cluster, Type}",               on_cluster_join  },
     { TB_CALL, "crash",                                       on_crash         },
     { TB_CAST, "stop",                                        on_stop          },
+    { TB_INFO, TB_CLUSTER_EVENT,                              on_cluster_event },
+    { TB_INFO, TB_CLUSTER_DOWN,                               on_cluster_down  },
     { TB_INFO, "Any",                                         on_message       },
     { 0 },
 };
@@ -356,7 +435,8 @@ main(int argc, char **argv)
 {
     struct tb_options options = { .name = argc > 1 ? argv[1] : NULL,
                                   .cookie = argc > 2 ? argv[2] : NULL };
-    /* a detector would have calls of its own under way */
+    /* a detector, and clusters, would have calls of their own under way */
+    bool clusters = argc > 3 && strcmp(argv[3], "clusters") == 0;
     static const char no_detector[] = "[{detector, off}]";
     struct tb_text_error error;
     struct tb_wr w = { 0 };
@@ -370,6 +450,10 @@ main(int argc, char **argv)
         rc = tb_start(node, &probe, NULL, TB_PERMANENT, NULL);
     if (node && rc == 0)
         rc = tb_start_node_monitor(node, &monitor);
+    if (node && rc == 0 && clusters)
+        rc = tb_start_pg(node, "pg");
+    if (node && rc == 0 && clusters)
+        rc = tb_start_process_clusters(node);
     if (node && rc == 0)
         rc = tb_node_start(node, on_ready, NULL);
     if (node && rc == 0)

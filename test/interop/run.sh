@@ -18,7 +18,7 @@ BUILD=${BUILD:-build/interop}
 ERL=${ERL:-erl}
 ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
 export TIEBEAM_BIN
-all="tb_table_tests tb_outgoing_tests tb_client_tests tb_life_tests tb_race_tests tb_net_tests tb_tls_tests tb_monitor_tests tb_managed_tests tb_detect_tests tb_cli_tests tb_discovery_tests tb_mesh_tests tb_hostile_tests tb_host_tests tb_supervisor_tests tb_failover_tests tb_genserver_test"
+all="tb_table_tests tb_outgoing_tests tb_client_tests tb_life_tests tb_race_tests tb_net_tests tb_tls_tests tb_monitor_tests tb_managed_tests tb_detect_tests tb_pg_tests tb_cluster_tests tb_split_tests tb_cli_tests tb_discovery_tests tb_mesh_tests tb_sidecar_tests tb_hostile_tests tb_host_tests tb_supervisor_tests tb_failover_tests tb_genserver_test tb_migration_test"
 
 [ -x "$TIEBEAM_BIN" ] || {
     echo "no daemon at $TIEBEAM_BIN: run make first"
@@ -27,7 +27,7 @@ all="tb_table_tests tb_outgoing_tests tb_client_tests tb_life_tests tb_race_test
 }
 mkdir -p "$BUILD"
 BUILD=$(cd "$BUILD" && pwd)
-"$ERLC" +debug_info -o "$BUILD" \
+"$ERLC" +debug_info -pa "$BUILD" -o "$BUILD" \
     "$here"/../../erl/src/*.erl "$here"/tb_*.erl || {
     echo "0 passed, 1 failed"
     exit 1
@@ -99,7 +99,7 @@ count() {
 # named after the process that makes them, and go with this script at the latest.
 own_net() {
     case $1 in
-    tb_detect_tests) unshare -n true 2>/dev/null && echo unshare -n ;;
+    tb_detect_tests | tb_split_tests) unshare -n true 2>/dev/null && echo unshare -n ;;
     esac
 }
 

@@ -6,7 +6,7 @@
 -define(TIMEOUT, 120 + tb_lib:int_env("TB_QUIET_S", 30)).
 -define(MON, tiebeam_node_monitor).
 
--export([spin/0, load/3]).
+-export([spin/1, load/3]).
 
 -spec detect_test_() -> tuple() | [tuple()].
 detect_test_() ->
@@ -31,7 +31,11 @@ cleanup(World) ->
 
 clean(Case) ->
     _ = tb_lib:flush(),
+    persistent_term:put(?MODULE, 0),
+    Watch = spawn_link(fun() -> lateness(0) end),
     Case(),
+    unlink(Watch),
+    exit(Watch, kill),
     ?assertEqual([], tb_lib:flush()).
 
 cases() ->
@@ -43,7 +47,8 @@ cases() ->
         {"a link cut in both directions", fun() -> cut(both) end},
         {"a host that is gone", fun black_hole/0},
         {"suspect, and back", fun and_back/0},
-        {"others hear it: not down", fun indirect/0},
+        {"others hear it: not down", fun() -> indirect(2000) end},
+        {"others hear it: not down, however soon it would be", fun() -> indirect(1000) end},
         {"off, on, and other parameters at run time", fun reconfigured/0},
         {"nobody is suspect for nothing", fun idle/0},
         {"no false alarm: busy nodes, big messages, bad links, a stop of our own", fun quiet/0}
@@ -99,9 +104,17 @@ silent(#{n := N, b := B}, Since, DownMs) ->
     ?assertMatch(#{from := suspect, reason := probe_timeout}, Info),
     ?assertNot(lists:member(B, ?MON:nodes(N))).
 
-%% How long the news of it, and a busy machine, may take.
+%% How long the news of it may take; a busy machine, as much longer as it was
+%% seen to wake somebody too late.
 slack() ->
-    tb_lib:int_env("TB_SLACK_MS", 150).
+    150 + 2 * persistent_term:get(?MODULE).
+
+%% The most milliseconds that this VM was late in this case.
+lateness(Late) ->
+    persistent_term:put(?MODULE, Late),
+    At = now_ms(),
+    pause(10),
+    lateness(max(Late, now_ms() - At - 11)).
 
 report(Suspect, Down) ->
     os:getenv("TB_VERBOSE", "") =/= "" andalso
@@ -162,12 +175,16 @@ and_back() ->
     end).
 
 %% This VM is connected to both, over links that are whole.
-indirect() ->
-    with_pair([{down_ms, 2000}], fun(#{wire := Wire, b := B, n := N}) ->
+indirect(DownMs) ->
+    with_pair([{down_ms, DownMs}], fun(#{wire := Wire, b := B, n := N}) ->
         pong = net_adm:ping(B),
+        ok = sys:suspend({net_kernel, B}),
         Since = now_ms(),
         ok = tb_netns:set(Wire, both, 0, 0, 100),
         {_, _} = state_after(Since, B, suspect),
+        %% it takes a while to say that it is well
+        pause(300),
+        ok = sys:resume({net_kernel, B}),
         receive
             {node_state, B, Other, Info} -> error({Other, Info})
         after 5000 -> ok
@@ -195,14 +212,14 @@ reconfigured() ->
         {_, #{reason := detector_off}} = state_after(now_ms(), B, up),
         ok = gen_server:call(
             {node_monitor, N},
-            {reconfigure, [{detector, [{suspect_ms, 200}, {down_ms, 500}, {indirect, 0}]}]}
+            {reconfigure, [{detector, [{suspect_ms, 500}, {down_ms, 1000}, {indirect, 0}]}]}
         ),
         {_, _} = state_after(now_ms(), B, suspect),
         {_, #{reason := probe_timeout}} = state_after(now_ms(), B, down)
     end).
 
 idle() ->
-    with_pair([{suspect_ms, 300}, {down_ms, 600}], fun(#{b := B, n := N}) ->
+    with_pair([{suspect_ms, 1000}, {probe_ms, 150}, {down_ms, 2000}], fun(#{b := B, n := N}) ->
         receive
             {node_state, B, _, _} = Event -> error(Event)
         after 3000 -> ok
@@ -221,6 +238,21 @@ idle() ->
 quiet_nodes() ->
     tb_lib:int_env("TB_QUIET_NODES", 4) - 1.
 
+%% How many percent of the time all schedulers of a node are busy, and the
+%% milliseconds between two big messages: a machine that has twenty of these
+%% hosts, and others' work, has not the cores of twenty.
+busy_percent() ->
+    tb_lib:int_env("TB_QUIET_BUSY", 100).
+
+every_ms() ->
+    tb_lib:int_env("TB_QUIET_EVERY_MS", 2000).
+
+schedulers() ->
+    case busy_percent() of
+        100 -> #{};
+        _ -> #{args => ["+S", "1:1"]}
+    end.
+
 %% In turn: a clean link with big messages; one that is slow and lossy, idle;
 %% one that is slow and lossy, with messages. All schedulers are busy. The
 %% biggest ones come from one node: a daemon takes 192 MiB at a time from all.
@@ -237,21 +269,27 @@ quiet() ->
     Detector = {detector, [{suspect_ms, 1000}, {down_ms, 5000}, {indirect, 0}]},
     Daemon = tb_lib:daemon(tb, tb_netns:options(1, config([Detector]))),
     N = tb_lib:node_of(Daemon),
-    Beams = [tb_lib:beam(b, tb_netns:options(H, #{})) || H <- Hosts],
+    Beams = [tb_lib:beam(b, tb_netns:options(H, schedulers())) || H <- Hosts],
     Nodes = [tb_lib:node_of(B) || B <- Beams],
     try
         pong = net_adm:ping(N),
         [ok = tb_lib:call(N, {connect, B}) || B <- Nodes],
         Before = ids(N),
         ?assertEqual(length(Nodes) + 1, map_size(Before)),
+        ok = ?MON:monitor_states(N, true),
         disturb(N, lists:zip3(Hosts, Wires, Nodes)),
-        %% we ourselves are away for three seconds in the middle
-        pause(Seconds * 500),
-        tb_lib:signal(Daemon, "STOP"),
-        pause(3000),
-        tb_lib:signal(Daemon, "CONT"),
-        pause(Seconds * 500),
+        %% we ourselves are away for three seconds, every now and then
+        Stops = max(1, Seconds div 600),
+        [
+            begin
+                pause(Seconds * 1000 div (Stops + 1)),
+                I > Stops orelse stop_for(Daemon, 3000)
+            end
+         || I <- lists:seq(1, Stops + 1)
+        ],
         [ok = tb_netns:set(W, both, 0, 0, 0) || W <- Wires],
+        ok = ?MON:monitor_states(N, false),
+        ?assertEqual([], [E || {node_state, _, down, _} = E <- tb_lib:flush()]),
         ?assertEqual(Before, ids(N)),
         %% the messages did come
         Peers = maps:get(nodes, tb_lib:info(N)),
@@ -259,12 +297,15 @@ quiet() ->
             ?assert(maps:get(bytes_in, maps:get(B, Peers)) >= element(4, link_of(H)))
          || {H, B} <- lists:zip(Hosts, Nodes), element(3, link_of(H)) =:= 0
         ],
-        #{nodes := States, transitions := Transitions, stalls := Stalls} = ?MON:info(N),
-        ?assertEqual([], [T || #{to := down} = T <- Transitions]),
-        ?assert(Stalls >= 1),
+        #{nodes := States, stalls := Stalls} = ?MON:info(N),
+        ?assert(Stalls >= Stops),
         Suspicions = [S || #{detector := #{suspicions := S}} <- maps:values(States)],
-        io:format(user, "  no false alarm: ~b s, ~b nodes, suspicions of each: ~w~n", [
-            Seconds, map_size(Before), Suspicions
+        io:format(user, "  no false alarm: ~b s, ~b nodes, ~b MB came, ~b stops, suspicions of each: ~w~n", [
+            Seconds,
+            map_size(Before),
+            lists:sum([Bytes || #{bytes_in := Bytes} <- maps:values(Peers)]) div 1000000,
+            Stops,
+            Suspicions
         ])
     after
         lists:foreach(fun tb_lib:end_beam/1, Beams),
@@ -272,6 +313,11 @@ quiet() ->
         tb_lib:stop(Daemon),
         lists:foreach(fun tb_netns:unwire/1, Wires)
     end.
+
+stop_for(Daemon, Ms) ->
+    tb_lib:signal(Daemon, "STOP"),
+    pause(Ms),
+    tb_lib:signal(Daemon, "CONT").
 
 ids(N) ->
     maps:map(fun(_, #{connection_id := Id}) -> Id end, maps:get(nodes, tb_lib:info(N))).
@@ -286,19 +332,28 @@ disturb(N, Links) ->
         begin
             {Delay, Jitter, Loss, Bytes} = link_of(H),
             [
-                rpc:call(B, erlang, spawn, [?MODULE, spin, []])
+                rpc:call(B, erlang, spawn, [?MODULE, spin, [busy_percent()]])
              || _ <- lists:seq(1, rpc:call(B, erlang, system_info, [schedulers]))
             ],
             ok = tb_netns:set(Wire, both, Delay, Jitter, Loss),
-            Bytes > 0 andalso rpc:call(B, erlang, spawn, [?MODULE, load, [N, Bytes, 2000]])
+            Bytes > 0 andalso rpc:call(B, erlang, spawn, [?MODULE, load, [N, Bytes, every_ms()]])
         end
      || {H, Wire, B} <- Links
     ],
     ok.
 
--spec spin() -> no_return().
-spin() ->
-    spin().
+%% Two seconds at a time, twice what makes a silent node suspect.
+-spec spin(1..100) -> no_return().
+spin(100) ->
+    spin(100);
+spin(Percent) ->
+    Period = 200000 div Percent,
+    pause(rand:uniform(Period - 2000)),
+    busy_until(now_ms() + 2000),
+    spin(Percent).
+
+busy_until(Ms) ->
+    now_ms() >= Ms orelse busy_until(Ms).
 
 %% There and back again.
 -spec load(node(), pos_integer(), pos_integer()) -> no_return().

@@ -69,9 +69,9 @@ stop(#{program := Program}) ->
 %% ----------------------------------------------------------------- our own
 
 -opaque bad() :: #{pid := pid(), port := inet:port_number()}.
-%% For A and for AAAA: addresses, a response code, bytes that are no answer, or
-%% nothing at all.
--type answer() :: [inet:ip_address()] | 1..15 | garbage | silence.
+%% For A and for AAAA: addresses, a response code, bytes that are no answer, an
+%% answer for which TCP is needed, which nobody serves, or nothing at all.
+-type answer() :: [inet:ip_address()] | 1..15 | garbage | truncated | silence.
 
 -spec bad(#{a => answer(), aaaa => answer()}) -> bad().
 bad(Answers) ->
@@ -135,13 +135,15 @@ question(Bytes, At) ->
 reply(silence, _, _, _) ->
     none;
 reply(garbage, _, Id, Question) ->
-    <<Id:16, 16#8400:16, 1:16, 9:16, 0:32, Question/binary, 1, 2, 3>>;
+    <<Id:16, 16#8580:16, 1:16, 9:16, 0:32, Question/binary, 1, 2, 3>>;
+reply(truncated, _, Id, Question) ->
+    <<Id:16, 16#8780:16, 1:16, 0:48, Question/binary>>;
 reply(Code, _, Id, Question) when is_integer(Code) ->
-    <<Id:16, (16#8400 bor Code):16, 1:16, 0:48, Question/binary>>;
+    <<Id:16, (16#8580 bor Code):16, 1:16, 0:48, Question/binary>>;
 reply(Addresses, Type, Id, Question) ->
     Records = [record(Type, list_to_binary(tuple_to_list(A))) || A <- Addresses, Type =:= a],
     Count = length(Records),
-    iolist_to_binary([<<Id:16, 16#8400:16, 1:16, Count:16, 0:32>>, Question | Records]).
+    iolist_to_binary([<<Id:16, 16#8580:16, 1:16, Count:16, 0:32>>, Question | Records]).
 
 record(a, Address) ->
     <<16#c00c:16, 1:16, 1:16, 5:32, (byte_size(Address)):16, Address/binary>>.

@@ -195,6 +195,8 @@ attached() ->
                 ?assertEqual([name(Net, 1)], tb_lib:call(N, {nodes, visible}) -- [node()]),
                 with_beams(Net, [3], ["-connect_all", "false"], fun() ->
                     ok = Ask({await, 3, []}),
+                    ok = Ask({await, 3, [mesh]}),
+                    ?assertEqual({error, timeout}, Ask({await, 4, [mesh, {timeout, 100}]})),
                     ?assertEqual([name(Net, 2), name(Net, 3)], nodes_of(Net, 1)),
                     %% a link that is severed is linked again
                     true = ask(name(Net, 2), erlang, disconnect_node, [name(Net, 1)]),

@@ -6,7 +6,7 @@
 -include_lib("eunit/include/eunit.hrl").
 
 -export([init/1, handle_call/3, handle_cast/2]).
--export([leader/0]).
+-export([leader/0, storm/2]).
 
 -behaviour(gen_server).
 
@@ -110,6 +110,7 @@ tests() ->
         {send, fun send/1},
         {timers, fun timers/1},
         {node_events, fun node_events/1},
+        {nodeup_is_the_first_and_nodedown_the_last, fun node_events_frame/1},
         {node_monitor_in_a_c_program, fun node_monitor/1},
         {probe_an_emulator, fun probe/1},
         {sys_requests, fun sys_requests/1},
@@ -394,6 +395,41 @@ node_events(Node) ->
     ] = seen(Node, 2),
     ok = ask(Node, {monitor_nodes, false}),
     ?assertEqual({not_in_epmd, not_in_epmd}, ask(Node, {connect, BeamNode})).
+
+%% All that a node sends during a connection comes between its nodeup and its
+%% nodedown, however fast they follow each other.
+node_events_frame(Node) ->
+    ok = ask(Node, {monitor_nodes, true}),
+    Beam = tb_lib:beam(list_to_atom(tb_lib:name(storm))),
+    BeamNode = tb_lib:node_of(Beam),
+    ok = rpc:call(BeamNode, ?MODULE, storm, [Node, 100]),
+    tb_lib:end_beam(Beam),
+    tb_lib:until(fun() -> ask(Node, {peer_info, BeamNode}) =:= undefined end),
+    ok = ask(Node, {monitor_nodes, false}),
+    Seen = [E || E <- ask(Node, seen), element(1, E) =:= m orelse element(2, E) =:= BeamNode],
+    ?assert(length([up || {nodeup, _, _} <- Seen]) >= 50),
+    ?assert(length([m || {m, _} <- Seen]) >= 100),
+    ?assertEqual([], framed(Seen)).
+
+%% What is left where a message stands outside.
+framed([{nodeup, Node, #{connection_id := Id}} | Rest]) ->
+    case lists:dropwhile(fun(E) -> element(1, E) =:= m end, Rest) of
+        [{nodedown, Node, #{connection_id := Id}} | Next] -> framed(Next);
+        Other -> Other
+    end;
+framed(Rest) ->
+    Rest.
+
+%% Every other connection certainly comes up, and ends amid messages.
+-spec storm(node(), non_neg_integer()) -> ok.
+storm(_, 0) ->
+    ok;
+storm(Node, Rounds) ->
+    _ = [{probe, Node} ! {m, Rounds} || _ <- lists:seq(1, 50)],
+    Rounds rem 2 =:= 0 andalso gen_server:call({probe, Node}, {peer_info, node()}),
+    _ = [{probe, Node} ! {m, Rounds} || _ <- lists:seq(1, 50)],
+    _ = erlang:disconnect_node(Node),
+    storm(Node, Rounds - 1).
 
 %% A process of the C program subscribes as one of a BEAM does.
 node_monitor(Node) ->

@@ -4,7 +4,7 @@
 %% Nothing here is newer than OTP 23.
 -module(tb_raw).
 
--export([connect/2, connect/3, open/3, prove/1, dial/1, names/1, hello/2, send/2, send/3, send_bytes/2, recv/1, recv/2]).
+-export([connect/2, connect/3, open/3, prove/1, dial/1, names/1, announce/2, hello/2, send/2, send/3, send_bytes/2, recv/1, recv/2]).
 -export([socket_send/2, socket_recv/2, socket_setopts/2, socket_close/1]).
 -export([close/1, reset/1, call/3, pid/2, pid/3, ref/2, flags/0]).
 -export([plain_socket/1]).
@@ -50,6 +50,16 @@ dist_port(Node, EpmdPort) ->
         false ->
             0
     end.
+
+%% Lets this run's epmd know of a node that is in no epmd itself, as long as the
+%% socket is open.
+-spec announce(string(), inet:port_number()) -> gen_tcp:socket().
+announce(Name, Port) ->
+    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, tb_lib:epmd_port(), [binary, {active, false}]),
+    Request = <<120, Port:16, 72, 0, 6:16, 5:16, (length(Name)):16, (list_to_binary(Name))/binary, 0:16>>,
+    ok = gen_tcp:send(Socket, [<<(byte_size(Request)):16>>, Request]),
+    {ok, <<_, 0, _/binary>>} = gen_tcp:recv(Socket, 0, 5000),
+    Socket.
 
 %% net_adm:names/0 of the epmd at that port.
 -spec names(inet:port_number()) -> {ok, [{string(), inet:port_number()}]} | {error, term()}.
@@ -153,8 +163,10 @@ send_bytes(#{socket := Socket}, Bytes) ->
 recv(Peer) ->
     recv(Peer, ?TIMEOUT).
 
+-define(OF_PG(Name), (Name =:= pg orelse Name =:= tiebeam_cluster)).
+
 %% The next control message, with its payload where it has one; ticks are
-%% answered and left out.
+%% answered and left out, and so is what pg does to find its scopes.
 -spec recv(peer(), timeout()) -> {tuple(), term()} | {tuple()} | closed | timeout.
 recv(#{socket := Socket} = Peer, Timeout) ->
     case socket_recv(Socket, Timeout) of
@@ -164,14 +176,18 @@ recv(#{socket := Socket} = Peer, Timeout) ->
         {ok, <<?PASS_THROUGH, Bytes/binary>>} ->
             {Control, Used} = binary_to_term(Bytes, [used]),
             case Bytes of
+                <<_:Used/binary>> when element(1, Control) =:= 19, ?OF_PG(element(3, Control)) -> recv(Peer, Timeout);
                 <<_:Used/binary>> -> {Control};
-                <<_:Used/binary, Payload/binary>> -> {Control, binary_to_term(Payload)}
+                <<_:Used/binary, Payload/binary>> -> recv(Peer, Timeout, Control, binary_to_term(Payload))
             end;
         {error, timeout} ->
             timeout;
         {error, _} ->
             closed
     end.
+
+recv(Peer, Timeout, {6, _, '', To}, {discover, _}) when ?OF_PG(To) -> recv(Peer, Timeout);
+recv(_, _, Control, Payload) -> {Control, Payload}.
 
 -spec close(peer()) -> ok.
 close(#{socket := Socket}) ->

@@ -28,12 +28,16 @@ own_test_() ->
 
 setup() ->
     Epmd = tb_lib:join(table),
-    {Epmd, tb_lib:daemon(daemon_name()), tb_lib:beam(list_to_atom(tb_lib:name(second)))}.
+    {Epmd, tb_lib:daemon(daemon_name(), quiet()), tb_lib:beam(list_to_atom(tb_lib:name(second)))}.
 
 cleanup({Epmd, Daemon, Beam}) ->
     tb_lib:stop(Daemon),
     tb_lib:end_beam(Beam),
     tb_lib:leave(Epmd).
+
+%% What is counted and compared here is what the tests cause.
+quiet() ->
+    #{config => [{tiebeam, [{discovery, []} | tb_lib:quiet()]}]}.
 
 daemon_name() ->
     list_to_atom(tb_lib:name(tb)).
@@ -45,7 +49,7 @@ clean(Case, N, B) ->
     ?assertEqual([], tb_lib:flush()).
 
 with_own(Case, B) ->
-    Daemon = tb_lib:daemon(own),
+    Daemon = tb_lib:daemon(own, quiet()),
     try
         clean(Case, tb_lib:node_of(Daemon), B)
     after
@@ -1027,7 +1031,7 @@ supervisor_requests(N, _) ->
 
 %% A discovery is transient: it comes back after a crash, not after a stop.
 transient_service(_, _) ->
-    Config = [{tiebeam, [{discovery, [{found, [{source, ignore}]}]}]}],
+    Config = [{tiebeam, [{discovery, [{found, [{source, ignore}]}]} | tb_lib:quiet()]}],
     Daemon = tb_lib:daemon(transient, #{config => Config}),
     N = tb_lib:node_of(Daemon),
     try

@@ -102,7 +102,7 @@ for suite in $made; do
     hosts=
     [ "$otp" -lt 25 ] || hosts=tb_host_tests
     # shellcheck disable=SC2086
-    enter "otp$otp.txt" "$chroots/$suite" "" tb_table_tests tb_race_tests $hosts
+    enter "otp$otp.txt" "$chroots/$suite" "" tb_table_tests tb_race_tests tb_pg_tests $hosts
 done
 
 # Each with the release installed here, and the first with the last.

@@ -163,6 +163,9 @@ test_atoms_of_messages_fill_half_the_table(void **state)
     assert_true(kept <= TB_MAX_ATOMS_FOREIGN);
     assert_true(kept >= TB_MAX_ATOMS_FOREIGN - before);
     assert_int_equal(tb_atom_of(tb_text_of("x@foreign"), true), 0);
+    assert_int_equal(tb_intern(tb_text_of("x@asked.for")), 0);
+    assert_int_not_equal(tb_intern_peer(tb_text_of("x@connected")), 0);
+    assert_int_equal(tb_intern_peer(tb_text_of("noname")), 0);
     assert_int_not_equal(tb_atom_of(tb_text_of("x@near"), false), 0);
     assert_int_not_equal(tb_atom_of(tb_text_of("n0@foreign"), true), 0);
 }

@@ -175,6 +175,27 @@ test_keys_are_equal_as_a_beam_has_it(void **state)
         }
 }
 
+static bool
+have_one_key(struct bytes a, struct bytes b)
+{
+    uint8_t ka[TB_KEY_BYTES], kb[TB_KEY_BYTES];
+
+    tb_key((struct tb_term){ a.p, a.n }, ka);
+    tb_key((struct tb_term){ b.p, b.n }, kb);
+    return memcmp(ka, kb, sizeof(ka)) == 0;
+}
+
+static void
+test_keys_of_terms_for_tb_map(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LENGTH(pairs); i++) {
+        expect(i, pairs[i].equal,
+               have_one_key(pairs[i].a, pairs[i].b) ? -TB_EBADTERM : 0);
+        assert_true(have_one_key(pairs[i].a, pairs[i].a));
+    }
+}
+
 /* {k, [Key | x]} and #{Key => k} as keys, and a map as a value. */
 static void
 put_inside(struct tb_wr *w, struct bytes key, int how)
@@ -370,6 +391,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keys_are_equal_as_a_beam_has_it),
+        cmocka_unit_test(test_keys_of_terms_for_tb_map),
         cmocka_unit_test(test_keys_are_equal_inside_of_keys),
         cmocka_unit_test(test_keys_are_looked_at_everywhere),
         cmocka_unit_test(test_keys_of_many_sizes),
