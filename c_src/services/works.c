@@ -31,6 +31,20 @@ stop_waiting(struct tb_proc *self, struct tb_work *w)
     w->waits = false;
 }
 
+/* It was busy when the others on a host that is drained were told to go. */
+static void
+catch_up(struct tb_proc *self, struct tb_supervisor *sup,
+         const struct tb_work *w)
+{
+    struct tb_host *h = w->child ? w->child->home->host : NULL;
+
+    if (!h || !h->draining || w->kind == TB_WORK_LEAVE ||
+        w->kind == TB_WORK_DELETE)
+        return;
+    h->leave = true;
+    tb_sup_turn_ask(self, sup);
+}
+
 /* What came meanwhile is looked at again. */
 void
 tb_work_end(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
@@ -39,6 +53,7 @@ tb_work_end(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
 
     tb_list_init(&later);
     stop_waiting(self, w);
+    catch_up(self, sup, w);
     if (w->child && w->child->work == w)
         w->child->work = NULL;
     sup->table.n_fresh -= w->fresh;
