@@ -91,6 +91,39 @@ on_down(struct tb_proc *self, void *state, const struct tb_msg *m)
     return TB_NOREPLY;
 }
 
+/* ---------------------------------------------------------------- global -- */
+
+/* The supervisors of that name on all tiebeam nodes are members of a cluster:
+ * its leader holds the name in global. */
+static int
+on_join(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+
+    (void)m;
+    tb_cluster_join(self, tb_v_atom(sup->name), tb_v_atom("supervisor"));
+    return TB_NOREPLY;
+}
+
+static int
+on_cluster_down(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)state;
+    (void)m;
+    tb_send_after(self, TB_SUP_TICK_MS, "join", TB_NONE);
+    return TB_NOREPLY;
+}
+
+/* Who leads is of no interest to a supervisor: each one serves all callers. */
+static int
+on_cluster_event(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    (void)self;
+    (void)state;
+    (void)m;
+    return TB_NOREPLY;
+}
+
 /* -------------------------------------------------------------- requests -- */
 
 static int
@@ -311,6 +344,8 @@ init(struct tb_proc *self, void *state, const void *arg)
     tb_monitor_nodes(self, true);
     take_stock(self, sup);
     tb_send_after(self, TB_SUP_TICK_MS, "tick", TB_NONE);
+    if (sup->o.global)
+        tb_send(self, tb_self(self), "join", TB_NONE);
     return 0;
 }
 
@@ -321,6 +356,9 @@ static const struct tb_clause clauses[] = {
     { TB_INFO, "{tiebeam_host, N:atom, Node:atom, Inc, Seq:int, Events}", tb_on_host_events },
     { TB_INFO, "{tiebeam_copied, N:atom, H:atom, Node:atom, Inc, Seq:int}", tb_on_host_copied },
     { TB_INFO, "turn",                                    on_turn             },
+    { TB_INFO, "join",                                    on_join             },
+    { TB_INFO, TB_CLUSTER_EVENT,                          on_cluster_event    },
+    { TB_INFO, TB_CLUSTER_DOWN,                           on_cluster_down     },
     { TB_CALL, "{start_children, Specs}",                 on_start_children   },
     { TB_CALL, "{'$tb_forward', Key, Again:atom, Request}", on_forward        },
     { TB_CALL, "'$tb_stop_service'",                      on_stop_service     },

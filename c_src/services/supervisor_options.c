@@ -101,7 +101,7 @@ const struct tb_rule tb_supervisor_rules[] = {
     { "move_concurrency", "N:int",              positive, "an integer from 1 on" },
     { "backoff",          "none",               NULL,     BACKOFF },
     { "backoff",          "{Min:int, Max:int}", rising,   NULL },
-    { "global",           "false",              NULL,     "false; true is not supported in this version" },
+    { "global",           "B:atom",             is_boolean, "true or false" },
     { NULL, NULL, NULL, NULL },
 };
 
@@ -227,6 +227,8 @@ take(struct tb_supervisor_options *o, struct tb_text key, struct tb_term value)
         read_locator(o, value);
     } else if (tb_text_is(key, "backoff")) {
         read_backoff(o, value);
+    } else if (tb_text_is(key, "global")) {
+        o->global = tb_match("true", value, h) == 1;
     } else if (tb_text_is(key, "auto_balance")) {
         o->auto_balance = tb_match("true", value, h) == 1;
     } else if (tb_text_is(key, "host_module")) {

@@ -42,6 +42,7 @@ cases() ->
         {"too many restarts on one host", fun intensity_moves/0},
         {"two tiebeam nodes: requests through both, and a take-over", fun two/0},
         {"two tiebeam nodes: other options", fun differ/0},
+        {"{global, Name}, taken over by another tiebeam node", fun global_name/0},
         {"stop ends all of it, on every tiebeam node", fun stop/0},
         {"every call ends while hosts are killed", fun every_call/0}
     ].
@@ -541,6 +542,31 @@ differ() ->
         ?assertMatch(#{owning := false, owner := Z}, ask(A, info)),
         ?assertMatch({ok, _}, ask(A, {start_child, spec(a)})),
         tb_lib:stop(A_daemon)
+    end).
+
+%% Callers of {global, Name} on a host reach one of two tiebeam nodes; when its
+%% supervisor ends, or the node, the other.
+global_name() ->
+    with([h1, h2], [{global, true}], fun(Z, Beams, _) ->
+        [H | _] = nodes_of(Beams),
+        Holder = fun() -> rpc:call(H, global, whereis_name, [?NAME]) end,
+        Until = fun(Node) -> tb_lib:until(fun() -> is_pid(Holder()) andalso node(Holder()) =:= Node end) end,
+        Until(Z),
+        A_daemon = daemon(aa_tiebeam, [{global, true}]),
+        A = tb_lib:node_of(A_daemon),
+        join(Beams, A),
+        are_hosts(A, Beams),
+        {ok, P} = rpc:call(H, supervisor, start_child, [{global, ?NAME}, spec(a)]),
+        ?assertMatch([{_, P, worker, _}], rpc:call(H, supervisor, which_children, [{global, ?NAME}])),
+        exit(Holder(), kill),
+        Until(A),
+        are_hosts(Z, Beams),
+        ?assertMatch({ok, _}, rpc:call(H, supervisor, start_child, [{global, ?NAME}, spec(b)], ?SLOW)),
+        tb_lib:kill(A_daemon),
+        Until(Z),
+        ?assertMatch({ok, _}, rpc:call(H, supervisor, start_child, [{global, ?NAME}, spec(c)], ?SLOW)),
+        ?assertEqual(3, length(pids(Z))),
+        ?assert(lists:member(P, pids(Z)))
     end).
 
 stop() ->

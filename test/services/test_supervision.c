@@ -40,7 +40,7 @@ test_options_refused(void **state)
         { "[{hosts, x}]", "{invalid_hosts,x}" },
         { "[{split_policy, majority}]", "{invalid_split_policy,majority}" },
         { "[{backoff, {5, 1}}]", "{invalid_backoff,{5,1}}" },
-        { "[{global, true}]", "{invalid_global,true}" },
+        { "[{global, 1}]", "{invalid_global,1}" },
         { "[{no_such, 1}]", "{invalid_no_such,1}" },
         { "[x]", "{invalid_option,x}" },
         { "x", "{invalid_type,x}" },
