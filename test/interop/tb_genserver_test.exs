@@ -7,7 +7,7 @@ defmodule TbGenserverTest do
 
   setup_all do
     epmd = :tb_lib.join(:elixir)
-    daemon = :tb_lib.daemon(:tb)
+    daemon = :tb_lib.daemon(:tb, %{config: [tiebeam: [{:discovery, []} | :tb_lib.quiet()]]})
 
     on_exit(fn ->
       :tb_lib.stop(daemon)
