@@ -31,22 +31,7 @@ static void
 on_key(struct tb_reader *r, const char *section, struct tb_text key,
        struct tb_term value)
 {
-    const char *expected = NULL;
-    char name[64], what[160];
-    int result = tb_rule_check(tb_cluster_rules, key, value, &expected);
-    struct tb_nearest near = { .word = name };
-
-    snprintf(name, sizeof(name), "%.*s", (int)key.n, key.p);
-    snprintf(what, sizeof(what), "%s.%s", section, name);
-    if (result == 0)
-        tb_unexpected(r, value, what, expected);
-    if (result >= 0)
-        return;
-    for (const struct tb_rule *u = tb_cluster_rules; u->key; u++)
-        tb_nearest_try(&near, u->key);
-    tb_problem(r, key.p, "%s: unknown key%s%s%s", what,
-               near.best ? ", did you mean " : "", near.best ? near.best : "",
-               near.best ? "?" : "");
+    tb_check_pair(r, tb_cluster_rules, section, key, value);
 }
 
 static bool

@@ -19,7 +19,7 @@ struct tb_config {
     size_t n_supervisors;
     struct tb_cluster_config *clusters; /* owned */
     size_t n_clusters;
-    bool no_clusters; /* process_clusters, off */
+    bool no_clusters;               /* process_clusters, off */
     struct tb_wr monitor;           /* owned: the section node_monitor */
     struct tb_term monitor_options; /* it, as the service is started with it */
 };

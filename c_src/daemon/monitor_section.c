@@ -11,40 +11,17 @@
 /* ------------------------------------------------------------- checks -- */
 
 static void
-check_key(struct tb_reader *r, const struct tb_rule *rules, const char *section,
-          struct tb_text key, struct tb_term value)
-{
-    const char *expected = NULL;
-    struct tb_nearest near = { 0 };
-    char name[64], what[128];
-    int result = tb_rule_check(rules, key, value, &expected);
-
-    snprintf(name, sizeof(name), "%.*s", (int)key.n, key.p);
-    snprintf(what, sizeof(what), "%s.%s", section, name);
-    if (result == 0)
-        tb_unexpected(r, value, what, expected);
-    if (result >= 0)
-        return;
-    near.word = name;
-    for (const struct tb_rule *u = rules; u->key; u++)
-        tb_nearest_try(&near, u->key);
-    tb_problem(r, key.p, "%s: unknown key%s%s%s", what,
-               near.best ? ", did you mean " : "", near.best ? near.best : "",
-               near.best ? "?" : "");
-}
-
-static void
 on_detector_key(struct tb_reader *r, const char *section, struct tb_text key,
                 struct tb_term value)
 {
-    check_key(r, tb_detector_rules, section, key, value);
+    tb_check_pair(r, tb_detector_rules, section, key, value);
 }
 
 static void
 on_health_key(struct tb_reader *r, const char *section, struct tb_text key,
               struct tb_term value)
 {
-    check_key(r, tb_health_rules, section, key, value);
+    tb_check_pair(r, tb_health_rules, section, key, value);
 }
 
 static void
@@ -55,7 +32,7 @@ on_key(struct tb_reader *r, const char *section, struct tb_text key,
     bool is_list = tb_match("L:list", value, h) == 1;
     char place[128];
 
-    check_key(r, tb_monitor_rules, section, key, value);
+    tb_check_pair(r, tb_monitor_rules, section, key, value);
     snprintf(place, sizeof(place), "%s.%.*s", section, (int)key.n, key.p);
     if (is_list && tb_text_is(key, "detector"))
         tb_each_pair(r, place, value, on_detector_key);

@@ -151,3 +151,36 @@ tb_each_pair(struct tb_reader *r, const char *section, struct tb_term list,
         else
             fn(r, section, h[0].text, h[1].term);
 }
+
+static void
+unknown_key(struct tb_reader *r, const struct tb_rule *rules, const char *what,
+            struct tb_text key)
+{
+    char name[64];
+    struct tb_nearest near = { .word = name };
+
+    snprintf(name, sizeof(name), "%.*s", (int)key.n, key.p);
+    for (const struct tb_rule *u = rules; u->key; u++)
+        if (u->pattern)
+            tb_nearest_try(&near, u->key);
+    tb_problem(r, key.p, "%s: unknown key%s%s%s", what,
+               near.best ? ", did you mean " : "", near.best ? near.best : "",
+               near.best ? "?" : "");
+}
+
+void
+tb_check_pair(struct tb_reader *r, const struct tb_rule *rules,
+              const char *section, struct tb_text key, struct tb_term value)
+{
+    const char *expected = NULL;
+    char what[192];
+    int result = tb_rule_check(rules, key, value, &expected);
+
+    snprintf(what, sizeof(what), "%s.%.*s", section, (int)key.n, key.p);
+    if (result == 0)
+        tb_unexpected(r, value, what, expected);
+    else if (result == -TB_ENOTSUP)
+        tb_problem(r, key.p, "%s: not supported in this version", what);
+    else if (result < 0)
+        unknown_key(r, rules, what, key);
+}

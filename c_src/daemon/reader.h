@@ -2,7 +2,7 @@
 #ifndef TB_DAEMON_READER_H
 #define TB_DAEMON_READER_H
 
-#include "tiebeam.h"
+#include "services/rule.h"
 
 struct tb_reader {
     const char *path;     /* borrowed; for messages */
@@ -36,5 +36,11 @@ void tb_unexpected(struct tb_reader *r, struct tb_term found, const char *what,
  * it is an error, and so is a key that is given twice. */
 void tb_each_pair(struct tb_reader *r, const char *section, struct tb_term list,
                   tb_pair_fn fn);
+
+/* tb_check_pair - a key of a service's options and its value: each fault is an
+ * error, and a key that is unknown is told the nearest one. */
+void tb_check_pair(struct tb_reader *r, const struct tb_rule *rules,
+                   const char *section, struct tb_text key,
+                   struct tb_term value);
 
 #endif

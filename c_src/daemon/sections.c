@@ -64,26 +64,7 @@ static void
 on_discovery_key(struct tb_reader *r, const char *section, struct tb_text key,
                  struct tb_term value)
 {
-    struct tb_nearest near = { 0 };
-    const char *expected = NULL;
-    char name[64], what[96];
-    int result = tb_rule_check(tb_discovery_rules, key, value, &expected);
-
-    snprintf(name, sizeof(name), "%.*s", (int)key.n, key.p);
-    snprintf(what, sizeof(what), "%s.%s", section, name);
-    if (result == 0) {
-        tb_unexpected(r, value, what, expected);
-    } else if (result == -TB_ENOTSUP) {
-        tb_problem(r, key.p, "%s: not supported in this version", what);
-    } else if (result < 0) {
-        near.word = name;
-        for (const struct tb_rule *u = tb_discovery_rules; u->key; u++)
-            if (u->pattern)
-                tb_nearest_try(&near, u->key);
-        tb_problem(r, key.p, "%s: unknown key%s%s%s", what,
-                   near.best ? ", did you mean " : "",
-                   near.best ? near.best : "", near.best ? "?" : "");
-    }
+    tb_check_pair(r, tb_discovery_rules, section, key, value);
 }
 
 static void

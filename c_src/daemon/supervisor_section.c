@@ -49,23 +49,7 @@ static void
 on_key(struct tb_reader *r, const char *section, struct tb_text key,
        struct tb_term value)
 {
-    const char *expected = NULL;
-    struct tb_nearest near = { 0 };
-    char name[64], what[192];
-    int result = tb_rule_check(tb_supervisor_rules, key, value, &expected);
-
-    snprintf(name, sizeof(name), "%.*s", (int)key.n, key.p);
-    snprintf(what, sizeof(what), "%s.%s", section, name);
-    if (result == 0)
-        tb_unexpected(r, value, what, expected);
-    if (result >= 0)
-        return;
-    near.word = name;
-    for (const struct tb_rule *u = tb_supervisor_rules; u->key; u++)
-        tb_nearest_try(&near, u->key);
-    tb_problem(r, key.p, "%s: unknown key%s%s%s", what,
-               near.best ? ", did you mean " : "", near.best ? near.best : "",
-               near.best ? "?" : "");
+    tb_check_pair(r, tb_supervisor_rules, section, key, value);
 }
 
 static void

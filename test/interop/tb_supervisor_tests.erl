@@ -760,7 +760,7 @@ options() ->
         {split_policy, majority},
         {settle_ms, -1},
         {move_concurrency, 0},
-        {global, true},
+        {global, 1},
         {max_restart, 3}
     ],
     lists:foreach(

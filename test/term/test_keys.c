@@ -180,8 +180,8 @@ have_one_key(struct bytes a, struct bytes b)
 {
     uint8_t ka[TB_KEY_BYTES], kb[TB_KEY_BYTES];
 
-    tb_key((struct tb_term){ a.p, a.n }, ka);
-    tb_key((struct tb_term){ b.p, b.n }, kb);
+    tb_key((struct tb_term){ (const uint8_t *)a.p, a.n }, ka);
+    tb_key((struct tb_term){ (const uint8_t *)b.p, b.n }, kb);
     return memcmp(ka, kb, sizeof(ka)) == 0;
 }
 
