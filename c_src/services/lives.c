@@ -391,7 +391,8 @@ check_child(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
         if (other && other->state == TB_CHILD_RUNNING)
             tb_work_settled(self, sup, c->key);
     } else if (other && other->state != TB_CHILD_MOVING && !other->work &&
-               other->state != TB_CHILD_NEW && goes_first(other, c)) {
+               other->state != TB_CHILD_NEW && goes_first(other, c) &&
+               !stands_for_attached(sup, other)) {
         remove_child(self, sup, c);
     } else if (c->state == TB_CHILD_EXITED) {
         tb_child_exited(self, sup, c);

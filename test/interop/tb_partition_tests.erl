@@ -206,10 +206,6 @@ always(Condition, Ms) ->
         2 * Ms + ?SLOW
     ).
 
-is_linked(T, B) ->
-    true = net_kernel:hidden_connect_node(T),
-    lists:member(B, gen_server:call({tiebeam, T}, nodes, ?SLOW)).
-
 %% ------------------------------------------------------------------- cases
 
 %% The other hosts see the one that tiebeam does not.
