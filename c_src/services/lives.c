@@ -388,10 +388,10 @@ static struct tb_child *
 original_of(struct tb_supervisor *sup, const struct tb_child *c)
 {
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link) {
-        struct tb_child *o = home != c->home && home->host &&
-                                     tb_child_stands_for(c, home)
-                                 ? tb_children_on(&sup->table, c->key, home)
-                                 : NULL;
+        struct tb_child *o =
+            home != c->home && home->host && tb_child_stands_for(c, home)
+                ? tb_children_on(&sup->table, c->key, home)
+                : NULL;
 
         if (o && !is_idle(o) && o->state != TB_CHILD_MOVING)
             return o;
