@@ -448,6 +448,20 @@ tb_children_id(const struct tb_children *t, struct tb_term id)
 }
 
 struct tb_child *
+tb_children_each_id(const struct tb_children *t, struct tb_term id, size_t *at)
+{
+    struct tb_child **slot = t->index[TB_BY_ID].at, *c;
+    size_t mask = t->index[TB_BY_ID].cap - 1, h = hash_bytes(t, id.p, id.n);
+
+    while ((c = slot[(h + *at) & mask]) != NULL) {
+        ++*at;
+        if (c->id_n == id.n && memcmp(c->spec + c->id_at, id.p, id.n) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+struct tb_child *
 tb_children_pid(const struct tb_children *t, struct tb_pid pid)
 {
     struct tb_child **at = t->index[TB_BY_PID].at;

@@ -114,7 +114,8 @@ bool tb_child_stands_for(const struct tb_child *c, const struct tb_home *home);
  * with that key the one with the most starts; one on a host that is not lost
  * comes first. tb_children_other - another one than c with its key, not lost.
  * tb_children_pid - who has that pid. tb_children_id - the best one of that
- * id. */
+ * id. tb_children_each_id - the next one of that id, NULL after the last; *at
+ * is 0 at first, and the table the same in between. */
 struct tb_child *tb_children_on(const struct tb_children *t, struct tb_key key,
                                 const struct tb_home *home);
 struct tb_child *tb_children_best(const struct tb_children *t,
@@ -124,6 +125,8 @@ struct tb_child *tb_children_other(const struct tb_children *t,
 struct tb_child *tb_children_pid(const struct tb_children *t,
                                  struct tb_pid pid);
 struct tb_child *tb_children_id(const struct tb_children *t, struct tb_term id);
+struct tb_child *tb_children_each_id(const struct tb_children *t,
+                                     struct tb_term id, size_t *at);
 
 /* tb_key_read - false: it is no key. tb_key_put - append it. */
 bool tb_key_read(struct tb_key *key, struct tb_term t);

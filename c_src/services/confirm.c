@@ -13,7 +13,8 @@
 
 #include "services/monitor.h"
 
-#define ASK_MS 2000
+#define ASK_MS  2000
+#define DIAL_MS 3000 /* who asks waits no 5 s, and a cut answers no dial */
 
 struct confirm {
     struct tb_from *from; /* owned */
@@ -119,6 +120,21 @@ on_dialled(struct tb_proc *self, void *state, void *ctx, int status,
     return TB_NOREPLY;
 }
 
+/* It goes on for as long as a dial may; its outcome may come too late. */
+static int
+on_connected(struct tb_proc *self, void *state, void *ctx, int status,
+             struct tb_term result)
+{
+    struct tb_ref *awaited = ctx;
+
+    (void)state;
+    (void)result;
+    if (status != -TB_ESTOPPED)
+        tb_settle(tb_self_node(self), *awaited, status, "ok", TB_NONE);
+    tb_free(awaited);
+    return TB_NOREPLY;
+}
+
 static void
 ask_all(struct tb_proc *self, struct tb_monitor *mon, struct confirm *c)
 {
@@ -140,11 +156,14 @@ static void
 look_ourselves(struct tb_proc *self, struct tb_monitor *mon, struct confirm *c)
 {
     struct tb_watched *w = tb_watched_find(mon, c->node);
+    struct tb_ref *awaited;
 
     if (w && w->connected && w->listen.s.suspect)
         return;
     c->pending++;
-    tb_connect(self, c->node, on_dialled, c);
+    awaited = tb_new(struct tb_ref);
+    *awaited = tb_expect(self, DIAL_MS, on_dialled, c);
+    tb_connect(self, c->node, on_connected, awaited);
 }
 
 int

@@ -377,21 +377,95 @@ remove_child(struct tb_proc *self, struct tb_supervisor *sup,
     tb_work_send(self, sup, w);
 }
 
+static bool
+is_idle(const struct tb_child *c)
+{
+    return c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED;
+}
+
+/* The child that this entry stands in for, where it does run. */
+static struct tb_child *
+original_of(struct tb_supervisor *sup, const struct tb_child *c)
+{
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link) {
+        struct tb_child *o =
+            home != c->home && home->host && tb_child_stands_for(c, home)
+                ? tb_children_on(&sup->table, c->key, home)
+                : NULL;
+
+        if (o && !is_idle(o) && o->state != TB_CHILD_MOVING)
+            return o;
+    }
+    return NULL;
+}
+
+/* What it stands for is back. A request may have stopped the child meanwhile:
+ * that goes for the original, too. */
+static void
+end_stand_in(struct tb_proc *self, struct tb_supervisor *sup,
+             struct tb_child *c)
+{
+    struct tb_child *original =
+        c->state == TB_CHILD_STOPPED ? original_of(sup, c) : NULL;
+
+    if (!original) {
+        remove_child(self, sup, c);
+        return;
+    }
+    sup->look_again = true;
+    if (!original->work)
+        tb_work_send(self, sup, tb_work_new(original, TB_WORK_STOP));
+}
+
+static bool
+key_is_lower(struct tb_key a, struct tb_key b)
+{
+    struct tb_place p[2] = { { .node = a.node }, { .node = b.node } };
+
+    if (a.node == b.node)
+        return a.creation != b.creation ? a.creation < b.creation : a.n < b.n;
+    tb_place_sort(p, 2);
+    return p[0].node == a.node;
+}
+
+/* Both sides of a cut were asked for a child of that id: one of them stays. */
+static bool
+has_rival(struct tb_supervisor *sup, const struct tb_child *c)
+{
+    struct tb_child *o;
+    size_t at = 0;
+
+    if (!c->named)
+        return false;
+    while ((o = tb_children_each_id(&sup->table, tb_child_id(c), &at)))
+        if (key_is_lower(o->key, c->key) && o->home->host && !o->work &&
+            o->state != TB_CHILD_NEW && !tb_tombstone_is(sup, o->key) &&
+            !stands_for_attached(sup, o))
+            return true;
+    return false;
+}
+
 /* A child of a table that was read, with nothing being done to it. */
 static void
 check_child(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 {
     struct tb_child *other = tb_children_other(&sup->table, c);
 
-    if (stands_for_attached(sup, c) || tb_tombstone_is(sup, c->key)) {
+    if (tb_tombstone_is(sup, c->key)) {
         remove_child(self, sup, c);
+    } else if (stands_for_attached(sup, c)) {
+        end_stand_in(self, sup, c);
+    } else if (has_rival(sup, c)) {
+        tb_work_new(c, TB_WORK_STOP)->remove = true;
+        tb_work_send(self, sup, c->work);
     } else if (c->state == TB_CHILD_MOVING) {
         if (!other || (other->state != TB_CHILD_NEW && !other->work))
             tb_lives_move_on(self, sup, c);
         if (other && other->state == TB_CHILD_RUNNING)
             tb_work_settled(self, sup, c->key);
     } else if (other && other->state != TB_CHILD_MOVING && !other->work &&
-               other->state != TB_CHILD_NEW && goes_first(other, c)) {
+               other->state != TB_CHILD_NEW && goes_first(other, c) &&
+               !stands_for_attached(sup, other)) {
         remove_child(self, sup, c);
     } else if (c->state == TB_CHILD_EXITED) {
         tb_child_exited(self, sup, c);
@@ -411,19 +485,22 @@ check_home(struct tb_proc *self, struct tb_supervisor *sup,
 void
 tb_lives_check(struct tb_proc *self, struct tb_supervisor *sup)
 {
+    bool again = sup->look_again;
+
     if (!sup->owning || sup->closing)
         return;
+    sup->look_again = false;
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link) {
         struct tb_host *h = home->host;
 
         if (!h || h->phase != TB_HOST_ATTACHED || h->owner != sup->self_node ||
             !h->member)
             continue;
-        if (home->fresh || !sup->looked) {
-            home->fresh = false;
+        if (home->fresh || !sup->looked)
             tb_work_resume(self, sup, home);
+        if (home->fresh || !sup->looked || again)
             check_home(self, sup, home);
-        }
+        home->fresh = false;
     }
     sup->looked = true;
 }

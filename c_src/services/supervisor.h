@@ -170,6 +170,7 @@ struct tb_supervisor {
     uint32_t creation;
 
     bool whole, owning, looked; /* see view.c */
+    bool look_again;            /* at all children, in the next turn */
     bool differs;               /* the options of the hosts are others */
     int64_t options_counter;    /* of the record that was compared */
     tb_atom options_node;

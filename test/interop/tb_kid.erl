@@ -3,7 +3,7 @@
 -module(tb_kid).
 
 -export([start_link/0, start_link/1, start/1, named/1, counted/1, slow/1]).
--export([loop/1, stubborn/0, ask/2]).
+-export([loop/1, stubborn/0, ask/2, kids/0]).
 
 -spec start_link() -> {ok, pid()}.
 start_link() ->
@@ -31,6 +31,11 @@ ask(Pid, Question) ->
         {Pid, Answer} -> Answer
     after 5000 -> timeout
     end.
+
+%% Processes of this node that are children, whoever knows of them.
+-spec kids() -> [pid()].
+kids() ->
+    [P || P <- processes(), process_info(P, current_function) =:= {current_function, {?MODULE, loop, 1}}].
 
 %% Every other way.
 -spec start(term()) -> term().

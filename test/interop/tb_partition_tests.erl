@@ -1,0 +1,328 @@
+%% tb_partition_tests - a supervisor when the network falls apart: hosts in
+%% network namespaces, with wires that are cut and joined again.
+-module(tb_partition_tests).
+-include_lib("eunit/include/eunit.hrl").
+
+-define(TIMEOUT, 180).
+-define(NAME, jobs).
+-define(SLOW, 30000).
+%% net_ticktime in seconds
+-define(TICK, 4).
+
+-spec partition_test_() -> tuple().
+partition_test_() ->
+    case tb_netns:available() of
+        true ->
+            {setup, fun setup/0, fun tb_netns:leave/1, [
+                {timeout, ?TIMEOUT, {Title, Case}}
+             || {Title, Case} <- tb_lib:chosen(cases())
+            ]};
+        {false, Why} ->
+            io:format(user, "tb_partition_tests: ~s: nothing was tested~n", [Why]),
+            {setup, fun() -> ok end, fun(_) -> ok end, []}
+    end.
+
+%% This VM ticks as often as the others expect it.
+setup() ->
+    World = tb_netns:join(5),
+    _ = net_kernel:set_net_ticktime(?TICK, 0),
+    World.
+
+cases() ->
+    [
+        {"one link is cut: nothing is started twice", fun one_link/0},
+        {"a tiebeam node on each side: all children on both, then once", fun two_sides/0},
+        {"removed and added on both sides", fun changes/0},
+        {"links are cut and joined at random", fun at_random/0}
+    ].
+
+%% ------------------------------------------------------------- the network
+
+with_wires(Fun) ->
+    Wires = maps:from_list([{{A, B}, tb_netns:wire(A, B)} || A <- lists:seq(1, 5), B <- lists:seq(A + 1, 5)]),
+    try
+        Fun(Wires)
+    after
+        [tb_netns:unwire(W) || W <- maps:values(Wires)]
+    end.
+
+cut(Wires, Pairs) ->
+    [ok = tb_netns:set(maps:get(Pair, Wires), both, 0, 0, 100) || Pair <- Pairs],
+    ok.
+
+heal(Wires) ->
+    [ok = tb_netns:set(W, both, 0, 0, 0) || W <- maps:values(Wires)],
+    ok.
+
+%% Hosts 1 and 2 on one side, 3 and 4 on the other.
+sides() ->
+    [{1, 3}, {1, 4}, {2, 3}, {2, 4}].
+
+%% Asked over hidden connections, and over links that no wire has a part in.
+rpc(Node, M, F, A) ->
+    true = net_kernel:hidden_connect_node(Node),
+    rpc:call(Node, M, F, A, ?SLOW).
+
+ask(T, Request) ->
+    true = net_kernel:hidden_connect_node(T),
+    try
+        gen_server:call({?NAME, T}, Request, ?SLOW)
+    catch
+        exit:{Reason, _} -> {exit, Reason}
+    end.
+
+%% A node whose release does not contain the module.
+beam(I) ->
+    Args = ["-kernel", "net_ticktime", integer_to_list(?TICK), "logger_level", "none"],
+    Beam = tb_lib:beam(list_to_atom("b" ++ integer_to_list(I)), tb_netns:options(I, #{args => Args})),
+    Node = tb_lib:node_of(Beam),
+    {module, _} = rpc(Node, code, ensure_loaded, [tb_kid]),
+    true = rpc(Node, code, del_path, [filename:dirname(code:which(?MODULE))]),
+    Beam.
+
+tiebeam(I) ->
+    Name = list_to_atom("t" ++ integer_to_list(I)),
+    Config = [{tiebeam, [{discovery, []}, {supervisors, [{?NAME, [{hosts, all}, {max_restarts, 1000}]}]}]}],
+    Args = ["-kernel", "net_ticktime", integer_to_list(?TICK)],
+    tb_lib:daemon(Name, tb_netns:options(I, #{args => Args, config => Config})).
+
+%% Four hosts of children, and tiebeam nodes on these hosts of the network.
+with_cluster(Places, Fun) ->
+    with_wires(fun(Wires) ->
+        Beams = [beam(I) || I <- lists:seq(1, 4)],
+        Tiebeams = [tiebeam(I) || I <- Places],
+        Bs = [tb_lib:node_of(B) || B <- Beams],
+        Ts = [tb_lib:node_of(T) || T <- Tiebeams],
+        try
+            link_all(Bs, Ts),
+            [until_hosts(T, Bs) || T <- Ts],
+            Fun(Wires, Bs, Ts)
+        after
+            os:getenv("TB_SHOW") =/= false andalso
+                [io:format(user, "~s~n", [tb_lib:output(T)]) || T <- Tiebeams],
+            [tb_lib:end_beam(B) || B <- Beams],
+            [tb_lib:stop(T) || T <- Tiebeams]
+        end
+    end).
+
+link_all(Bs, Ts) ->
+    [tb_lib:until(fun() -> true =:= rpc(A, net_kernel, connect_node, [B]) end, ?SLOW) || A <- Bs, B <- Bs, A < B],
+    [tb_lib:until(fun() -> true =:= rpc(A, net_kernel, connect_node, [T]) end, ?SLOW) || A <- Bs, T <- Ts],
+    [tb_lib:until(fun() -> ok =:= connect(T, U) end, ?SLOW) || T <- Ts, U <- Ts, T < U],
+    ok.
+
+connect(T, U) ->
+    true = net_kernel:hidden_connect_node(T),
+    gen_server:call({tiebeam, T}, {connect, U}, ?SLOW).
+
+until_hosts(T, Bs) ->
+    tb_lib:until_equal(Bs, fun() -> ask(T, hosts) end, ?SLOW).
+
+%% -------------------------------------------------------------- children
+
+named(Id) ->
+    #{id => Id, start => {tb_kid, start_link, [Id]}}.
+
+dynamic(Arg) ->
+    {{tb_kid, start_link, [Arg]}, permanent, 5000, worker, [tb_kid]}.
+
+%% 60 dynamic ones and 40 that have an id; all that they are known by.
+start_all(T) ->
+    Dynamic = [{d, N} || N <- lists:seq(1, 60)],
+    Named = [{n, N} || N <- lists:seq(1, 40)],
+    [{ok, _} = R || R <- ask(T, {start_children, [dynamic(A) || A <- Dynamic]})],
+    [{ok, _} = ask(T, {start_child, named(A)}) || A <- Named],
+    lists:sort(Dynamic ++ Named).
+
+%% What these hosts have in their tables: [{Key, Arg, State}].
+tables(Bs) ->
+    [
+        {Key, Arg, State}
+     || B <- Bs,
+        {Key, _, {_, _, {_, _, [Arg]}, _, _, _, _, _}, State} <- rpc(B, gen_server, call, [tiebeam_host_jobs, table])
+    ].
+
+%% Sorted: the arguments of all that run, the pids in the tables, and those of
+%% all processes that are children, whoever knows of them.
+running(Bs) ->
+    Table = [{Arg, Pid} || {_, Arg, {running, Pid}} <- tables(Bs)],
+    Kids = lists:sort(lists:append([rpc(B, tb_kid, kids, []) || B <- Bs])),
+    {lists:sort([A || {A, _} <- Table]), lists:sort([P || {_, P} <- Table]), Kids}.
+
+%% Each of these runs once on these hosts, nothing else does, and the tiebeam
+%% nodes know the same.
+all_run(Ts, Bs, Args) ->
+    {Running, Pids, Kids} = running(Bs),
+    Running =:= Args andalso Pids =:= Kids andalso
+        lists:all(fun(T) -> known(ask(T, which_children)) =:= Pids end, Ts).
+
+known(List) when is_list(List) ->
+    lists:sort([P || {_, P, _, _} <- List, P =/= undefined]);
+known(Other) ->
+    Other.
+
+%% How long that took, in milliseconds.
+until_all_run(Ts, Bs, Args, Ms) ->
+    Start = erlang:monotonic_time(millisecond),
+    try
+        tb_lib:until(fun() -> all_run(Ts, Bs, Args) end, Ms)
+    catch
+        error:too_late -> error({Ms, differences(Ts, Bs, Args)})
+    end,
+    erlang:monotonic_time(millisecond) - Start.
+
+differences(Ts, Bs, Args) ->
+    {Running, Pids, Kids} = running(Bs),
+    [
+        {lost, Args -- Running},
+        {too_many, Running -- Args},
+        {in_no_table, Kids -- Pids},
+        {entries, [E || {_, Arg, _} = E <- tables(Bs), lists:member(Arg, (Running -- Args) ++ (Args -- Running))]},
+        {states, [E || {_, _, State} = E <- tables(Bs), element(1, {State}) =/= stopped, element(1, State) =/= running]}
+        | [
+            {T, length_of(ask(T, which_children)), unknown, Pids -- known_list(T), gone, known_list(T) -- Pids,
+                owner, catch element(1, {ask(T, info)})}
+         || T <- Ts
+        ]
+    ].
+
+known_list(T) ->
+    case known(ask(T, which_children)) of
+        List when is_list(List) -> List;
+        _ -> []
+    end.
+
+length_of(List) when is_list(List) -> length(List);
+length_of(Other) -> Other.
+
+%% Holds all the time.
+always(Condition, Ms) ->
+    Deadline = erlang:monotonic_time(millisecond) + Ms,
+    tb_lib:until(
+        fun() ->
+            ?assert(Condition()),
+            erlang:monotonic_time(millisecond) >= Deadline
+        end,
+        2 * Ms + ?SLOW
+    ).
+
+%% ------------------------------------------------------------------- cases
+
+%% The other hosts see the one that tiebeam does not.
+one_link() ->
+    with_cluster([5], fun(Wires, [B1 | _] = Bs, [T]) ->
+        Args = start_all(T),
+        _ = until_all_run([T], Bs, Args, ?SLOW),
+        {_, Pids, _} = running(Bs),
+        cut(Wires, [{1, 5}]),
+        Same = fun() ->
+            {Running, Now, Kids} = running(Bs),
+            {Running, Now, Kids} =:= {Args, Pids, Pids}
+        end,
+        tb_lib:until(fun() -> ?assert(Same()), not lists:member(T, rpc(B1, erlang, nodes, [hidden])) end, ?SLOW),
+        always(Same, 3 * ?TICK * 1000),
+        heal(Wires),
+        link_all(Bs, [T]),
+        _ = until_all_run([T], Bs, Args, 5000),
+        ?assertMatch({Args, Pids, Pids}, running(Bs)),
+        {ok, New} = ask(T, {start_child, dynamic(new)}),
+        ?assert(lists:member(node(New), Bs))
+    end).
+
+two_sides() ->
+    with_cluster([1, 3], fun(Wires, Bs, [T1, T3] = Ts) ->
+        Args = start_all(T1),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        Ms = split(Wires, Bs, Ts, Args),
+        Healed = joined(Wires, Bs, Ts, Args, 5000),
+        {ok, _} = ask(T3, {start_child, named(new)}),
+        _ = until_all_run(Ts, Bs, lists:sort([new | Args]), 5000),
+        io:format(user, "  all on each side ~w ms after the cut, once ~w ms after they are linked~n", [Ms, Healed])
+    end).
+
+%% Each side runs the whole set.
+split(Wires, [B1, B2, B3, B4], [T1, T3], Args) ->
+    Start = erlang:monotonic_time(millisecond),
+    cut(Wires, sides()),
+    _ = until_all_run([T1], [B1, B2], Args, ?TICK * 1250 + 10000),
+    _ = until_all_run([T3], [B3, B4], Args, 5000),
+    erlang:monotonic_time(millisecond) - Start.
+
+joined(Wires, Bs, Ts, Args, Most) ->
+    heal(Wires),
+    link_all(Bs, Ts),
+    Ms = until_all_run(Ts, Bs, Args, Most),
+    always(fun() -> all_run(Ts, Bs, Args) end, 3000),
+    Ms.
+
+pid(T, Id) when is_atom(T) ->
+    hd([P || {I, P, _, _} <- ask(T, which_children), I =:= Id]).
+
+%% The pid of a dynamic one on these hosts.
+pid_of(Bs, Arg) ->
+    hd([P || {_, A, {running, P}} <- tables(Bs), A =:= Arg]).
+
+%% Where each was before does not matter: removed is removed.
+changes() ->
+    with_cluster([1, 3], fun(Wires, [B1, B2, B3, B4] = Bs, [T1, T3] = Ts) ->
+        Args = start_all(T1),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        _ = split(Wires, Bs, Ts, Args),
+        Left = [B1, B2],
+        Right = [B3, B4],
+        %% 1..10 at the left, 11..20 at the right, 21..25 on both
+        [ok = ask(T1, {terminate_child, pid_of(Left, {d, N})}) || N <- lists:seq(1, 10) ++ lists:seq(21, 25)],
+        [ok = ask(T3, {terminate_child, pid_of(Right, {d, N})}) || N <- lists:seq(11, 25)],
+        [remove(T1, {n, N}) || N <- lists:seq(1, 5) ++ lists:seq(11, 15)],
+        [remove(T3, {n, N}) || N <- lists:seq(6, 15)],
+        %% stopped only
+        [ok = ask(T1, {terminate_child, {n, N}}) || N <- lists:seq(16, 20)],
+        [ok = ask(T3, {terminate_child, {n, N}}) || N <- lists:seq(21, 25)],
+        [{ok, _} = ask(T1, {start_child, dynamic({l, N})}) || N <- lists:seq(1, 10)],
+        [{ok, _} = ask(T3, {start_child, dynamic({r, N})}) || N <- lists:seq(1, 10)],
+        [{ok, _} = ask(T1, {start_child, named({nl, N})}) || N <- lists:seq(1, 5)],
+        [{ok, _} = ask(T3, {start_child, named({nr, N})}) || N <- lists:seq(1, 5)],
+        %% one id on both sides
+        [{ok, _} = ask(T, {start_child, named({both, N})}) || T <- Ts, N <- lists:seq(1, 5)],
+        %% removed, and added anew under the same id
+        [{ok, _} = ask(T1, {start_child, named({n, N})}) || N <- [1, 2]],
+        Expected = lists:sort(
+            [{d, N} || N <- lists:seq(26, 60)] ++ [{n, N} || N <- [1, 2 | lists:seq(26, 40)]] ++
+                [{l, N} || N <- lists:seq(1, 10)] ++ [{r, N} || N <- lists:seq(1, 10)] ++
+                [{K, N} || K <- [nl, nr, both], N <- lists:seq(1, 5)]
+        ),
+        Ms = joined(Wires, Bs, Ts, Expected, 5000),
+        Stopped = [{n, N} || N <- lists:seq(16, 25)],
+        [?assertEqual(Stopped, lists:sort([I || {I, undefined, _, _} <- ask(T, which_children)])) || T <- Ts],
+        ?assertEqual(Stopped, lists:sort([A || {_, A, stopped} <- tables(Bs)])),
+        [?assertEqual(pid(T1, I), pid(T3, I)) || I <- [{both, 1}, {n, 1}]],
+        io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
+    end).
+
+remove(T, Id) ->
+    ok = ask(T, {terminate_child, Id}),
+    ok = ask(T, {delete_child, Id}).
+
+%% ---------------------------------------------------------------- at random
+
+%% Whatever is cut, and for however long: in the end all is there once.
+at_random() ->
+    Seed = tb_lib:int_env("TB_SEED", erlang:phash2(erlang:timestamp())),
+    _ = rand:seed(exsss, Seed),
+    io:format(user, "  TB_SEED=~w~n", [Seed]),
+    with_cluster([1, 3], fun(Wires, Bs, [T1 | _] = Ts) ->
+        Args = start_all(T1),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        [round_of(N, Wires, Bs, Ts, Args) || N <- lists:seq(1, tb_lib:int_env("TB_ROUNDS", 4))]
+    end).
+
+round_of(N, Wires, Bs, Ts, Args) ->
+    Pairs = [P || {A, B} = P <- maps:keys(Wires), A < 5, B < 5, rand:uniform(2) =:= 1],
+    Ms = rand:uniform(?TICK * 2500),
+    io:format(user, "  ~w: ~w ms without ~w~n", [N, Ms, Pairs]),
+    cut(Wires, Pairs),
+    receive
+    after Ms -> ok
+    end,
+    %% a packet that was lost is sent again as late as the cut was long
+    joined(Wires, Bs, Ts, Args, ?SLOW).
