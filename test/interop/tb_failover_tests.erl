@@ -550,7 +550,12 @@ global_name() ->
     with([h1, h2], [{global, true}], fun(Z, Beams, _) ->
         [H | _] = nodes_of(Beams),
         Holder = fun() -> rpc:call(H, global, whereis_name, [?NAME]) end,
-        Until = fun(Node) -> tb_lib:until(fun() -> is_pid(Holder()) andalso node(Holder()) =:= Node end) end,
+        Until = fun(Node) ->
+            tb_lib:until(fun() ->
+                Pid = Holder(),
+                is_pid(Pid) andalso node(Pid) =:= Node
+            end)
+        end,
         Until(Z),
         A_daemon = daemon(aa_tiebeam, [{global, true}]),
         A = tb_lib:node_of(A_daemon),
