@@ -196,7 +196,7 @@ patient() ->
     {detector, [{suspect_ms, 10000}, {probe_ms, 500}]}.
 
 config(Monitor) ->
-    #{config => [{tiebeam, [{discovery, []}, {node_monitor, Monitor}]}]}.
+    #{config => [{tiebeam, [{discovery, []}, {node_monitor, Monitor} | tb_lib:quiet()]}]}.
 
 %% This VM has a manager of that name, and the daemon casts to it.
 with_manager(Options, Fun) ->

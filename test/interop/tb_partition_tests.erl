@@ -234,9 +234,9 @@ two_sides() ->
         Args = start_all(T1),
         _ = until_all_run(Ts, Bs, Args, ?SLOW),
         Ms = split(Wires, Bs, Ts, Args),
-        Healed = joined(Wires, Bs, Ts, Args, 5000),
+        Healed = joined(Wires, Bs, Ts, Args, 15000),
         {ok, _} = ask(T3, {start_child, named(new)}),
-        _ = until_all_run(Ts, Bs, lists:sort([new | Args]), 5000),
+        _ = until_all_run(Ts, Bs, lists:sort([new | Args]), 15000),
         io:format(user, "  all on each side ~w ms after the cut, once ~w ms after they are linked~n", [Ms, Healed])
     end).
 
@@ -291,7 +291,7 @@ changes() ->
                 [{l, N} || N <- lists:seq(1, 10)] ++ [{r, N} || N <- lists:seq(1, 10)] ++
                 [{K, N} || K <- [nl, nr, both], N <- lists:seq(1, 5)]
         ),
-        Ms = joined(Wires, Bs, Ts, Expected, 5000),
+        Ms = joined(Wires, Bs, Ts, Expected, 15000),
         Stopped = [{n, N} || N <- lists:seq(16, 25)],
         [?assertEqual(Stopped, lists:sort([I || {I, undefined, _, _} <- ask(T, which_children)])) || T <- Ts],
         ?assertEqual(Stopped, lists:sort([A || {_, A, stopped} <- tables(Bs)])),
