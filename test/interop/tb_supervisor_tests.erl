@@ -380,6 +380,8 @@ shutdown(Sup) ->
     {ok, B} = start(Sup, (spec(b, permanent, Mfa))#{shutdown => 50}),
     {ok, C} = start(Sup, (spec(c))#{shutdown => infinity}),
     Refs = [{P, monitor(process, P)} || P <- [A, B, C]],
+    %% each has been told that it is watched before somebody else ends it
+    _ = [true = rpc:call(node(P), erlang, is_process_alive, [P]) || {P, _} <- Refs],
     Results = [terminate(Sup, Id) || Id <- [a, b, c]],
     Reasons = [receive {'DOWN', R, process, P, Why} -> Why end || {P, R} <- Refs],
     [Results, Reasons].
@@ -456,10 +458,10 @@ dynamic_restarts(Sup) ->
     C ! {exit, crash},
     D ! {exit, normal},
     _ = [gone(P) || P <- [C, D]],
-    One = {undefined, pid, worker, [tb_kid]},
-    W = settled(Sup, [One, One]),
-    Pids = [P || {_, P, _, _} <- W],
-    [W, [P || P <- [A, B, C, D], lists:member(P, Pids)], count(Sup)].
+    %% a supervisor on another node may hear of an exit later than we do
+    New = fun() -> [P || {_, P, _, _} <- which(Sup), is_pid(P), not lists:member(P, [A, B, C, D])] end,
+    tb_lib:until(fun() -> length(New()) =:= 2 end),
+    [which(Sup), count(Sup)].
 
 dynamic_ignore(Sup) ->
     Key = {node(), erlang:unique_integer()},
