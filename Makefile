@@ -150,6 +150,8 @@ DAEMON_SRC := \
     c_src/services/supervisor.c \
     c_src/services/tiebeam.c \
     c_src/services/tombstones.c \
+    c_src/services/set.c \
+    c_src/services/host_filter.c \
     c_src/services/view.c \
     c_src/services/works.c \
     c_src/daemon/cli.c \

@@ -38,6 +38,8 @@ struct tb_home {
     bool copied;      /* its children are from copies */
     bool complete;    /* copies were asked for, and came, as far as needed */
     bool fresh;       /* just attached: looked through soon */
+    bool empty;       /* of a host that was forgotten: nothing there counts */
+    tb_atom holder;   /* whose copies they are */
     uint64_t drop_ms; /* when its copies may go; 0: not yet */
     unsigned asked;   /* hosts whose copies are still to come */
     unsigned pending; /* its children that are on their way elsewhere */

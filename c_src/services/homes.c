@@ -28,6 +28,15 @@ tb_home_get(struct tb_supervisor *sup, tb_atom node, struct tb_term inc)
     return home;
 }
 
+struct tb_home *
+tb_home_of(const struct tb_supervisor *sup, tb_atom node)
+{
+    TB_LIST_EACH (it, &sup->homes, struct tb_home, link)
+        if (it->node == node)
+            return it;
+    return NULL;
+}
+
 /* What was there has to start elsewhere; till then it is shown as it was. */
 void
 tb_home_lose(struct tb_supervisor *sup, struct tb_home *home)

@@ -98,7 +98,7 @@ take_entries(struct event *e, struct tb_home *home, struct tb_term list)
 static void
 on_entries(struct event *e, const struct tb_val *v)
 {
-    if (e->host->phase == TB_HOST_READING)
+    if (e->host->phase == TB_HOST_READING && !e->home->empty)
         take_entries(e, e->home, v[0].term);
 }
 
@@ -110,7 +110,8 @@ on_copies(struct event *e, const struct tb_val *v)
     struct tb_home *home = node ? tb_home_get(e->sup, node, v[1].term) : NULL;
     uint64_t seq = (uint64_t)v[2].i;
 
-    if (!home || home->host || (home->known && home->seq >= seq))
+    if (!home || home->host || e->host->forgotten ||
+        (home->known && home->seq >= seq))
         return;
     if (seq < home->seq || (home->n && seq == home->seq && !home->copied))
         return;
@@ -119,6 +120,7 @@ on_copies(struct event *e, const struct tb_val *v)
             if (!c->work)
                 tb_child_free(&e->sup->table, c);
     home->copied = true;
+    home->holder = e->host->node;
     home->seq = seq;
     take_entries(e, home, v[3].term);
 }
@@ -276,6 +278,13 @@ on_dropped(struct event *e, const struct tb_val *v)
 }
 
 static void
+on_cleared(struct event *e, const struct tb_val *v)
+{
+    (void)v;
+    tb_host_cleared(e->self, e->sup, e->host);
+}
+
+static void
 on_closed(struct event *e, const struct tb_val *v)
 {
     e->host->closed = v[0].i;
@@ -321,6 +330,7 @@ on_refused(struct event *e, const struct tb_val *v)
            v[0].text.p);
     memset(e->host->sent, 0, sizeof(e->host->sent));
     e->host->backup_asked = 0;
+    e->host->clear_told = e->host->close_told = false;
     if (!tb_elems_open(&items, v[1].term))
         return;
     while (tb_elems_next(&items, &item)) {
@@ -372,6 +382,7 @@ static const struct {
     { "{recorded, _}",                               on_nothing     },
     { "{dropped, Node:atom, Inc}",                   on_dropped     },
     { "{closed, Generation:int}",                    on_closed      },
+    { "{cleared, Inc}",                              on_cleared     },
     { "{owner, Node:atom, Epoch:int}",               on_owner       },
     { "{nodes, Nodes}",                              on_nodes       },
     { "{stopping, Reason}",                          on_stopping    },
@@ -521,6 +532,7 @@ tb_host_take_info(struct tb_supervisor *sup, struct tb_host *h,
     h->generation = 0;
     h->closed = 0;
     h->owner = h->backup = 0;
+    h->set.len = 0;
     memset(h->has, 0, sizeof(h->has));
     memset(h->has_node, 0, sizeof(h->has_node));
     if (!tb_elems_open_map(&items, info))

@@ -67,6 +67,7 @@ host_free(struct tb_host *h)
     tb_intensity_clear(&h->restarts);
     tb_wr_free(&h->run);
     tb_wr_free(&h->nodes);
+    tb_wr_free(&h->set);
     tb_free(h);
 }
 
@@ -84,55 +85,6 @@ set_phase(struct tb_host *h, enum tb_host_phase phase, const char *why)
 {
     h->phase = phase;
     h->why = why;
-}
-
-/* -------------------------------------------------------------- filter -- */
-
-static bool
-in_list(struct tb_term list, tb_atom node)
-{
-    struct tb_elems e;
-    struct tb_term item;
-
-    if (!tb_elems_open(&e, list))
-        return false;
-    while (tb_elems_next(&e, &item))
-        if (tb_rule_node(item) == node)
-            return true;
-    return false;
-}
-
-static bool
-has_basename(const struct tb_supervisor *sup, tb_atom node)
-{
-    struct tb_text name = tb_atom_text(node);
-    size_t n = sup->o.hosts.len;
-
-    return name.n > n && name.p[n] == '@' &&
-           memcmp(name.p, sup->o.hosts.buf, n) == 0;
-}
-
-/* NULL: it may be one. */
-static const char *
-why_none(const struct tb_supervisor *sup, const struct tb_host *h)
-{
-    if (!h->visible)
-        return "hidden";
-    switch (sup->o.filter) {
-    case TB_HOSTS_BASENAME:
-        return has_basename(sup, h->node) ? NULL : "other_basename";
-    case TB_HOSTS_NODES:
-        return in_list(tb_wr_term(&sup->o.hosts), h->node) ? NULL
-                                                           : "not_listed";
-    case TB_HOSTS_MANAGED:
-        return sup->managed.len && in_list(tb_wr_term(&sup->managed), h->node)
-                   ? NULL
-                   : "not_managed";
-    case TB_HOSTS_MODULE:
-    case TB_HOSTS_ALL:
-        break;
-    }
-    return NULL;
 }
 
 /* -------------------------------------------------------------- attach -- */
@@ -259,7 +211,8 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     }
     set_phase(h, TB_HOST_READING, NULL);
     h->down = h->confirming = h->stopping = false;
-    h->told = h->close_told = false;
+    h->told = h->close_told = h->clear_told = h->noted = false;
+    h->gone_ms = 0;
     h->home = home;
     home->host = h;
     lose_homes_of(sup, h->node, home);
@@ -271,8 +224,16 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->copied = 0;
     h->backup_asked = 0;
     tb_host_take_info(sup, h, info);
+    tb_set_mark(self, sup, h);
     h->monitor = tb_monitor_name(self, sup->host_name, h->node);
     h->monitored = true;
+}
+
+static void
+set_gone(struct tb_proc *self, struct tb_host *h)
+{
+    if (!h->gone_ms)
+        h->gone_ms = tb_now_ms(tb_self_node(self));
 }
 
 static void
@@ -280,6 +241,7 @@ no_process(struct tb_proc *self, struct tb_host *h)
 {
     if (h->home)
         tb_host_lost(self, h->sup, h, "ended");
+    set_gone(self, h);
     tb_erpc(self, h->node, "code", "which", "[tiebeam_host]", TB_NONE,
             TB_SUP_CALL_MS, on_which, h);
 }
@@ -319,7 +281,7 @@ ask_attach(struct tb_proc *self, struct tb_host *h)
 static void
 consider(struct tb_proc *self, struct tb_host *h)
 {
-    const char *why = why_none(h->sup, h);
+    const char *why = tb_host_why_none(h->sup, h);
 
     if (why)
         set_phase(h, TB_HOST_NO, why);
@@ -373,6 +335,7 @@ tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
            tb_atom_text(h->node).p, sup->name, h->home ? h->home->n : 0, why);
     if (h->phase == TB_HOST_AWAY)
         h->down = true;
+    set_gone(self, h);
     lose_homes_of(sup, h->node, NULL);
     h->copied = UINT64_MAX; /* its answers wait for nobody any more */
     tb_answers_copied(self, sup, h);
@@ -415,6 +378,19 @@ tb_host_down(struct tb_proc *self, struct tb_supervisor *sup, struct tb_ref ref,
     return false;
 }
 
+/* It is empty, and another incarnation from now on. */
+void
+tb_host_cleared(struct tb_proc *self, struct tb_supervisor *sup,
+                struct tb_host *h)
+{
+    drop_monitor(self, h);
+    set_phase(h, TB_HOST_WAITING, "cleared");
+    h->owner = 0;
+    h->forgotten = false;
+    tb_host_lost(self, sup, h, "cleared");
+    ask_attach(self, h);
+}
+
 int
 tb_on_host_nodeup(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
@@ -430,6 +406,7 @@ tb_on_host_nodeup(struct tb_proc *self, void *state, const struct tb_msg *m)
         tb_host_lost(self, sup, h, "restarted");
     h->creation = (uint32_t)m->arg[2].i;
     h->down = false;
+    h->gone_ms = 0;
     consider(self, h);
     tb_sup_turn_ask(self, sup);
     return TB_NOREPLY;
@@ -508,6 +485,20 @@ confirm(struct tb_proc *self, struct tb_host *h)
                  TB_SUP_CALL_MS, on_confirmed, h);
 }
 
+/* Of one whose incarnations have all gone: copies may tell of them later. */
+static bool
+is_over(const struct tb_host *h)
+{
+    return h->phase == TB_HOST_AWAY ? h->down
+                                    : h->home != NULL || h->gone_ms != 0;
+}
+
+static bool
+matters(const struct tb_supervisor *sup, const struct tb_host *h)
+{
+    return h->home || tb_home_of(sup, h->node) || tb_set_has(sup, h->node);
+}
+
 /* Of those whose loss would matter. */
 void
 tb_hosts_look(struct tb_proc *self, struct tb_supervisor *sup)
@@ -515,11 +506,12 @@ tb_hosts_look(struct tb_proc *self, struct tb_supervisor *sup)
     uint64_t now = tb_now_ms(tb_self_node(self));
 
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
-        if (!home->lost && !home->host)
-            host_get(self, sup, home->node);
+        if (!home->lost && !home->host &&
+            is_over(host_get(self, sup, home->node)))
+            tb_home_lose(sup, home);
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
         if (h->phase == TB_HOST_AWAY && !h->down && !h->confirming &&
-            h->confirm_ms <= now && (h->home || tb_set_has(sup, h->node)))
+            h->confirm_ms <= now && matters(sup, h))
             confirm(self, h);
 }
 
@@ -527,12 +519,12 @@ tb_hosts_look(struct tb_proc *self, struct tb_supervisor *sup)
 static void
 know_members(struct tb_proc *self, struct tb_supervisor *sup)
 {
+    struct tb_term members = tb_set_members(sup);
     struct tb_elems e;
     struct tb_term item;
 
-    if (!sup->record[TB_RECORD_SET].value.len)
+    if (!members.n || !tb_elems_open(&e, members))
         return;
-    tb_elems_open(&e, tb_wr_term(&sup->record[TB_RECORD_SET].value));
     while (tb_elems_next(&e, &item))
         if (tb_rule_node(item))
             host_get(self, sup, tb_rule_node(item));
@@ -550,7 +542,7 @@ on_managed(struct tb_proc *self, void *state, void *ctx, int status,
     sup->managed.len = 0;
     tb_wr_bytes(&sup->managed, result.p, result.n);
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
-        if (h->phase == TB_HOST_NO && h->visible && !why_none(sup, h))
+        if (h->phase == TB_HOST_NO && h->visible && !tb_host_why_none(sup, h))
             consider(self, h);
     return TB_NOREPLY;
 }
@@ -559,8 +551,8 @@ on_managed(struct tb_proc *self, void *state, void *ctx, int status,
 static bool
 is_stranger(struct tb_proc *self, const struct tb_host *h)
 {
-    return h->phase == TB_HOST_AWAY && !h->home && !h->confirming &&
-           !tb_set_has(h->sup, h->node) && tb_list_empty(&h->unacked) &&
+    return h->phase == TB_HOST_AWAY && !h->confirming &&
+           !matters(h->sup, h) && tb_list_empty(&h->unacked) &&
            tb_now_ms(tb_self_node(self)) - h->lost_ms >
                UINT64_C(4) * TB_SUP_CALL_MS;
 }

@@ -180,7 +180,8 @@ stands_for_attached(struct tb_supervisor *sup, const struct tb_child *c)
     if (!c->stands_for)
         return false;
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
-        if (home != c->home && home->host && tb_child_stands_for(c, home))
+        if (home != c->home && home->host && !home->empty &&
+            tb_child_stands_for(c, home))
             return true;
     return false;
 }
@@ -278,7 +279,7 @@ is_known(struct tb_proc *self, struct tb_supervisor *sup, struct tb_home *home)
     if (home->asked)
         return false;
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
-        if (h->phase == TB_HOST_ATTACHED) {
+        if (h->phase == TB_HOST_ATTACHED && !h->forgotten) {
             tb_command(self, h, "{copies, Node}",
                        TB_ARGS(tb_v_node(home->node)));
             home->asked++;
@@ -313,6 +314,10 @@ recover_home(struct tb_proc *self, struct tb_supervisor *sup,
     uint64_t now = tb_now_ms(tb_self_node(self));
     struct tb_list left;
 
+    if (home->empty) {
+        drop(self, sup, home);
+        return;
+    }
     if (!is_known(self, sup, home))
         return;
     tb_list_init(&left);

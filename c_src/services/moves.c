@@ -92,6 +92,7 @@ tb_undrain(struct tb_supervisor *sup, tb_atom node)
 {
     struct tb_wr marks = { 0 }, list = { 0 };
     struct tb_host *h = tb_host_find(sup, node);
+    bool known = h || tb_drain_is(sup, node);
     size_t n = others(sup, node, true, &marks);
 
     tb_build_list(&list, n, &marks);
@@ -103,7 +104,52 @@ tb_undrain(struct tb_supervisor *sup, tb_atom node)
         tb_intensity_clear(&h->restarts);
     }
     tb_places_update(sup);
-    return h != NULL;
+    return known;
+}
+
+/* By people, whichever incarnation they meant. */
+bool
+tb_drain_is(const struct tb_supervisor *sup, tb_atom node)
+{
+    const struct tb_wr *marks = &sup->record[TB_RECORD_DRAINED].value;
+    struct tb_val v[TB_MAX_HOLES];
+    struct tb_elems e;
+    struct tb_term mark;
+
+    if (!marks->len || !tb_elems_open(&e, tb_wr_term(marks)))
+        return false;
+    while (tb_elems_next(&e, &mark))
+        if (tb_match("{_, {crashes, _}}", mark, v) != 1 &&
+            tb_match("{Node:atom, _}", mark, v) == 1 &&
+            tb_intern(v[0].text) == node)
+            return true;
+    return false;
+}
+
+/* It has left the set: its marks go, but for one that is to outlast that. */
+void
+tb_drain_forget(struct tb_supervisor *sup, tb_atom node)
+{
+    const struct tb_wr *old = &sup->record[TB_RECORD_DRAINED].value;
+    struct tb_wr marks = { 0 }, list = { 0 };
+    size_t n = others(sup, node, true, &marks), before;
+    struct tb_val v[TB_MAX_HOLES];
+    struct tb_elems e;
+    struct tb_term mark;
+
+    if (!old->len || !tb_elems_open(&e, tb_wr_term(old)))
+        return;
+    for (before = 0; tb_elems_next(&e, &mark); before++)
+        if (tb_match("{Node:atom, keep}", mark, v) == 1 &&
+            tb_intern(v[0].text) == node) {
+            tb_wr_bytes(&marks, mark.p, mark.n);
+            n++;
+        }
+    tb_build_list(&list, n, &marks);
+    if (n < before)
+        tb_record_set(sup, TB_RECORD_DRAINED, tb_wr_term(&list));
+    tb_wr_free(&marks);
+    tb_wr_free(&list);
 }
 
 /* A new generation begins with a clean sheet, but for what people drained. */

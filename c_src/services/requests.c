@@ -326,6 +326,27 @@ do_undrain(struct tb_proc *self, struct tb_supervisor *sup,
     tb_answer(self, sup, r, known ? "ok" : "{error, not_found}", TB_NONE);
 }
 
+/* Answered when all hosts have recorded that it is no member any more. */
+static void
+do_forget(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
+          const struct tb_val *v)
+{
+    struct tb_host *h = tb_host_find(sup, tb_intern(v[0].text));
+
+    if (h && h->phase != TB_HOST_AWAY && !h->gone_ms) {
+        tb_answer(self, sup, r, "{error, {connected, Node}}",
+                  TB_ARGS(tb_v_node(h->node)));
+    } else if (!h || (!h->member && !r->again)) {
+        tb_answer(self, sup, r, r->again ? "ok" : "{error, not_found}",
+                  TB_NONE);
+    } else if (tb_set_forget(self, sup, h)) {
+        tb_answer(self, sup, r, "ok", TB_NONE);
+    } else {
+        r->again = true;
+        tb_request_hold(self, sup, r);
+    }
+}
+
 static void
 do_stop(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
         const struct tb_val *v)
@@ -348,6 +369,7 @@ static const struct {
     { "{drain, Node:atom}",         do_drain      },
     { "{drain, Node:atom, keep}",   do_drain_keep },
     { "{undrain, Node:atom}",       do_undrain    },
+    { "{forget, Node:atom}",        do_forget     },
     { "{'$tb_stop', Reason}",       do_stop       },
 };
 /* clang-format on */

@@ -63,14 +63,20 @@ struct tb_host {
     tb_atom has_node[TB_RECORDS];
     bool sent[TB_RECORDS]; /* ours, and it has not answered */
     struct tb_wr nodes;    /* owned: [Node], what it sees */
+    struct tb_wr set;      /* owned: the set that it has, as it is recorded */
 
-    bool member;   /* of the agreed set */
+    bool member;     /* of the agreed set */
+    bool forgotten;  /* it was one, and comes with a table of that time */
+    bool clear_told; /* to be empty, since it was forgotten */
+    bool forget;     /* by request */
+    bool noted;      /* the set has a stamp that is later than its loss */
     bool draining; /* its mark is among the records, or it stops */
     bool stopping;
     bool leave; /* what is there has to go elsewhere: to be planned */
     bool down;  /* confirmed */
     bool confirming;
     uint64_t lost_ms, confirm_ms; /* since when it is away; when to ask again */
+    uint64_t gone_ms; /* since when it has no incarnation, confirmed; or 0 */
     unsigned confirm_n;
 
     struct tb_intensity restarts;
@@ -169,6 +175,7 @@ struct tb_supervisor {
     uint64_t next_n; /* of dynamic keys */
     uint32_t creation;
 
+    bool set_merged; /* of two that grew apart: it has no stamp yet */
     bool whole, owning, looked; /* see view.c */
     bool look_again;            /* at all children, in the next turn */
     bool differs;               /* the options of the hosts are others */
@@ -219,6 +226,9 @@ void tb_home_forget(struct tb_proc *self, struct tb_supervisor *sup,
 void tb_home_free(struct tb_supervisor *sup, struct tb_home *home);
 bool tb_host_down(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_ref ref, struct tb_term reason);
+void tb_host_cleared(struct tb_proc *self, struct tb_supervisor *sup,
+                     struct tb_host *host);
+struct tb_home *tb_home_of(const struct tb_supervisor *sup, tb_atom node);
 int tb_on_host_nodeup(struct tb_proc *self, void *state,
                       const struct tb_msg *m);
 int tb_on_host_nodedown(struct tb_proc *self, void *state,
@@ -245,9 +255,30 @@ void tb_record_take(struct tb_supervisor *sup, struct tb_host *from,
                     struct tb_term value);
 void tb_record_set(struct tb_supervisor *sup, enum tb_record_id id,
                    struct tb_term value);
-bool tb_set_has(const struct tb_supervisor *sup, tb_atom node);
+bool tb_record_lacks(const struct tb_supervisor *sup,
+                     const struct tb_host *host, enum tb_record_id id);
 bool tb_all_attached(const struct tb_supervisor *sup);
 bool tb_has_no_hosts(const struct tb_supervisor *sup);
+
+/* set.c - the agreed set of hosts. tb_set_members - [Node], of no length where
+ * there is none. tb_set_take - another one: the later of the two counts, or
+ * their union. tb_set_mark - what h is to the set. tb_set_turn - the owner
+ * changes it. */
+struct tb_term tb_set_members(const struct tb_supervisor *sup);
+bool tb_set_has(const struct tb_supervisor *sup, tb_atom node);
+bool tb_set_is_recorded(const struct tb_supervisor *sup);
+void tb_set_take(struct tb_supervisor *sup, int64_t counter, tb_atom node,
+                 struct tb_term value);
+void tb_set_mark(struct tb_proc *self, struct tb_supervisor *sup,
+                 struct tb_host *h);
+void tb_set_turn(struct tb_proc *self, struct tb_supervisor *sup);
+bool tb_set_forget(struct tb_proc *self, struct tb_supervisor *sup,
+                   struct tb_host *h);
+
+/* host_filter.c - NULL: it may be one, else why not. */
+bool tb_node_in(struct tb_term list, tb_atom node);
+const char *tb_host_why_none(const struct tb_supervisor *sup,
+                             const struct tb_host *h);
 
 /* tombstones.c - what was removed while a host was away. */
 void tb_tombstones_tick(struct tb_proc *self, struct tb_supervisor *sup);
@@ -305,6 +336,8 @@ enum tb_drain_why { TB_DRAIN_ASKED, TB_DRAIN_KEEP, TB_DRAIN_CRASHES };
 void tb_drain(struct tb_supervisor *sup, struct tb_host *h,
               enum tb_drain_why why);
 void tb_drain_forget_crashes(struct tb_supervisor *sup);
+void tb_drain_forget(struct tb_supervisor *sup, tb_atom node);
+bool tb_drain_is(const struct tb_supervisor *sup, tb_atom node);
 bool tb_undrain(struct tb_supervisor *sup, tb_atom node);
 void tb_moves_turn(struct tb_proc *self, struct tb_supervisor *sup);
 

@@ -8,6 +8,7 @@
 
 #define SETTLE_MS        1000
 #define MOVE_CONCURRENCY 50
+#define FORGET_MS        86400000
 
 /* -------------------------------------------------------------- checks -- */
 
@@ -99,6 +100,8 @@ const struct tb_rule tb_supervisor_rules[] = {
     { "split_policy",     "restart",            NULL,     "restart; majority is not supported in this version" },
     { "settle_ms",        "N:int",              at_most_an_hour, "milliseconds in 0..3600000" },
     { "move_concurrency", "N:int",              positive, "an integer from 1 on" },
+    { "forget_ms",        "infinity",           NULL,     "infinity or milliseconds from 0 on" },
+    { "forget_ms",        "N:int",              natural,  NULL },
     { "backoff",          "none",               NULL,     BACKOFF },
     { "backoff",          "{Min:int, Max:int}", rising,   NULL },
     { "global",           "B:atom",             is_boolean, "true or false" },
@@ -202,6 +205,7 @@ read_number(struct tb_supervisor_options *o, struct tb_text key,
         { "max_children", &o->max_children },
         { "settle_ms", &o->settle_ms },
         { "move_concurrency", &o->move_concurrency },
+        { "forget_ms", &o->forget_ms },
     };
     struct tb_val h[TB_MAX_HOLES];
 
@@ -291,13 +295,14 @@ put_all(struct tb_supervisor_options *o)
              "[{strategy, one_for_one}, {max_restarts, R}, {max_seconds, S}, "
              "{max_children, C}, {extra_arguments, E}, {auto_balance, A}, "
              "{locator, L}, {hosts, H}, {split_policy, restart}, "
-             "{backoff, B}]",
+             "{forget_ms, F}, {backoff, B}]",
              TB_ARGS(tb_v_int(o->max_restarts), tb_v_int(o->max_seconds),
                      or_infinity(o->max_children),
                      tb_v_term(tb_wr_term(&o->extra_arguments)),
                      tb_v_bool(o->auto_balance),
                      tb_v_term(tb_wr_term(&locator)),
                      tb_v_term(tb_wr_term(&hosts)),
+                     or_infinity(o->forget_ms),
                      tb_v_term(tb_wr_term(&backoff))));
     tb_wr_free(&locator);
     tb_wr_free(&hosts);
@@ -318,7 +323,8 @@ tb_supervisor_options_read(struct tb_supervisor_options *o, struct tb_term list,
                                          .max_children = -1,
                                          .auto_balance = true,
                                          .settle_ms = SETTLE_MS,
-                                         .move_concurrency = MOVE_CONCURRENCY };
+                                         .move_concurrency = MOVE_CONCURRENCY,
+                                         .forget_ms = FORGET_MS };
     tb_build(&o->extra_arguments, "[]", TB_NONE);
     if (!tb_elems_open(&e, list)) {
         tb_build(why, "{supervisor_data, {invalid_type, L}}",

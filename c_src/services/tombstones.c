@@ -76,7 +76,7 @@ static bool
 are_over(struct tb_proc *self, const struct tb_supervisor *sup)
 {
     if (!sup->owning || tb_map_count(sup->tombstones) == 0 ||
-        !tb_all_attached(sup) ||
+        !tb_all_attached(sup) || !tb_set_is_recorded(sup) ||
         tb_now_ms(tb_self_node(self)) - sup->changed_ms < FORGET_AFTER_MS)
         return false;
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)

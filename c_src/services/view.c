@@ -25,66 +25,6 @@ is_older(int64_t counter, tb_atom node, int64_t than, tb_atom than_node)
     return p[0].node == node;
 }
 
-static void
-put_set(struct tb_record *r, struct tb_place *places, size_t n)
-{
-    struct tb_wr names = { 0 };
-
-    tb_place_sort(places, n);
-    for (size_t i = 0; i < n; i++)
-        tb_build(&names, "Node", TB_ARGS(tb_v_node(places[i].node)));
-    r->value.len = 0;
-    tb_build_list(&r->value, n, &names);
-    tb_wr_free(&names);
-}
-
-static size_t
-read_set(struct tb_place *places, size_t n, size_t max, struct tb_term list)
-{
-    struct tb_elems e;
-    struct tb_term item;
-    size_t i;
-
-    if (!list.n || !tb_elems_open(&e, list))
-        return n;
-    while (n < max && tb_elems_next(&e, &item)) {
-        tb_atom node = tb_rule_node(item);
-
-        for (i = 0; i < n && places[i].node != node; i++)
-            ;
-        if (node && i == n)
-            places[n++].node = node;
-    }
-    return n;
-}
-
-/* Of two sets that grew apart the union is the next one. */
-static void
-take_set(struct tb_supervisor *sup, int64_t counter, tb_atom node,
-         struct tb_term value)
-{
-    struct tb_record *r = &sup->record[TB_RECORD_SET];
-    struct tb_place *places = tb_alloc(TB_MAX_SET * sizeof(*places));
-    size_t ours, both, theirs;
-    bool older = r->value.len && is_older(counter, node, r->counter, r->node);
-
-    ours = read_set(places, 0, TB_MAX_SET, tb_wr_term(&r->value));
-    both = read_set(places, ours, TB_MAX_SET, value);
-    if (r->value.len && r->counter == counter && r->node != node &&
-        both != ours) {
-        put_set(r, places, both);
-        r->counter = counter + 1;
-        r->node = sup->self_node;
-    } else if (!older) {
-        r->value.len = 0;
-        theirs = read_set(places, 0, TB_MAX_SET, value);
-        put_set(r, places, theirs);
-        r->counter = counter;
-        r->node = node;
-    }
-    tb_free(places);
-}
-
 void
 tb_record_take(struct tb_supervisor *sup, struct tb_host *from,
                struct tb_text name, struct tb_term stamp, struct tb_term value)
@@ -106,7 +46,11 @@ tb_record_take(struct tb_supervisor *sup, struct tb_host *from,
         from->sent[id] = false;
     }
     if (id == TB_RECORD_SET) {
-        take_set(sup, v[0].i, node, value);
+        if (from) {
+            from->set.len = 0;
+            tb_wr_bytes(&from->set, value.p, value.n);
+        }
+        tb_set_take(sup, v[0].i, node, value);
         return;
     }
     if (r->value.len && !is_older(r->counter, r->node, v[0].i, node))
@@ -133,9 +77,9 @@ tb_record_set(struct tb_supervisor *sup, enum tb_record_id id,
         h->sent[id] = false;
 }
 
-static bool
-lacks(const struct tb_supervisor *sup, const struct tb_host *h,
-      enum tb_record_id id)
+bool
+tb_record_lacks(const struct tb_supervisor *sup, const struct tb_host *h,
+                enum tb_record_id id)
 {
     const struct tb_record *r = &sup->record[id];
 
@@ -149,7 +93,7 @@ send_record(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
 {
     const struct tb_record *r = &sup->record[id];
 
-    if (!lacks(sup, h, id) || h->sent[id])
+    if (!tb_record_lacks(sup, h, id) || h->sent[id])
         return;
     h->sent[id] = true;
     tb_command(self, h, "{record, Name, {Counter, Node}, Value}",
@@ -162,21 +106,6 @@ send_record(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
 }
 
 /* ------------------------------------------------------------------ view -- */
-
-bool
-tb_set_has(const struct tb_supervisor *sup, tb_atom node)
-{
-    const struct tb_wr *set = &sup->record[TB_RECORD_SET].value;
-    struct tb_elems e;
-    struct tb_term item;
-
-    if (!set->len || !tb_elems_open(&e, tb_wr_term(set)))
-        return false;
-    while (tb_elems_next(&e, &item))
-        if (tb_rule_node(item) == node)
-            return true;
-    return false;
-}
 
 static bool
 counts(const struct tb_host *h)
@@ -231,11 +160,11 @@ is_looking(const struct tb_supervisor *sup)
 static bool
 sees_members(const struct tb_supervisor *sup)
 {
-    const struct tb_wr *set = &sup->record[TB_RECORD_SET].value;
+    struct tb_term members = tb_set_members(sup);
     struct tb_elems e;
     struct tb_term item;
 
-    if (!set->len || !tb_elems_open(&e, tb_wr_term(set)))
+    if (!members.n || !tb_elems_open(&e, members))
         return true;
     while (tb_elems_next(&e, &item)) {
         const struct tb_host *h = NULL;
@@ -264,12 +193,12 @@ is_whole(struct tb_proc *self, struct tb_supervisor *sup)
 }
 
 static void
-mark_members(struct tb_supervisor *sup)
+mark_members(struct tb_proc *self, struct tb_supervisor *sup)
 {
     const struct tb_wr *drained = &sup->record[TB_RECORD_DRAINED].value;
 
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
-        h->member = tb_set_has(sup, h->node);
+        tb_set_mark(self, sup, h);
         h->draining = h->stopping ||
                       (drained->len && tb_drain_has(h, tb_wr_term(drained)));
     }
@@ -356,7 +285,7 @@ own(struct tb_supervisor *sup, bool owning)
 void
 tb_view_update(struct tb_proc *self, struct tb_supervisor *sup)
 {
-    mark_members(sup);
+    mark_members(self, sup);
     see_options(sup);
     sup->whole = is_whole(self, sup);
     own(sup, sup->whole && !sup->differs && !sup->ended &&
@@ -370,42 +299,6 @@ tb_view_update(struct tb_proc *self, struct tb_supervisor *sup)
 }
 
 /* ---------------------------------------------------------- owner's work -- */
-
-/* One host at a time joins the set, once all others have recorded it. */
-static void
-join(struct tb_proc *self, struct tb_supervisor *sup)
-{
-    struct tb_record *r = &sup->record[TB_RECORD_SET];
-    struct tb_place *places;
-    struct tb_host *joiner = NULL;
-    size_t n;
-
-    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
-        if (h->member && counts(h) && lacks(sup, h, TB_RECORD_SET))
-            return;
-        if (!joiner && counts(h) && !h->member && !h->stopping &&
-            h->owner == sup->self_node)
-            joiner = h;
-    }
-    if (!joiner)
-        return;
-    places = tb_alloc(TB_MAX_SET * sizeof(*places));
-    n = read_set(places, 0, TB_MAX_SET - 1, tb_wr_term(&r->value));
-    places[n++].node = joiner->node;
-    put_set(r, places, n);
-    tb_free(places);
-    r->counter++;
-    r->node = sup->self_node;
-    joiner->member = true;
-    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
-        h->sent[TB_RECORD_SET] = false;
-    tb_log(TB_INFO_LEVEL, "host.joined", "node=%s name=%s",
-           tb_atom_text(joiner->node).p, sup->name);
-    if (sup->o.auto_balance && n > 1 && sup->table.counts.specs > 0)
-        sup->balance_ms =
-            tb_now_ms(tb_self_node(self)) + (uint64_t)sup->o.settle_ms + 1;
-    tb_sup_turn_ask(self, sup);
-}
 
 static void
 open_generation(struct tb_supervisor *sup)
@@ -468,7 +361,7 @@ tb_view_owner_work(struct tb_proc *self, struct tb_supervisor *sup)
     if (!sup->owning || sup->closing)
         return;
     open_generation(sup);
-    join(self, sup);
+    tb_set_turn(self, sup);
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
         if (!counts(h) || h->owner != sup->self_node)
             continue;

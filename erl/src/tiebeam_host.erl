@@ -114,7 +114,7 @@
 %% Children of a closed generation: those that have not ended yet, and the named
 %% ones in the order in which they are to be stopped.
 -record(closing, {
-    generation :: integer(),
+    generation :: integer() | clear,
     left :: #{pid() => #child{}},
     queue :: [pid()],
     current :: pid() | none
@@ -133,6 +133,8 @@
     tombstones = #{} :: #{key() => []},
     records = #{} :: #{atom() => {Stamp :: term(), Value :: term()}},
     held = #{} :: #{{node(), inc()} => #held{}},
+    %% those whose copies were not taken, since they are no members of the set
+    strangers = #{} :: #{{node(), inc()} => []},
     backup = none :: #backup{} | none,
     seq = 0 :: integer(),
     attached = #{} :: #{pid() => #attached{}},
@@ -181,7 +183,7 @@ init(Parent, Name) ->
         name = Name,
         parent = Parent,
         preloaded = Preloaded,
-        inc = {erlang:system_info(creation), rand_bytes(8)},
+        inc = new_inc(),
         epoch = binary:decode_unsigned(rand_bytes(4))
     },
     case take_name(registered_name(Name), Preloaded, State) of
@@ -193,6 +195,9 @@ init(Parent, Name) ->
             proc_lib:init_ack(Parent, {error, Reason}),
             exit(normal)
     end.
+
+new_inc() ->
+    {erlang:system_info(creation), rand_bytes(8)}.
 
 rand_bytes(N) ->
     _ = rand:seed(exsss),
@@ -613,6 +618,8 @@ is_command({drop, Node, _}) ->
     is_atom(Node);
 is_command({close, Generation}) ->
     is_integer(Generation);
+is_command({clear, _}) ->
+    true;
 is_command(_) ->
     false.
 
@@ -686,7 +693,11 @@ command({copies, Node}, State) ->
 command({drop, Node, Inc}, #state{held = Held} = State) ->
     event({dropped, Node, Inc}, State#state{held = maps:remove({Node, Inc}, Held)});
 command({close, Generation}, State) ->
-    close(Generation, State).
+    close(Generation, State);
+command({clear, Inc}, #state{inc = Inc} = State) ->
+    clear(State);
+command({clear, Inc}, State) ->
+    event({cleared, Inc}, State).
 
 record(Name, Stamp, Value, #state{records = Records} = State) ->
     Kept =
@@ -700,7 +711,24 @@ record(Name, Stamp, Value, #state{records = Records} = State) ->
                 {Stamp, Value}
         end,
     {KeptStamp, KeptValue} = Kept,
-    event({record, Name, KeptStamp, KeptValue}, State#state{records = Records#{Name => Kept}}).
+    Recorded = event({record, Name, KeptStamp, KeptValue}, State#state{records = Records#{Name => Kept}}),
+    case Name of
+        set -> admit(Recorded);
+        _ -> Recorded
+    end.
+
+%% What members had sent before they were members.
+admit(#state{strangers = Strangers} = State) ->
+    New = [Of || {Node, _} = Of <- maps:keys(Strangers), is_member(Node, State)],
+    Asked = maps:from_list([{Of, ask_again(Of, no_copies(), State)} || Of <- New]),
+    State#state{strangers = #{}, held = maps:merge(Asked, State#state.held)}.
+
+%% A host that was forgotten comes with a table of another time. Before there
+%% is a set all are members.
+is_member(Node, #state{records = #{set := {_, {Nodes, _}}}}) when is_list(Nodes) ->
+    lists:member(Node, Nodes);
+is_member(_, _) ->
+    true.
 
 %% ------------------------------------------------------------------ a start
 
@@ -1024,6 +1052,26 @@ close_all(Generation, #state{children = Children} = State) ->
         Begun -> Empty#state{closing = [Begun | Known]}
     end.
 
+%% This host was forgotten: what it has is of another time. All of it goes, and
+%% what is here then is another incarnation, without records.
+clear(#state{children = Children, closing = Known} = State) ->
+    case lists:keymember(clear, #closing.generation, Known) of
+        true ->
+            State;
+        false ->
+            Closing = advance(closing(clear, maps:values(Children))),
+            Alone = end_backup(flush(State)),
+            Empty = Alone#state{children = #{}, pids = #{}, held = #{}, tombstones = #{}, copies = []},
+            case Closing of
+                #closing{left = Left} when map_size(Left) =:= 0 -> cleared(Empty);
+                Begun -> Empty#state{closing = [Begun | Known]}
+            end
+    end.
+
+cleared(#state{inc = Inc} = State) ->
+    Told = flush(event({cleared, Inc}, State)),
+    Told#state{inc = new_inc(), records = #{}, held = #{}, strangers = #{}, seq = 0}.
+
 %% All dynamic children are told to stop, the named ones wait for their turn.
 closing(Generation, Children) ->
     Alive = [C || C <- Children, is_busy(C)],
@@ -1057,6 +1105,8 @@ advance(Closing) ->
 closing_ended(Pid, #closing{generation = Generation} = Closing, #state{closing = All} = State) ->
     Others = lists:keydelete(Generation, #closing.generation, All),
     case closing_without(Pid, Closing) of
+        #closing{left = Left} when map_size(Left) =:= 0, Generation =:= clear ->
+            cleared(State#state{closing = Others});
         #closing{left = Left} when map_size(Left) =:= 0 ->
             event({closed, Generation}, State#state{closing = Others});
         Next ->
@@ -1144,8 +1194,14 @@ copied(Of, Generation, Seq, _, Pids, #state{closed = Closed, held = Held} = Stat
 ->
     acknowledge(Of, Seq, Pids, State),
     State#state{held = maps:remove(Of, Held)};
-copied(Of, _, Seq, Copies, Pids, #state{held = Held} = State) ->
-    Old = maps:get(Of, Held, #held{last = none, seq = none, whole = none}),
+copied({Node, _} = Of, _, Seq, Copies, Pids, State) ->
+    case is_member(Node, State) of
+        true -> copied(Of, Seq, Copies, Pids, State);
+        false -> State#state{strangers = (State#state.strangers)#{Of => []}}
+    end.
+
+copied(Of, Seq, Copies, Pids, #state{held = Held} = State) ->
+    Old = maps:get(Of, Held, no_copies()),
     case fit(Seq, Copies, Old) of
         {ok, New} ->
             New#held.build =:= none andalso acknowledge(Of, Seq, Pids, State),
@@ -1153,6 +1209,9 @@ copied(Of, _, Seq, Copies, Pids, #state{held = Held} = State) ->
         gap ->
             State#state{held = Held#{Of => ask_again(Of, Old, State)}}
     end.
+
+no_copies() ->
+    #held{last = none, seq = none, whole = none}.
 
 fit(Seq, [clear | _] = Copies, Held) ->
     {ok, take_copies(Copies, Held#held{last = Seq, asked = false})};
