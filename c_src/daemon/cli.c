@@ -127,6 +127,8 @@ const struct tb_verb tb_verbs[] = {
       1, 2, tb_verb_drain },
     { "undrain", "NODE [NAME]", "children may run there again",
       1, 2, tb_verb_undrain },
+    { "forget", "NODE [NAME]", "it is down, and does not come back",
+      1, 2, tb_verb_forget },
     { "rebalance", "[NAME]", "children go to where they belong",
       0, 1, tb_verb_rebalance },
     { "explain", "[ID] [NAME]", "where a child is, and why; all nodes, and why not",

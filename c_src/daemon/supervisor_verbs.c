@@ -150,6 +150,13 @@ tb_verb_drain(struct tb_cli *cli)
 }
 
 int
+tb_verb_forget(struct tb_cli *cli)
+{
+    return ask_with(cli, name_at(cli, 2), "{forget, Node}",
+                    TB_ARGS(tb_v_atom(cli->words.v[1])));
+}
+
+int
 tb_verb_undrain(struct tb_cli *cli)
 {
     return ask_with(cli, name_at(cli, 2), "{undrain, Node}",

@@ -20,6 +20,7 @@ int tb_verb_start_child(struct tb_cli *cli);
 int tb_verb_stop_child(struct tb_cli *cli);
 int tb_verb_drain(struct tb_cli *cli);
 int tb_verb_undrain(struct tb_cli *cli);
+int tb_verb_forget(struct tb_cli *cli);
 int tb_verb_rebalance(struct tb_cli *cli);
 int tb_verb_explain(struct tb_cli *cli);
 

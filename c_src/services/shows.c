@@ -249,9 +249,11 @@ static void
 on_info(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
         const struct tb_val *v)
 {
-    struct tb_wr hosts = { 0 }, counts = { 0 };
+    struct tb_wr hosts = { 0 }, counts = { 0 }, none = { 0 };
+    struct tb_term set = tb_set_members(sup);
 
     (void)v;
+    tb_build(&none, "[]", TB_NONE);
     put_hosts(sup, &hosts);
     tb_build(&counts,
              "#{starts => S, restarts => R, failovers => F, moves => M}",
@@ -263,16 +265,20 @@ on_info(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
         self, sup, r,
         "#{name => N, whole => Wh, owner => O, owning => Ow, "
         "generation => G, options => Opts, options_differ => D, "
-        "children => C, waiting => W, held => H, hosts => Hosts, "
-        "counters => Counts}",
+        "children => C, waiting => W, held => H, set => Set, "
+        "tombstones => T, hosts => Hosts, counters => Counts}",
         TB_ARGS(tb_v_atom(sup->name), tb_v_bool(sup->whole),
                 node_or_none(tb_view_owner(sup)), tb_v_bool(sup->owning),
                 tb_v_int(tb_generation(sup)),
                 tb_v_term(tb_wr_term(&sup->o.all)), tb_v_bool(sup->differs),
                 tb_v_int((int64_t)sup->table.counts.specs),
                 tb_v_int((int64_t)waiting_starts(sup)),
-                tb_v_int((int64_t)sup->n_held), tb_v_term(tb_wr_term(&hosts)),
+                tb_v_int((int64_t)sup->n_held),
+                tb_v_term(set.n ? set : tb_wr_term(&none)),
+                tb_v_int((int64_t)tb_map_count(sup->tombstones)),
+                tb_v_term(tb_wr_term(&hosts)),
                 tb_v_term(tb_wr_term(&counts))));
+    tb_wr_free(&none);
     tb_wr_free(&hosts);
     tb_wr_free(&counts);
 }

@@ -371,9 +371,10 @@ tb_view_owner_work(struct tb_proc *self, struct tb_supervisor *sup)
         }
         send_record(self, sup, h, TB_RECORD_GENERATION);
         send_record(self, sup, h, TB_RECORD_OPTIONS);
-        send_record(self, sup, h, TB_RECORD_SET);
         send_record(self, sup, h, TB_RECORD_DRAINED);
-        if (h->member)
-            name_backup(self, sup, h);
+        if (!h->member)
+            continue; /* a set without it would tell that it was forgotten */
+        send_record(self, sup, h, TB_RECORD_SET);
+        name_backup(self, sup, h);
     }
 }

@@ -1068,9 +1068,10 @@ clear(#state{children = Children, closing = Known} = State) ->
             end
     end.
 
-cleared(#state{inc = Inc} = State) ->
+%% Commands that were on their way are for the former one.
+cleared(#state{inc = Inc, epoch = Epoch} = State) ->
     Told = flush(event({cleared, Inc}, State)),
-    Told#state{inc = new_inc(), records = #{}, held = #{}, strangers = #{}, seq = 0}.
+    Told#state{inc = new_inc(), epoch = Epoch + 1, records = #{}, held = #{}, strangers = #{}, seq = 0}.
 
 %% All dynamic children are told to stop, the named ones wait for their turn.
 closing(Generation, Children) ->

@@ -24,7 +24,7 @@
 
 -export([start_link/1, start_link/2, start_link/3, child_spec/1]).
 -export([start_child/2, start_children/2, terminate_child/2, which_children/1, count_children/1]).
--export([rebalance/1, locate/2, locate/3, drain/2, undrain/2, hosts/1, info/1, explain/2]).
+-export([rebalance/1, locate/2, locate/3, drain/2, undrain/2, forget/2, hosts/1, info/1, explain/2]).
 -export([stop/1, stop/2, stop/3]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 -export_type([ref/0, option/0, spec/0]).
@@ -45,6 +45,7 @@
     | {split_policy, restart}
     | {settle_ms, non_neg_integer()}
     | {move_concurrency, pos_integer()}
+    | {forget_ms, non_neg_integer() | infinity}
     | {backoff, none | {pos_integer(), pos_integer()}}.
 -type dynamic_spec() ::
     {{module(), atom(), list()}, permanent | transient | temporary, brutal_kill | timeout(), worker | supervisor,
@@ -144,6 +145,12 @@ drain(Ref, Node) ->
 -spec undrain(ref(), node()) -> ok | {error, not_found}.
 undrain(Ref, Node) ->
     gen_server:call(Ref, {undrain, Node}, infinity).
+
+%% @doc A host that is down, and does not come back, leaves the agreed set now
+%% and not after `forget_ms'. Should it come back all the same, it is emptied.
+-spec forget(ref(), node()) -> ok | {error, not_found | {connected, node()}}.
+forget(Ref, Node) ->
+    gen_server:call(Ref, {forget, Node}, infinity).
 
 %% @doc Where children may start now.
 -spec hosts(ref()) -> [node()].

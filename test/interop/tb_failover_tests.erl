@@ -39,6 +39,9 @@ cases() ->
         {"a host joins: nothing moves by itself", fun join_no_balance/0},
         {"drain and undrain", fun drain/0},
         {"a rolling restart of all hosts", fun rolling/0},
+        {"a rolling restart under new names, with drain", fun rolling_new_names/0},
+        {"hosts with new names come and go", fun new_names/0},
+        {"a host is forgotten by request", fun forget/0},
         {"too many restarts on one host", fun intensity_moves/0},
         {"two tiebeam nodes: requests through both, and a take-over", fun two/0},
         {"two tiebeam nodes: other options", fun differ/0},
@@ -471,6 +474,102 @@ rolling() ->
 
 is_name(Name, Node) ->
     lists:prefix(atom_to_list(Name), atom_to_list(Node)).
+
+%% As pods of a deployment: each new host has a name that was never there. A
+%% drained host that goes leaves the set at once, and only its children move.
+rolling_new_names() ->
+    with([h1, h2, h3], [{settle_ms, 50}, {locator, rendezvous}], fun(Node, Beams, _) ->
+        Args = lists:seq(1, 100),
+        _ = start(Node, Args),
+        Last = lists:foldl(
+            fun(Name, [Old | Rest] = Hosts) ->
+                New = host(Name),
+                join([New], Node),
+                are_hosts(Node, [New | Hosts]),
+                tb_lib:until(fun() -> is_settled(Node) end, ?SLOW),
+                Before = pids(Node),
+                Leaving = tb_lib:node_of(Old),
+                ok = ask(Node, {drain, Leaving}),
+                tb_lib:until_equal([], fun() -> running_on(Leaving) end, ?SLOW),
+                end_beam(Old),
+                Now = Rest ++ [New],
+                tb_lib:until_equal(nodes_of(Now), fun() -> set(Node) end, ?SLOW),
+                all_run(Node, Now, Args),
+                ?assertEqual([], [P || P <- Before, node(P) =/= Leaving] -- pids(Node)),
+                Now
+            end,
+            Beams,
+            [p1, p2, p3]
+        ),
+        ?assertEqual([], [X || N <- nodes_of(Last), X <- kept_for_others(N), not lists:member(X, nodes_of(Last))]),
+        _ = [end_beam(B) || B <- Last]
+    end).
+
+set(Node) ->
+    maps:get(set, ask(Node, info)).
+
+%% The nodes of which a host holds copies, and its tombstones.
+kept_for_others(Node) ->
+    State = rpc:call(Node, sys, get_state, [tiebeam_host_jobs]),
+    [N || {N, _} <- maps:keys(element(13, State))] ++ maps:keys(element(11, State)).
+
+%% None is drained, each is killed: what is kept is what the living need.
+new_names() ->
+    with([h1, h2, h3], [{forget_ms, 300}, {max_restarts, 1000}], fun(Node, Beams, _) ->
+        {Last, Args} = lists:foldl(
+            fun(Round, {[Old | Rest], Known}) ->
+                New = host(list_to_atom("n" ++ integer_to_list(Round))),
+                join([New], Node),
+                are_hosts(Node, [New, Old | Rest]),
+                More = [{Round, N} || N <- lists:seq(1, 10)],
+                Pids = start(Node, More),
+                end_beam(Old),
+                _ = [ok = ask(Node, {terminate_child, P}) || P <- lists:sublist(Pids, 5), node(P) =/= tb_lib:node_of(Old)],
+                Left = [A || {A, P} <- lists:zip(More, Pids), is_left(P, Pids, Old)],
+                {Rest ++ [New], Known ++ Left}
+            end,
+            {Beams, []},
+            lists:seq(1, tb_lib:int_env("TB_ROUNDS", 20))
+        ),
+        all_run(Node, Last, Args),
+        tb_lib:until_equal(nodes_of(Last), fun() -> set(Node) end, ?SLOW),
+        tb_lib:until_equal(0, fun() -> maps:get(tombstones, ask(Node, info)) end, ?SLOW),
+        tb_lib:until_equal(
+            [],
+            fun() -> [X || N <- nodes_of(Last), X <- kept_for_others(N), not lists:member(X, nodes_of(Last))] end,
+            ?SLOW
+        ),
+        %% those of whom nothing is kept are no longer shown
+        tb_lib:until_equal(
+            [],
+            fun() -> [N || {N, #{state := down}} <- maps:to_list(maps:get(hosts, ask(Node, info)))] end,
+            ?SLOW
+        ),
+        all_run(Node, Last, Args),
+        _ = [end_beam(B) || B <- Last]
+    end).
+
+is_left(Pid, Pids, Old) ->
+    not lists:member(Pid, lists:sublist(Pids, 5)) orelse node(Pid) =:= tb_lib:node_of(Old).
+
+forget() ->
+    with([h1, h2], [{forget_ms, infinity}], fun(Node, [H1, H2] = Beams, _) ->
+        [N1, N2] = nodes_of(Beams),
+        _ = start(Node, lists:seq(1, 20)),
+        ?assertEqual({error, {connected, N2}}, ask(Node, {forget, N2})),
+        ?assertEqual({error, not_found}, ask(Node, {forget, nobody@nowhere})),
+        end_beam(H2),
+        all_run(Node, [H1], lists:seq(1, 20)),
+        ?assertEqual([N1, N2], set(Node)),
+        ?assertEqual(ok, tiebeam_supervisor:forget({?NAME, Node}, N2)),
+        ?assertEqual([N1], set(Node)),
+        ?assertEqual({error, not_found}, ask(Node, {forget, N2})),
+        Back = host(h2),
+        join([Back], Node),
+        are_hosts(Node, [H1, Back]),
+        all_run(Node, [H1, Back], lists:seq(1, 20)),
+        end_beam(Back)
+    end).
 
 %% Past the intensity the children of that host go elsewhere; without an
 %% elsewhere the supervisor ends.

@@ -33,6 +33,8 @@ cases() ->
         {"one link is cut: nothing is started twice", fun one_link/0},
         {"a tiebeam node on each side: all children on both, then once", fun two_sides/0},
         {"removed and added on both sides", fun changes/0},
+        {"a host that was forgotten comes back", fun forgotten/0},
+        {"each side forgets the other", fun both_forgotten/0},
         {"links are cut and joined at random", fun at_random/0}
     ].
 
@@ -80,17 +82,20 @@ beam(I) ->
     true = rpc(Node, code, del_path, [filename:dirname(code:which(?MODULE))]),
     Beam.
 
-tiebeam(I) ->
+tiebeam(I, Options) ->
     Name = list_to_atom("t" ++ integer_to_list(I)),
-    Config = [{tiebeam, [{discovery, []}, {supervisors, [{?NAME, [{hosts, all}, {max_restarts, 1000}]}]}]}],
+    Config = [{tiebeam, [{discovery, []}, {supervisors, [{?NAME, [{hosts, all}, {max_restarts, 1000} | Options]}]}]}],
     Args = ["-kernel", "net_ticktime", integer_to_list(?TICK)],
     tb_lib:daemon(Name, tb_netns:options(I, #{args => Args, config => Config})).
 
 %% Four hosts of children, and tiebeam nodes on these hosts of the network.
 with_cluster(Places, Fun) ->
+    with_cluster(Places, [], Fun).
+
+with_cluster(Places, Options, Fun) ->
     with_wires(fun(Wires) ->
         Beams = [beam(I) || I <- lists:seq(1, 4)],
-        Tiebeams = [tiebeam(I) || I <- Places],
+        Tiebeams = [tiebeam(I, Options) || I <- Places],
         Bs = [tb_lib:node_of(B) || B <- Beams],
         Ts = [tb_lib:node_of(T) || T <- Tiebeams],
         try
@@ -302,6 +307,59 @@ changes() ->
 remove(T, Id) ->
     ok = ask(T, {terminate_child, Id}),
     ok = ask(T, {delete_child, Id}).
+
+%% ---------------------------------------------------------------- forgotten
+
+set(T) ->
+    case ask(T, info) of
+        #{set := Set} -> Set;
+        Other -> Other
+    end.
+
+%% No tiebeam is on its side: what it has is as it was. What was removed
+%% meanwhile does not come back with it.
+forgotten() ->
+    with_cluster([1], [{forget_ms, 300}], fun(Wires, [B1, B2, B3, B4] = Bs, [T]) ->
+        Args = start_all(T),
+        _ = until_all_run([T], Bs, Args, ?SLOW),
+        cut(Wires, [{1, 4}, {2, 4}, {3, 4}]),
+        Rest = [B1, B2, B3],
+        tb_lib:until_equal(Rest, fun() -> set(T) end, ?SLOW),
+        _ = until_all_run([T], Rest, Args, ?SLOW),
+        [ok = ask(T, {terminate_child, pid_of(Rest, {d, N})}) || N <- lists:seq(1, 20)],
+        [remove(T, {n, N}) || N <- lists:seq(1, 20)],
+        [{ok, _} = ask(T, {start_child, named({n, N})}) || N <- [1, 2]],
+        tb_lib:until_equal(0, fun() -> maps:get(tombstones, ask(T, info)) end, ?SLOW),
+        %% it has gone on meanwhile
+        ?assertNotEqual([], [A || {_, A, {running, _}} <- tables([B4])]),
+        Expected = lists:sort([{d, N} || N <- lists:seq(21, 60)] ++ [{n, N} || N <- [1, 2 | lists:seq(21, 40)]]),
+        Ms = joined(Wires, Bs, [T], Expected, 15000),
+        tb_lib:until_equal(Bs, fun() -> set(T) end, ?SLOW),
+        %% it is a host as any other
+        ok = ask(T, rebalance),
+        tb_lib:until(fun() -> [] =/= [A || {_, A, {running, _}} <- tables([B4])] end, ?SLOW),
+        _ = until_all_run([T], Bs, Expected, 15000),
+        io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
+    end).
+
+%% The union counts, and nothing that either side has acknowledged is lost.
+both_forgotten() ->
+    with_cluster([1, 3], [{forget_ms, 300}], fun(Wires, [B1, B2, B3, B4] = Bs, [T1, T3] = Ts) ->
+        Args = start_all(T1),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        _ = split(Wires, Bs, Ts, Args),
+        tb_lib:until_equal([B1, B2], fun() -> set(T1) end, ?SLOW),
+        tb_lib:until_equal([B3, B4], fun() -> set(T3) end, ?SLOW),
+        [{ok, _} = ask(T1, {start_child, dynamic({l, N})}) || N <- lists:seq(1, 10)],
+        [{ok, _} = ask(T3, {start_child, dynamic({r, N})}) || N <- lists:seq(1, 10)],
+        [{ok, _} = ask(T, {start_child, named({both, N})}) || T <- Ts, N <- lists:seq(1, 5)],
+        Expected = lists:sort(
+            Args ++ [{K, N} || K <- [l, r], N <- lists:seq(1, 10)] ++ [{both, N} || N <- lists:seq(1, 5)]
+        ),
+        Ms = joined(Wires, Bs, Ts, Expected, 15000),
+        [tb_lib:until_equal(Bs, fun() -> set(T) end, ?SLOW) || T <- Ts],
+        io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
+    end).
 
 %% ---------------------------------------------------------------- at random
 
