@@ -246,41 +246,69 @@ waiting_starts(const struct tb_supervisor *sup)
 }
 
 static void
-on_info(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
-        const struct tb_val *v)
+put_pair(struct tb_wr *w, size_t *n, const char *key, struct tb_val value)
 {
-    struct tb_wr hosts = { 0 }, counts = { 0 }, none = { 0 };
-    struct tb_term set = tb_set_members(sup);
+    tb_build(w, "Key", TB_ARGS(tb_v_atom(key)));
+    tb_build(w, "Value", TB_ARGS(value));
+    ++*n;
+}
 
-    (void)v;
-    tb_build(&none, "[]", TB_NONE);
-    put_hosts(sup, &hosts);
-    tb_build(&counts,
-             "#{starts => S, restarts => R, failovers => F, moves => M}",
+static void
+put_counters(const struct tb_supervisor *sup, struct tb_wr *w)
+{
+    tb_build(w, "#{starts => S, restarts => R, failovers => F, moves => M}",
              TB_ARGS(tb_v_int((int64_t)sup->starts),
                      tb_v_int((int64_t)sup->restarts),
                      tb_v_int((int64_t)sup->failovers),
                      tb_v_int((int64_t)sup->moves)));
-    tb_answer(
-        self, sup, r,
-        "#{name => N, whole => Wh, owner => O, owning => Ow, "
-        "generation => G, options => Opts, options_differ => D, "
-        "children => C, waiting => W, held => H, set => Set, "
-        "tombstones => T, hosts => Hosts, counters => Counts}",
-        TB_ARGS(tb_v_atom(sup->name), tb_v_bool(sup->whole),
-                node_or_none(tb_view_owner(sup)), tb_v_bool(sup->owning),
-                tb_v_int(tb_generation(sup)),
-                tb_v_term(tb_wr_term(&sup->o.all)), tb_v_bool(sup->differs),
-                tb_v_int((int64_t)sup->table.counts.specs),
-                tb_v_int((int64_t)waiting_starts(sup)),
-                tb_v_int((int64_t)sup->n_held),
-                tb_v_term(set.n ? set : tb_wr_term(&none)),
-                tb_v_int((int64_t)tb_map_count(sup->tombstones)),
-                tb_v_term(tb_wr_term(&hosts)),
-                tb_v_term(tb_wr_term(&counts))));
-    tb_wr_free(&none);
+}
+
+static void
+put_set(const struct tb_supervisor *sup, struct tb_wr *w)
+{
+    struct tb_term members = tb_set_members(sup);
+
+    if (members.n)
+        tb_wr_bytes(w, members.p, members.n);
+    else
+        tb_build(w, "[]", TB_NONE);
+}
+
+static void
+on_info(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
+        const struct tb_val *v)
+{
+    struct tb_wr hosts = { 0 }, counts = { 0 }, set = { 0 };
+    struct tb_wr pairs = { 0 }, map = { 0 };
+    size_t n = 0;
+
+    (void)v;
+    put_hosts(sup, &hosts);
+    put_counters(sup, &counts);
+    put_set(sup, &set);
+    put_pair(&pairs, &n, "name", tb_v_atom(sup->name));
+    put_pair(&pairs, &n, "whole", tb_v_bool(sup->whole));
+    put_pair(&pairs, &n, "owner", node_or_none(tb_view_owner(sup)));
+    put_pair(&pairs, &n, "owning", tb_v_bool(sup->owning));
+    put_pair(&pairs, &n, "generation", tb_v_int(tb_generation(sup)));
+    put_pair(&pairs, &n, "options", tb_v_term(tb_wr_term(&sup->o.all)));
+    put_pair(&pairs, &n, "options_differ", tb_v_bool(sup->differs));
+    put_pair(&pairs, &n, "children",
+             tb_v_int((int64_t)sup->table.counts.specs));
+    put_pair(&pairs, &n, "waiting", tb_v_int((int64_t)waiting_starts(sup)));
+    put_pair(&pairs, &n, "held", tb_v_int((int64_t)sup->n_held));
+    put_pair(&pairs, &n, "set", tb_v_term(tb_wr_term(&set)));
+    put_pair(&pairs, &n, "tombstones",
+             tb_v_int((int64_t)tb_map_count(sup->tombstones)));
+    put_pair(&pairs, &n, "hosts", tb_v_term(tb_wr_term(&hosts)));
+    put_pair(&pairs, &n, "counters", tb_v_term(tb_wr_term(&counts)));
+    tb_build_map(&map, n, &pairs);
+    tb_answer(self, sup, r, "Map", TB_ARGS(tb_v_term(tb_wr_term(&map))));
     tb_wr_free(&hosts);
     tb_wr_free(&counts);
+    tb_wr_free(&set);
+    tb_wr_free(&pairs);
+    tb_wr_free(&map);
 }
 
 /* --------------------------------------------------------------- explain -- */
