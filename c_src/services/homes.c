@@ -4,22 +4,44 @@
 
 #include "services/supervisor.h"
 
+static struct tb_home *
+find(struct tb_supervisor *sup, tb_atom node, const struct tb_wr *inc)
+{
+    TB_LIST_EACH (it, &sup->homes, struct tb_home, link)
+        if (it->node == node && it->inc.len == inc->len &&
+            memcmp(it->inc.buf, inc->buf, inc->len) == 0)
+            return it;
+    return NULL;
+}
+
+/* As we would write it; false: it is no incarnation. */
+static bool
+put_inc(struct tb_wr *w, struct tb_term inc)
+{
+    struct tb_val h[TB_MAX_HOLES];
+
+    return tb_match("{C:int, Id:bin}", inc, h) == 1 &&
+           tb_build(w, "{C, Id}", TB_ARGS(h[0], h[1])) == 0;
+}
+
+struct tb_home *
+tb_home_find(struct tb_supervisor *sup, tb_atom node, struct tb_term inc)
+{
+    struct tb_wr w = { 0 };
+    struct tb_home *home = put_inc(&w, inc) ? find(sup, node, &w) : NULL;
+
+    tb_wr_free(&w);
+    return home;
+}
+
 struct tb_home *
 tb_home_get(struct tb_supervisor *sup, tb_atom node, struct tb_term inc)
 {
-    struct tb_val h[TB_MAX_HOLES];
+    struct tb_home *home = tb_home_find(sup, node, inc);
     struct tb_wr w = { 0 };
-    struct tb_home *home;
 
-    if (tb_match("{C:int, Id:bin}", inc, h) != 1)
-        return NULL;
-    tb_build(&w, "{C, Id}", TB_ARGS(h[0], h[1]));
-    TB_LIST_EACH (it, &sup->homes, struct tb_home, link)
-        if (it->node == node && it->inc.len == w.len &&
-            memcmp(it->inc.buf, w.buf, w.len) == 0) {
-            tb_wr_free(&w);
-            return it;
-        }
+    if (home || !put_inc(&w, inc))
+        return home;
     home = tb_new(struct tb_home);
     home->node = node;
     home->inc = w;

@@ -271,7 +271,8 @@ on_record(struct event *e, const struct tb_val *v)
 static void
 on_dropped(struct event *e, const struct tb_val *v)
 {
-    struct tb_home *home = tb_home_get(e->sup, tb_intern(v[0].text), v[1].term);
+    struct tb_home *home =
+        tb_home_find(e->sup, tb_intern(v[0].text), v[1].term);
 
     if (home && !home->host && !e->sup->owning)
         tb_home_forget(e->self, e->sup, home);
@@ -417,7 +418,7 @@ tb_on_host_events(struct tb_proc *self, void *state, const struct tb_msg *m)
     if (!e.host || e.host->phase < TB_HOST_READING || !e.host->home)
         return TB_NOREPLY;
     e.home = e.host->home;
-    if (tb_home_get(sup, e.host->node, m->arg[2].term) != e.home ||
+    if (tb_home_find(sup, e.host->node, m->arg[2].term) != e.home ||
         !tb_elems_open(&items, m->arg[4].term))
         return TB_NOREPLY;
     e.seq = (uint64_t)m->arg[3].i;
@@ -438,7 +439,7 @@ tb_on_host_copied(struct tb_proc *self, void *state, const struct tb_msg *m)
     uint64_t seq = (uint64_t)m->arg[4].i;
 
     if (!h || h->phase != TB_HOST_ATTACHED ||
-        tb_home_get(sup, h->node, m->arg[3].term) != h->home)
+        tb_home_find(sup, h->node, m->arg[3].term) != h->home)
         return TB_NOREPLY;
     if (holder != h->backup) { /* it comes another way, and may be faster */
         h->early_holder = holder;

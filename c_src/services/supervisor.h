@@ -218,6 +218,8 @@ struct tb_host *tb_host_find(struct tb_supervisor *sup, tb_atom node);
 void tb_hosts_free(struct tb_supervisor *sup);
 void tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_host *host, const char *why);
+struct tb_home *tb_home_find(struct tb_supervisor *sup, tb_atom node,
+                             struct tb_term inc);
 struct tb_home *tb_home_get(struct tb_supervisor *sup, tb_atom node,
                             struct tb_term inc);
 void tb_home_lose(struct tb_supervisor *sup, struct tb_home *home);

@@ -319,7 +319,7 @@ set(T) ->
 %% No tiebeam is on its side: what it has is as it was. What was removed
 %% meanwhile does not come back with it.
 forgotten() ->
-    with_cluster([1], [{forget_ms, 300}], fun(Wires, [B1, B2, B3, B4] = Bs, [T]) ->
+    with_cluster([1], [{forget_ms, 300}, {auto_balance, false}], fun(Wires, [B1, B2, B3, B4] = Bs, [T]) ->
         Args = start_all(T),
         _ = until_all_run([T], Bs, Args, ?SLOW),
         cut(Wires, [{1, 4}, {2, 4}, {3, 4}]),
