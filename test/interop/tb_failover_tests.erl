@@ -85,20 +85,9 @@ end_beam(Beam) ->
         true -> ok
     end.
 
-%% The daemon sees them: a host may not have noticed yet that the last daemon of
-%% that name has gone.
 join(Beams, Node) ->
-    _ = [connected(N, Node) || N <- nodes_of(Beams)],
+    _ = [tb_lib:link(N, Node) || N <- nodes_of(Beams)],
     ok.
-
-connected(N, Node) ->
-    tb_lib:until(fun() ->
-        _ = rpc:call(N, net_kernel, connect_node, [Node]),
-        case rpc:call(Node, erlang, nodes, [visible]) of
-            Nodes when is_list(Nodes) -> lists:member(N, Nodes);
-            {badrpc, _} -> false
-        end
-    end).
 
 with(HostNames, Options, Fun) ->
     Beams = hosts(HostNames),

@@ -18,7 +18,7 @@
 -export([until/1, until/2, until_equal/2, until_equal/3, flush/0, mailbox/0]).
 %% small things
 -export([host/0, cookie/0, name/1, name/2, tmp/1, int_env/2, otp/0, call/2, info/1, tables/1]).
--export([pid_of/2, fds/1, is_sanitized/1, outcome/1, alive/1, setenv/0, chosen/1]).
+-export([link/2, pid_of/2, fds/1, is_sanitized/1, outcome/1, alive/1, setenv/0, chosen/1]).
 
 -export_type([program/0]).
 
@@ -527,6 +527,20 @@ tables(Node, Tries) ->
             tables(Node, Tries - 1);
         Tables ->
             Tables
+    end.
+
+%% A BEAM node is connected to a daemon, and the daemon knows it: the BEAM may not
+%% have noticed yet that the last daemon of that name has gone.
+-spec link(node(), node()) -> ok.
+link(Beam, Daemon) ->
+    until(fun() ->
+        true =:= rpc:call(Beam, net_kernel, connect_node, [Daemon], ?PATIENCE) andalso is_linked(Beam, Daemon)
+    end).
+
+is_linked(Beam, Daemon) ->
+    case rpc:call(Daemon, erlang, nodes, [connected], ?PATIENCE) of
+        Nodes when is_list(Nodes) -> lists:member(Beam, Nodes);
+        {badrpc, _} -> false
     end.
 
 -spec pid_of(node(), atom()) -> pid() | undefined.

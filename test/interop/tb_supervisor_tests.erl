@@ -6,7 +6,7 @@
 
 -export([init/1, reference_locate/2, choose/2]).
 
--define(TIMEOUT, 300).
+-define(TIMEOUT, 600).
 -define(DYN, 'Elixir.DynamicSupervisor').
 -define(NAME, jobs).
 
@@ -133,7 +133,7 @@ with_tiebeam(Names, Options, Fun, Host) ->
     %% this VM has the module in a file: it is no host, as none starts it
     try
         tb_lib:with_daemon(zz_tiebeam, #{config => Config}, fun(_, Node) ->
-            _ = [tb_lib:until(fun() -> true =:= rpc:call(N, net_kernel, connect_node, [Node]) end) || N <- Nodes],
+            _ = [tb_lib:link(N, Node) || N <- Nodes],
             tb_lib:until_equal(lists:sort(Nodes), fun() -> ask({?NAME, Node}, hosts) end),
             Fun(Node, Nodes)
         end)
