@@ -20,7 +20,7 @@ ERL=${ERL:-erl}
 ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
 export TIEBEAM_BIN
 # the long ones first: two run at a time
-all="tb_partition_tests tb_failover_tests tb_detect_tests tb_managed_tests
+all="tb_chaos_tests tb_partition_tests tb_failover_tests tb_detect_tests tb_managed_tests
     tb_hostile_tests tb_discovery_tests tb_supervisor_tests tb_cluster_tests
     tb_split_tests tb_monitor_tests tb_life_tests tb_host_tests tb_sidecar_tests
     tb_mesh_tests tb_table_tests tb_tls_tests tb_pg_tests tb_cli_tests tb_outgoing_tests
