@@ -107,6 +107,7 @@ calls(Node, Left, Mine, Account) ->
     Start = now_ms(),
     Answer = tb_jobs:ask(Node, Request),
     Entry = {What, Arg, Answer, ms_since(Start)},
+    tb_jobs:pause(rand:uniform(40) - 1),
     calls(Node, Left - 1, mine(What, Arg, Answer, Mine), [Entry | Account]).
 
 %% Mine: {Arg, dynamic, Pid}, or {Arg, named | stopped, none}.

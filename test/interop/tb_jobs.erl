@@ -32,7 +32,8 @@ hosts(Names) ->
 -spec daemon(atom(), [tuple()]) -> tb_lib:program().
 daemon(Name, Options) ->
     Sups = [{?NAME, [{hosts, all}, {max_restarts, 1000000} | Options]}],
-    Daemon = tb_lib:daemon(Name, #{config => [{tiebeam, [{discovery, []}, {supervisors, Sups}]}]}),
+    Log = [{log, [{level, info}]} || os:getenv("TB_SHOW") =/= false],
+    Daemon = tb_lib:daemon(Name, #{config => [{tiebeam, [{discovery, []}, {supervisors, Sups} | Log]}]}),
     note(Daemon, fun tb_lib:kill/1).
 
 %% How it is ended, if nobody else does.
