@@ -38,7 +38,7 @@ c_decl {
     \#include <stdlib.h>
     \#include <string.h>
     short plan[64];
-    unsigned char bound[42 * 64];
+    unsigned char bound[43 * 64];
     \#define OPTION(name) (getenv(name) ? atoi(getenv(name)) : 0)
 };
 
@@ -53,8 +53,13 @@ c_decl {
 #define NO_DROP 8        /* copies of a former backup stay */
 #define NO_VIEW 9        /* a tiebeam node acts without having seen all hosts */
 #define NO_GAP 10        /* a tiebeam node remembers lost hosts over a gap of its own */
+#define NO_BACK 11       /* a host that others see again stays confirmed down until it is attached */
 byte mutant;
 byte lag;                /* 0: events and leases take no time; 1: leases; 2: nothing */
+byte most;               /* commands after the last failure, recovery or request; 0: not counted */
+byte work;
+bit calm;
+byte cuts0;
 bit one;                 /* one tiebeam node */
 bit two;                 /* two hosts: the third is not in the set */
 byte at;                 /* where the child is at the beginning; 3: it is to be started */
@@ -92,7 +97,6 @@ typedef View {           /* of one incarnation, as a tiebeam node remembers it *
     byte seq;
     byte own;
     byte bk;
-    byte hs;             /* all that entries here ever stood in for, and tombstones */
     Entry e
 };
 typedef Cmd {
@@ -111,7 +115,7 @@ Entry ent[NH];
 bit tomb[NH];
 byte bk[NH] = NONE;
 byte seq[NH];
-byte hs[NH];
+byte news[6];            /* tiebeam node, host: what entries stood in for, and tombstones, untold */
 byte own[NH] = NONE;
 byte xh = NONE;          /* whose second incarnation is NH */
 Copy cp[12];             /* host, incarnation */
@@ -189,7 +193,8 @@ byte removals;
 #define L_cutht            39
 #define L_health           40
 #define L_healhh           41
-#define LABELS "attach", "events", "lease", "expire", "hdown", "tdown", "confirm_down", "not_down", "deliver", "lost_command", "copying", "start", "start_ack", "remove", "remove_ack", "standin", "delete_removed", "bury", "forget", "delete_loser", "move_to_0", "move_to_2", "move_done", "move_on", "backup", "drops", "failover_memory", "forget_memory", "failover_copy", "drop_lost", "host_crash", "machine_crash", "host_back", "tiebeam_crash", "tiebeam_back", "cutth", "cuthh", "cuth", "cutht", "health", "healhh"
+#define L_heal             42
+#define LABELS "attach", "events", "lease", "expire", "hdown", "tdown", "confirm_down", "not_down", "deliver", "lost_command", "copying", "start", "start_ack", "remove", "remove_ack", "standin", "delete_removed", "bury", "forget", "delete_loser", "move_to_0", "move_to_2", "move_done", "move_on", "backup", "drops", "failover_memory", "forget_memory", "failover_copy", "drop_lost", "host_crash", "machine_crash", "host_back", "tiebeam_crash", "tiebeam_back", "cutth", "cuthh", "cuth", "cutht", "health", "healhh", "heal"
 #define NUMBER(l, a, b, c) ((l) * 64 + (a) * 16 + (b) * 4 + (c))
 #define MAY(n) (!bound[n] || plan[now.stage] == (n) || plan[now.stage] == 0)
 #define STEP(name, a, b, c, guard) \
@@ -214,13 +219,27 @@ c_code {
 
     extern int readtrail;
 
+    static int through, planned;
+
+    static void
+    say(void)
+    {
+        if (planned)
+            printf("plan: %d of %d steps\n", through, planned);
+    }
+
     void
     took(int l, int a, int b, int c)
     {
         if (plan[now.stage] == NUMBER(l, a, b, c))
             now.stage++;
+        if (now.stage > through)
+            through = now.stage;
+        if (l >= L_host_crash || l == L_expire || l == L_start || l == L_remove ||
+            l == L_move_to_0 || l == L_move_to_2)
+            now.work = 0;
         if (readtrail)
-            printf("%s:%d:%d:%d\\n", labels[l - 1], a, b, c);
+            printf("%s:%d:%d:%d\n", labels[l - 1], a, b, c);
     }
 
     static void
@@ -243,7 +262,7 @@ c_code {
             while (l < (int)(sizeof(labels) / sizeof(*labels)) && strcmp(labels[l], name))
                 l++;
             if (l == (int)(sizeof(labels) / sizeof(*labels)) || n == 63) {
-                printf("pan: no such step: %s\\n", name);
+                printf("pan: no such step: %s\n", name);
                 exit(1);
             }
             plan[n] = NUMBER(l + 1, a, b, c);
@@ -253,6 +272,8 @@ c_code {
                 memset(&bound[NUMBER(l + 1, 0, 0, 0)], 1, 64);
             n++;
         }
+        planned = n;
+        atexit(say);
     }
 };
 
@@ -331,21 +352,26 @@ inline elect(h) {
 
 #define CLEAR(e) e.st = GONE; e.to = 0; e.c = 0; e.s = 0
 
+inline tell(h, what) {
+    if :: A(0, h) -> news[TH(0, h)] = news[TH(0, h)] | (what) :: else fi;
+    if :: A(1, h) -> news[TH(1, h)] = news[TH(1, h)] | (what) :: else fi
+}
+
 inline apply(h, t) {
     if
     :: cmd[t].k == START ->
         if
         :: ent[h].st != RUN ->
             ent[h].st = RUN; ent[h].to = 0; ent[h].c = cmd[t].c; ent[h].s = cmd[t].s;
-            hs[h] = hs[h] | cmd[t].s; seq[h]++
+            tell(h, cmd[t].s); seq[h]++
         :: else
         fi
     :: cmd[t].k == DELETE ->
-        tomb[h] = tomb[h] | cmd[t].a; hs[h] = hs[h] | (cmd[t].a -> BURIED : 0);
+        tomb[h] = tomb[h] | cmd[t].a; tell(h, (cmd[t].a -> BURIED : 0));
         if :: ent[h].st != GONE -> CLEAR(ent[h]); seq[h]++ :: else fi
     :: cmd[t].k == MOVE ->
         if :: ent[h].st == RUN -> ent[h].st = MOVING; ent[h].to = cmd[t].a; seq[h]++ :: else fi
-    :: cmd[t].k == BURY -> tomb[h] = 1; hs[h] = hs[h] | BURIED
+    :: cmd[t].k == BURY -> tomb[h] = 1; tell(h, BURIED)
     :: cmd[t].k == FORGET -> tomb[h] = 0
     :: cmd[t].k == BACKUP -> bk[h] = cmd[t].a
     :: cmd[t].k == DROP ->
@@ -358,13 +384,13 @@ inline apply(h, t) {
 inline look(t, h) {
     x = TI(t, cur[h]);
     vw[x].known = 1; vw[x].ep = 1; vw[x].tomb = tomb[h]; vw[x].seq = seq[h];
-    vw[x].own = own[h]; vw[x].bk = bk[h]; vw[x].hs = hs[h];
+    vw[x].own = own[h]; vw[x].bk = bk[h];
     vw[x].e.st = ent[h].st; vw[x].e.to = ent[h].to; vw[x].e.c = ent[h].c; vw[x].e.s = ent[h].s
 }
 
 inline unknow(t, i) {
     y = TI(t, i);
-    vw[y].known = 0; vw[y].ep = 0; vw[y].tomb = 0; vw[y].seq = 0; vw[y].own = 0; vw[y].bk = 0; vw[y].hs = 0;
+    vw[y].known = 0; vw[y].ep = 0; vw[y].tomb = 0; vw[y].seq = 0; vw[y].own = 0; vw[y].bk = 0;
     CLEAR(vw[y].e)
 }
 
@@ -409,7 +435,7 @@ inline gap(t, i) {
 
 #define EVENTS(t, h) \
     :: STEP(events, t, h, 0, URG_E(t, h)) \
-        look(t, h); z = hs[h]; SETTLE(t, z); \
+        look(t, h); z = news[TH(t, h)]; news[TH(t, h)] = 0; SETTLE(t, z); \
         if :: wt[t] && cmd[t].k == IDLE && cmd[t].i == cur[h] -> wt[t] = 0; cmd[t].i = 0 :: else fi; x = 0 }
 
 #define LEASE(t, h) \
@@ -425,12 +451,12 @@ inline gap(t, i) {
 
 #define TDOWN(t, h) \
     :: STEP(tdown, t, h, 0, tup[t] && A(t, h) && (lt[TH(t, h)] || !hatt[TH(t, h)] || tI[TH(t, h)] != cur[h])) \
-        A(t, h) = 0; \
+        A(t, h) = 0; news[TH(t, h)] = 0; V(t, h).ep = 0; V(t, h).own = 0; V(t, h).bk = 0; V(t, h).tomb = 0; \
         if :: wt[t] && HOST(cmd[t].i) == h && (cmd[t].k == IDLE) -> wt[t] = 0; cmd[t].i = 0 :: else fi; x = 0 }
 
 #define CONFIRM(t, h) \
     :: STEP(confirm_down, t, h, 0, tup[t] && !A(t, h) && !dn[TH(t, h)] && (lt[TH(t, h)] || !up[h]) && !SEEN(t, h)) dn[TH(t, h)] = 1; x = 0 } \
-    :: STEP(not_down, t, h, 0, tup[t] && dn[TH(t, h)] && SEEN(t, h)) dn[TH(t, h)] = 0; x = 0 }
+    :: STEP(not_down, t, h, 0, mutant != NO_BACK && tup[t] && dn[TH(t, h)] && SEEN(t, h)) dn[TH(t, h)] = 0; x = 0 }
 
 /* A command arrives, maybe late; it is lost only with its connection. */
 #define VALID(t, h) ((cmd[t].ok && own[h] == t) || mutant == NO_EPOCH)
@@ -438,7 +464,8 @@ inline gap(t, i) {
     :: STEP(deliver, t, 0, 0, cmd[t].k != IDLE && HOST(cmd[t].i) != NONE) \
         x = HOST(cmd[t].i); \
         if :: up[x] && cur[x] == cmd[t].i && VALID(t, x) -> \
-            assert(cmd[t].ok && own[x] == t); apply(x, t) :: else fi; \
+            assert(cmd[t].ok && own[x] == t); apply(x, t); \
+            assert(cuts < cuts0 || xh != NONE || RUNNING <= 1) :: else fi; \
         IDLED(t); x = 0 } \
     :: STEP(lost_command, t, 0, 0, cmd[t].k != IDLE && (!tup[t] || lt[TH(t, HOST(cmd[t].i))] || !up[HOST(cmd[t].i)] || \
         cur[HOST(cmd[t].i)] != cmd[t].i)) IDLED(t); x = 0 }
@@ -458,7 +485,8 @@ inline gap(t, i) {
 inline issue(t, h, kind, arg, starts, stands) {
     cmd[t].k = kind; cmd[t].i = tI[TH(t, h)]; cmd[t].a = arg; cmd[t].c = starts; cmd[t].s = stands;
     cmd[t].ok = V(t, h).ep;
-    wt[t] = 1
+    wt[t] = 1;
+    if :: most -> work++; assert(work <= most) :: else fi
 }
 
 #define CALLS(t, h) \
@@ -544,13 +572,14 @@ inline issue(t, h, kind, arg, starts, stands) {
 inline tdie(t) {
     tup[t] = 0; ps[t] = 0; rm[t] = 0; wt[t] = 0;
     A(t, 0) = 0; A(t, 1) = 0; A(t, 2) = 0;
+    news[TH(t, 0)] = 0; news[TH(t, 1)] = 0; news[TH(t, 2)] = 0;
     dn[TH(t, 0)] = 0; dn[TH(t, 1)] = 0; dn[TH(t, 2)] = two;
     tI[TH(t, 0)] = NONE; tI[TH(t, 1)] = NONE; tI[TH(t, 2)] = NONE;
     unknow(t, 0); unknow(t, 1); unknow(t, 2); unknow(t, 3)
 }
 
 inline hdie(h) {
-    up[h] = 0; xh = h; tomb[h] = 0; bk[h] = NONE; seq[h] = 0; hs[h] = 0; own[h] = NONE; CLEAR(ent[h]);
+    up[h] = 0; xh = h; tomb[h] = 0; bk[h] = NONE; seq[h] = 0; own[h] = NONE; CLEAR(ent[h]);
     hatt[TH(0, h)] = 0; hatt[TH(1, h)] = 0; hrdy[TH(0, h)] = 0; hrdy[TH(1, h)] = 0; hexp[TH(0, h)] = 0; hexp[TH(1, h)] = 0;
     x = 0;
     do
@@ -562,27 +591,36 @@ inline hdie(h) {
 #define CRASH(h) \
     :: STEP(host_crash, h, 0, 0, crashes > 0 && xh == NONE && up[h] && started) crashes--; hdie(h); x = 0 } \
     :: STEP(machine_crash, h, 0, 0, crashes > 0 && xh == NONE && up[h] && started && h < NT && tup[h % NT]) crashes--; hdie(h); tdie(h % NT); x = 0 } \
-    :: STEP(host_back, h, 0, 0, !up[h] && xh == h) up[h] = 1; cur[h] = NH; x = 0 }
+    :: STEP(host_back, h, 0, 0, !up[h] && xh == h && !(calm && (A(0, h) || A(1, h)))) up[h] = 1; cur[h] = NH; x = 0 }
 #define TCRASH(t) \
     :: STEP(tiebeam_crash, t, 0, 0, tcrashes > 0 && tup[t] && started) tcrashes--; tdie(t); x = 0 } \
     :: STEP(tiebeam_back, t, 0, 0, !tup[t] && !(one && t == 1) && cmd[t].k == IDLE && !hatt[TH(t, 0)] && !hatt[TH(t, 1)] && !hatt[TH(t, 2)]) tup[t] = 1; cmd[t].i = 0; x = 0 }
 
 #define WHOLE (!(lt[0] || lt[1] || lt[2] || lt[3] || lt[4] || lt[5] || lh[1] || lh[2] || lh[5]))
 #define CUTTABLE (cuts > 0 && WHOLE && started)
+#define NOBODY \
+    if :: two -> lt[2] = 0; lt[5] = 0; lh[2] = 0; lh[5] = 0; lh[6] = 0; lh[7] = 0 :: else fi; \
+    if :: one -> lt[3] = 0; lt[4] = 0; lt[5] = 0 :: else fi
 #define CUTTH(t, h) \
-    :: STEP(cutth, t, h, 0, CUTTABLE) cuts--; lt[TH(t, h)] = 1; x = 0 }
+    :: STEP(cutth, t, h, 0, CUTTABLE && !(two && h == 2) && !(one && t == 1)) cuts--; lt[TH(t, h)] = 1; x = 0 }
 #define CUTHH(a, b) \
-    :: STEP(cuthh, a, b, 0, CUTTABLE) cuts--; lh[a * NH + b] = 1; lh[b * NH + a] = 1; x = 0 }
+    :: STEP(cuthh, a, b, 0, CUTTABLE && !(two && b == 2)) cuts--; lh[a * NH + b] = 1; lh[b * NH + a] = 1; x = 0 }
 /* a host alone, or with tiebeam node t */
 #define CUTH(h, a, b) \
-    :: STEP(cuth, h, a, b, CUTTABLE) cuts--; lt[TH(0, h)] = 1; lt[TH(1, h)] = 1; \
-        lh[h * NH + a] = 1; lh[a * NH + h] = 1; lh[h * NH + b] = 1; lh[b * NH + h] = 1; x = 0 }
+    :: STEP(cuth, h, a, b, CUTTABLE && !(two && h == 2)) cuts--; lt[TH(0, h)] = 1; lt[TH(1, h)] = 1; \
+        lh[h * NH + a] = 1; lh[a * NH + h] = 1; lh[h * NH + b] = 1; lh[b * NH + h] = 1; NOBODY; x = 0 }
 #define CUTHT(t, h, a, b) \
-    :: STEP(cutht, t, h, a, CUTTABLE) cuts--; lt[TH(1 - t, h)] = 1; lt[TH(t, a)] = 1; lt[TH(t, b)] = 1; \
-        lh[h * NH + a] = 1; lh[a * NH + h] = 1; lh[h * NH + b] = 1; lh[b * NH + h] = 1; x = 0 }
-/* links come back one by one */
-#define HEALTH(t, h) :: STEP(health, t, h, 0, lt[TH(t, h)]) lt[TH(t, h)] = 0; x = 0 }
-#define HEALHH(a, b) :: STEP(healhh, a, b, 0, lh[a * NH + b]) lh[a * NH + b] = 0; lh[b * NH + a] = 0; x = 0 }
+    :: STEP(cutht, t, h, a, CUTTABLE && !(two && h == 2) && !(one && t == 1)) cuts--; lt[TH(1 - t, h)] = 1; lt[TH(t, a)] = 1; lt[TH(t, b)] = 1; \
+        lh[h * NH + a] = 1; lh[a * NH + h] = 1; lh[h * NH + b] = 1; lh[b * NH + h] = 1; NOBODY; x = 0 }
+/* Links come back one by one; with CALM=1 all at once, when all have noticed, and so does a host. */
+#define NOTICED(t, h) (!lt[TH(t, h)] || (!hatt[TH(t, h)] && !A(t, h)))
+#define HEAL \
+    :: STEP(heal, 0, 0, 0, calm && !WHOLE && NOTICED(0, 0) && NOTICED(0, 1) && NOTICED(0, 2) && \
+        NOTICED(1, 0) && NOTICED(1, 1) && NOTICED(1, 2)) \
+        lt[0] = 0; lt[1] = 0; lt[2] = 0; lt[3] = 0; lt[4] = 0; lt[5] = 0; \
+        lh[1] = 0; lh[2] = 0; lh[3] = 0; lh[5] = 0; lh[6] = 0; lh[7] = 0; x = 0 }
+#define HEALTH(t, h) :: STEP(health, t, h, 0, !calm && lt[TH(t, h)]) lt[TH(t, h)] = 0; x = 0 }
+#define HEALHH(a, b) :: STEP(healhh, a, b, 0, !calm && lh[a * NH + b]) lh[a * NH + b] = 0; lh[b * NH + a] = 0; x = 0 }
 
 #define EACH6(M) M(0, 0) M(0, 1) M(0, 2) M(1, 0) M(1, 1) M(1, 2)
 #define EACH8(M) M(0, 0) M(0, 1) M(0, 2) M(0, 3) M(1, 0) M(1, 1) M(1, 2) M(1, 3)
@@ -636,6 +674,7 @@ init {
             now.crashes = (uchar)OPTION("CRASHES"); now.tcrashes = (uchar)OPTION("TCRASHES");
             now.cuts = (uchar)OPTION("CUTS"); now.pauses = (uchar)OPTION("PAUSES");
             read_plan();
+            now.most = (uchar)OPTION("MOST"); now.calm = (uchar)OPTION("CALM"); now.cuts0 = (uchar)OPTION("CUTS");
             now.moves = (uchar)OPTION("MOVES"); now.removals = (uchar)OPTION("REMOVALS");
         };
         begin(); x = 0
@@ -665,7 +704,7 @@ init {
     CUTH(0, 1, 2) CUTH(1, 0, 2) CUTH(2, 0, 1)
     CUTHT(0, 0, 1, 2) CUTHT(1, 0, 1, 2) CUTHT(0, 1, 0, 2) CUTHT(1, 1, 0, 2) CUTHT(0, 2, 0, 1) CUTHT(1, 2, 0, 1)
     EACH6(HEALTH)
-    HEALHH(0, 1) HEALHH(0, 2) HEALHH(1, 2)
+    HEAL HEALHH(0, 1) HEALHH(0, 2) HEALHH(1, 2)
     :: timeout ->
         /* all is whole, and nothing is left to be done */
         if :: c_expr { plan[now.stage] == 0 } -> skip :: else -> break fi;
