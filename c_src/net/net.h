@@ -56,6 +56,8 @@ struct tb_net {
     size_t queued, max_queued; /* that wait to be written, likewise */
     bool held;                 /* nothing is read: see tb_net_hold() */
     unsigned freed;            /* sweeps that give memory back */
+    size_t moved, handled; /* bytes of this sweep; since memory was given back */
+    unsigned busy;         /* sweeps, since then */
     uv_tcp_t *listener;        /* owned; NULL: does not listen */
     unsigned accepted;         /* in this turn */
     uv_tcp_t refused;          /* while .refusing */

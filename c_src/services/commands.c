@@ -4,6 +4,7 @@
 #include "services/supervisor.h"
 
 #define ENOUGH (1u << 20) /* bytes in one message */
+#define KEEP   (1u << 14) /* that stay for the next one */
 
 int64_t
 tb_generation(const struct tb_supervisor *sup)
@@ -37,7 +38,7 @@ tb_host_send(struct tb_proc *self, struct tb_host *h)
                          tb_v_term(tb_wr_term(&list))));
     tb_wr_free(&list);
     tb_wr_free(&stamp);
-    if (h->run.cap > ENOUGH)
+    if (h->run.cap > KEEP)
         tb_wr_free(&h->run);
     h->run.len = 0;
     h->n_run = 0;
