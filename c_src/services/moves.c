@@ -131,7 +131,8 @@ belongs_elsewhere(struct tb_supervisor *sup, struct tb_child *c)
         c->state == TB_CHILD_STOPPING || c->state == TB_CHILD_MOVING ||
         tb_children_other(&sup->table, c))
         return false;
-    if (!c->home->host->draining && sup->o.locator != TB_LOCATE_PHASH2 &&
+    if (!c->home->host->draining && !c->home->host->excluded &&
+        sup->o.locator != TB_LOCATE_PHASH2 &&
         sup->o.locator != TB_LOCATE_RENDEZVOUS)
         return false; /* where it is, it may stay */
     to = tb_places_find(sup, tb_child_spec(c));

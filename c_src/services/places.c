@@ -9,8 +9,8 @@
 static bool
 takes_children(const struct tb_host *h, tb_atom owner)
 {
-    return h->phase == TB_HOST_ATTACHED && h->member && !h->draining && owner &&
-           h->owner == owner;
+    return h->phase == TB_HOST_ATTACHED && h->member && !h->draining &&
+           !h->excluded && owner && h->owner == owner;
 }
 
 void

@@ -349,6 +349,7 @@ static const struct {
     { "{drain, Node:atom, keep}",   do_drain_keep },
     { "{undrain, Node:atom}",       do_undrain    },
     { "{'$tb_stop', Reason}",       do_stop       },
+    { "{'$tb_options', Options}",   tb_options_do },
 };
 /* clang-format on */
 

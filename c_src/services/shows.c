@@ -183,6 +183,7 @@ state_of(const struct tb_host *h)
         return !h->member    ? "joining"
                : h->stopping ? "stopping"
                : h->draining ? "draining"
+               : h->excluded ? tb_host_excluded(h)
                              : "attached";
     if (h->down)
         return "down";

@@ -20,6 +20,7 @@
 #define TB_SUP_WAIT_MS   15000 /* a request that cannot go on */
 #define TB_SUP_CALL_MS   5000  /* of a question to a node */
 #define TB_SUP_MAX_HELD  100000
+#define TB_SUP_IMPOSE_MS 5000 /* without a node that has the hosts' options */
 
 enum tb_record_id {
     TB_RECORD_OPTIONS,
@@ -66,6 +67,7 @@ struct tb_host {
 
     bool member;   /* of the agreed set */
     bool draining; /* its mark is among the records, or it stops */
+    bool excluded; /* by changed options: it is to be none any more */
     bool stopping;
     bool leave; /* what is there has to go elsewhere: to be planned */
     bool down;  /* confirmed */
@@ -172,6 +174,9 @@ struct tb_supervisor {
     bool whole, owning, looked; /* see view.c */
     bool look_again;            /* at all children, in the next turn */
     bool differs;               /* the options of the hosts are others */
+    bool follows;               /* where they change, so do ours */
+    bool imposes;               /* nobody who has theirs is there: ours count */
+    uint64_t differ_ms;         /* since when, and nobody decides */
     int64_t options_counter;    /* of the record that was compared */
     tb_atom options_node;
     bool options_ours;
@@ -207,6 +212,8 @@ void tb_hosts_look(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_hosts_tick(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_host_connected(struct tb_proc *self, struct tb_supervisor *sup,
                        tb_atom node);
+void tb_hosts_reconsider(struct tb_proc *self, struct tb_supervisor *sup);
+const char *tb_host_excluded(const struct tb_host *h);
 struct tb_host *tb_host_find(struct tb_supervisor *sup, tb_atom node);
 void tb_hosts_free(struct tb_supervisor *sup);
 void tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup,
@@ -248,6 +255,18 @@ void tb_record_set(struct tb_supervisor *sup, enum tb_record_id id,
 bool tb_set_has(const struct tb_supervisor *sup, tb_atom node);
 bool tb_all_attached(const struct tb_supervisor *sup);
 bool tb_has_no_hosts(const struct tb_supervisor *sup);
+
+bool tb_is_open(const struct tb_supervisor *sup);
+
+/* reconfigure.c - options that change. tb_options_see - compare ours with those
+ * of the hosts. tb_options_same - as terms. tb_options_do - a request. */
+void tb_options_see(struct tb_proc *self, struct tb_supervisor *sup);
+bool tb_options_same(const struct tb_wr *a, const struct tb_wr *b);
+void tb_options_do(struct tb_proc *self, struct tb_supervisor *sup,
+                   struct tb_request *r, const struct tb_val *v);
+int tb_on_sup_reconfigure(struct tb_proc *self, void *state,
+                          const struct tb_msg *m);
+int tb_on_sup_reload(struct tb_proc *self, void *state, const struct tb_msg *m);
 
 /* tombstones.c - what was removed while a host was away. */
 void tb_tombstones_tick(struct tb_proc *self, struct tb_supervisor *sup);

@@ -304,6 +304,73 @@ put_all(struct tb_supervisor_options *o)
     tb_wr_free(&backoff);
 }
 
+/* What each tiebeam node has for itself. */
+static void
+put_own(const struct tb_supervisor_options *o, struct tb_wr *w)
+{
+    tb_build(w,
+             "[{host_module, L}, {settle_ms, S}, {move_concurrency, C}, "
+             "{global, G}]",
+             TB_ARGS(tb_v_atom(o->preloaded ? "preloaded" : "load"),
+                     tb_v_int(o->settle_ms), tb_v_int(o->move_concurrency),
+                     tb_v_bool(o->global)));
+}
+
+/* The elements of a list, and how many. */
+static size_t
+put_items(struct tb_wr *w, struct tb_term list)
+{
+    struct tb_elems e;
+    struct tb_term item;
+    size_t n = 0;
+
+    for (tb_elems_open(&e, list); tb_elems_next(&e, &item); n++)
+        tb_wr_bytes(w, item.p, item.n);
+    return n;
+}
+
+static void
+put_list(const struct tb_supervisor_options *o, enum tb_options_kept kept,
+         const struct tb_term *more, struct tb_wr *w)
+{
+    struct tb_wr items = { 0 }, own = { 0 };
+    size_t n =
+        kept == TB_OPTIONS_ALL ? put_items(&items, tb_wr_term(&o->all)) : 0;
+
+    put_own(o, &own);
+    n += put_items(&items, tb_wr_term(&own));
+    if (more)
+        n += put_items(&items, *more);
+    tb_build_list(w, n, &items);
+    tb_wr_free(&items);
+    tb_wr_free(&own);
+}
+
+void
+tb_supervisor_options_put(const struct tb_supervisor_options *o,
+                          struct tb_wr *w)
+{
+    put_list(o, TB_OPTIONS_ALL, NULL, w);
+}
+
+int
+tb_supervisor_options_change(struct tb_supervisor_options *changed,
+                             const struct tb_supervisor_options *o,
+                             enum tb_options_kept kept, struct tb_term list,
+                             struct tb_wr *why)
+{
+    struct tb_wr both = { 0 };
+    int rc = tb_supervisor_options_read(changed, list, why);
+
+    if (rc < 0)
+        return rc;
+    tb_supervisor_options_fini(changed);
+    put_list(o, kept, &list, &both);
+    rc = tb_supervisor_options_read(changed, tb_wr_term(&both), why);
+    tb_wr_free(&both);
+    return rc;
+}
+
 int
 tb_supervisor_options_read(struct tb_supervisor_options *o, struct tb_term list,
                            struct tb_wr *why)
