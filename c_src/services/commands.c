@@ -133,7 +133,8 @@ tb_work_send(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
     struct tb_wr bytes = { 0 };
     struct tb_val key;
 
-    if (!h || h->phase != TB_HOST_ATTACHED || !sup->owning)
+    if (!h || h->phase != TB_HOST_ATTACHED || !sup->owning ||
+        !tb_pace_start(self, sup, w))
         return;
     tb_key_put(&bytes, w->child->key);
     key = tb_v_term(tb_wr_term(&bytes));

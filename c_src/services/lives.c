@@ -81,7 +81,9 @@ tb_child_exited(struct tb_proc *self, struct tb_supervisor *sup,
             h->leave = true;
             tb_sup_turn_ask(self, sup);
         } else {
-            tb_lives_restart(self, sup, tb_work_new(c, TB_WORK_RESTART));
+            w = tb_work_new(c, TB_WORK_RESTART);
+            w->paced = sup->taking_over;
+            tb_lives_restart(self, sup, w);
         }
         return;
     }
@@ -137,6 +139,7 @@ place(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *old,
         old->work->moves = false;
         hand_over(old->work, w);
     }
+    w->paced = kind == TB_WORK_PLACE && !w->moves; /* one that moves has paid */
     tb_work_send(self, sup, w);
     return w;
 }
@@ -476,9 +479,11 @@ static void
 check_home(struct tb_proc *self, struct tb_supervisor *sup,
            struct tb_home *home)
 {
+    sup->taking_over = true;
     TB_LIST_EACH (c, &home->children, struct tb_child, link)
         if (!c->work)
             check_child(self, sup, c);
+    sup->taking_over = false;
 }
 
 /* After a host has attached, or this node has become the owner. */

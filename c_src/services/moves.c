@@ -161,6 +161,19 @@ plan(struct tb_supervisor *sup, struct tb_host *h)
     }
 }
 
+static bool
+is_free(const struct tb_child *c)
+{
+    return !c->work && c->state != TB_CHILD_MOVING &&
+           c->state != TB_CHILD_STOPPING;
+}
+
+static bool
+is_idle(const struct tb_child *c)
+{
+    return c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED;
+}
+
 static void
 set_off(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 {
@@ -169,7 +182,7 @@ set_off(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 
     if (!to || to->home == c->home)
         return;
-    if (c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED) {
+    if (is_idle(c)) {
         w = tb_work_keep_at(self, sup, c, to);
     } else {
         w = tb_work_new(c, TB_WORK_LEAVE);
@@ -190,11 +203,12 @@ pump(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
 
         if (!c->wanted)
             return;
+        if (is_free(c) && !is_idle(c) && !tb_pace_move(self, sup))
+            return;
         c->wanted = false;
         tb_list_del(&c->link);
         tb_list_add(&h->home->children, &c->link);
-        if (!c->work && c->state != TB_CHILD_MOVING &&
-            c->state != TB_CHILD_STOPPING)
+        if (is_free(c))
             set_off(self, sup, c);
     }
 }

@@ -60,6 +60,8 @@ apply(struct tb_proc *self, struct tb_supervisor *sup,
     tb_supervisor_options_put(&sup->o, sup->config->opts);
     if (!places_same(&old, &sup->o))
         look_for_places(self, sup);
+    if (sup->o.start_rate != old.start_rate)
+        tb_pace_go_on(self, sup);
     if (sup->o.global && !old.global)
         tb_send(self, tb_self(self), "join", TB_NONE);
     if (!tb_options_same(&old.all, &sup->o.all))

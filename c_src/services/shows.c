@@ -243,6 +243,8 @@ waiting_starts(const struct tb_supervisor *sup)
 
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
         n += home->lost ? home->n : 0;
+    TB_LIST_EACH (w, &sup->paced, struct tb_work, timed)
+        n++;
     return n + sup->table.n_fresh;
 }
 

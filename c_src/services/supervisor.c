@@ -377,6 +377,7 @@ init(struct tb_proc *self, void *state, const void *arg)
     tb_list_init(&sup->held);
     tb_list_init(&sup->timed);
     tb_list_init(&sup->waiting);
+    tb_list_init(&sup->paced);
     tb_list_init(&sup->to_locate);
     sup->tombstones = tb_map_new();
     tb_monitor_nodes(self, true);
@@ -412,6 +413,7 @@ static const struct tb_clause clauses[] = {
     { TB_INFO, "tick",                                    on_tick             },
     { TB_INFO, "look",                                    on_look             },
     { TB_INFO, "due",                                     on_due              },
+    { TB_INFO, "pace",                                    tb_on_pace          },
     { 0 },
 };
 /* clang-format on */

@@ -128,7 +128,7 @@ enum tb_work_kind {
 
 struct tb_work {
     struct tb_list
-        timed; /* in tb_supervisor.timed or .waiting, or .next NULL */
+        timed; /* in tb_supervisor.timed, .waiting or .paced, or .next NULL */
     uint64_t due_ms;
     enum tb_work_kind kind;
     struct tb_child *child;
@@ -139,6 +139,9 @@ struct tb_work {
     bool fresh;     /* TB_WORK_START of a child that was not there */
     bool moves;     /* counted in tb_supervisor.moving */
     bool remove;    /* TB_WORK_STOP: the entry goes, too */
+    bool paced;     /* it is no request's: start_rate goes for it */
+    bool queued;    /* in tb_supervisor.paced */
+    bool paid;      /* its turn has come */
     bool waits;     /* for a DOWN: see ref */
     bool unwanted;  /* nobody waits for it: to be stopped again */
     unsigned attempts;
@@ -204,6 +207,11 @@ struct tb_supervisor {
     size_t n_held;
     struct tb_list timed;   /* struct tb_work that wait for their time */
     struct tb_list waiting; /* and those that wait for a DOWN */
+    struct tb_list paced;   /* and those that wait for start_rate */
+    int64_t tokens;         /* thousandths of starts that may be sent at once */
+    uint64_t pace_ms;       /* when they were counted */
+    bool pace_asked;        /* a timer runs for it */
+    bool taking_over;       /* what is found ended has ended before */
     uint64_t starts, restarts, failovers, moves; /* ever, for info */
 };
 
@@ -282,6 +290,18 @@ void tb_host_send(struct tb_proc *self, struct tb_host *h);
 void tb_commands_send(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_work_send(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_work *w);
+
+/* pace.c - how fast. tb_pace_start - false: w waits for its turn, and is sent
+ * then. tb_pace_move - whether one more may set off; else there is a turn when
+ * it may. tb_pace_hurry - w waits no longer. tb_pace_go_on - the rate is
+ * another. */
+bool tb_pace_start(struct tb_proc *self, struct tb_supervisor *sup,
+                   struct tb_work *w);
+bool tb_pace_move(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_pace_hurry(struct tb_proc *self, struct tb_supervisor *sup,
+                   struct tb_work *w);
+void tb_pace_go_on(struct tb_proc *self, struct tb_supervisor *sup);
+int tb_on_pace(struct tb_proc *self, void *state, const struct tb_msg *m);
 
 /* works.c - decisions on their way. */
 struct tb_work *tb_work_new(struct tb_child *c, enum tb_work_kind kind);

@@ -24,6 +24,12 @@ positive(const struct tb_val *h)
 }
 
 static bool
+up_to_a_million(const struct tb_val *h)
+{
+    return h[0].i > 0 && h[0].i <= 1000000;
+}
+
+static bool
 at_most_an_hour(const struct tb_val *h)
 {
     return h[0].i >= 0 && h[0].i <= 3600000;
@@ -99,6 +105,8 @@ const struct tb_rule tb_supervisor_rules[] = {
     { "split_policy",     "restart",            NULL,     "restart; majority is not supported in this version" },
     { "settle_ms",        "N:int",              at_most_an_hour, "milliseconds in 0..3600000" },
     { "move_concurrency", "N:int",              positive, "an integer from 1 on" },
+    { "start_rate",       "infinity",           NULL,     "infinity or an integer in 1..1000000" },
+    { "start_rate",       "N:int",              up_to_a_million, NULL },
     { "backoff",          "none",               NULL,     BACKOFF },
     { "backoff",          "{Min:int, Max:int}", rising,   NULL },
     { "global",           "B:atom",             is_boolean, "true or false" },
@@ -202,6 +210,7 @@ read_number(struct tb_supervisor_options *o, struct tb_text key,
         { "max_children", &o->max_children },
         { "settle_ms", &o->settle_ms },
         { "move_concurrency", &o->move_concurrency },
+        { "start_rate", &o->start_rate },
     };
     struct tb_val h[TB_MAX_HOLES];
 
@@ -310,10 +319,10 @@ put_own(const struct tb_supervisor_options *o, struct tb_wr *w)
 {
     tb_build(w,
              "[{host_module, L}, {settle_ms, S}, {move_concurrency, C}, "
-             "{global, G}]",
+             "{start_rate, R}, {global, G}]",
              TB_ARGS(tb_v_atom(o->preloaded ? "preloaded" : "load"),
                      tb_v_int(o->settle_ms), tb_v_int(o->move_concurrency),
-                     tb_v_bool(o->global)));
+                     or_infinity(o->start_rate), tb_v_bool(o->global)));
 }
 
 /* The elements of a list, and how many. */
@@ -385,7 +394,8 @@ tb_supervisor_options_read(struct tb_supervisor_options *o, struct tb_term list,
                                          .max_children = -1,
                                          .auto_balance = true,
                                          .settle_ms = SETTLE_MS,
-                                         .move_concurrency = MOVE_CONCURRENCY };
+                                         .move_concurrency = MOVE_CONCURRENCY,
+                                         .start_rate = -1 };
     tb_build(&o->extra_arguments, "[]", TB_NONE);
     if (!tb_elems_open(&e, list)) {
         tb_build(why, "{supervisor_data, {invalid_type, L}}",

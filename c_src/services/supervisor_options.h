@@ -24,6 +24,7 @@ struct tb_supervisor_options {
     struct tb_wr hosts; /* owned: [Node], or the base name's characters */
     bool preloaded;     /* host_module: nothing is loaded */
     int64_t settle_ms, move_concurrency;
+    int64_t start_rate;               /* a second; -1: infinity */
     int64_t backoff_min, backoff_max; /* ms; 0: intensity counts instead */
     bool global;      /* the name is registered with global, too */
     struct tb_wr all; /* owned: those that all nodes agree on, as a proplist */

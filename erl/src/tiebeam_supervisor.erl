@@ -45,6 +45,7 @@
     | {split_policy, restart}
     | {settle_ms, non_neg_integer()}
     | {move_concurrency, pos_integer()}
+    | {start_rate, pos_integer() | infinity}
     | {backoff, none | {pos_integer(), pos_integer()}}.
 -type dynamic_spec() ::
     {{module(), atom(), list()}, permanent | transient | temporary, brutal_kill | timeout(), worker | supervisor,

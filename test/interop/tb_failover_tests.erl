@@ -28,6 +28,8 @@ cases() ->
         {"tiebeam is killed while children start", fun killed_while_starting/0},
         {"what ends while nobody watches is handled later", fun exits_meanwhile/0},
         {"a host is killed: its children run elsewhere", fun host_killed/0},
+        {"a host is killed: at the rate that is allowed", fun paced/0},
+        {"a host is killed: at another rate from then on", fun paced_less/0},
         {"a host is killed while children start", fun host_killed_while_starting/0},
         {"the only host is killed, and is back", fun only_host/0},
         {"the process of a host is killed", fun host_process/0},
@@ -290,6 +292,65 @@ host_killed_while_starting() ->
 
 is_ok({reply, {ok, _}}) -> true;
 is_ok(_) -> false.
+
+%% start_rate: those of the lost host come back so many a second, what somebody
+%% asks for meanwhile does not wait, and all are there once in the end.
+paced() ->
+    with([h1, h2, h3], [{start_rate, 50}], fun(Node, [B1 | _] = Beams, _) ->
+        Args = lists:seq(1, 300),
+        Pids = start(Node, Args),
+        N1 = tb_lib:node_of(B1),
+        Lost = length([P || P <- Pids, node(P) =:= N1]),
+        ?assert(Lost > 50),
+        end_beam(B1),
+        Rest = tl(Beams),
+        %% before the first of them nothing counts
+        tb_lib:until(fun() -> failovers(Node) > 0 end, ?SLOW),
+        Begin = erlang:monotonic_time(millisecond),
+        First = failovers(Node),
+        {Us, {ok, New}} = timer:tc(fun() -> ask(Node, {start_child, spec(new)}) end),
+        ?assert(lists:member(node(New), nodes_of(Rest))),
+        %% an answer that had to wait for its turn would take a second and more
+        ?assert(Us < 1000000),
+        ?assert(failovers(Node) < Lost),
+        ?assert(maps:get(waiting, ask(Node, info)) > 0),
+        tb_lib:until(
+            fun() ->
+                Now = failovers(Node),
+                Ms = erlang:monotonic_time(millisecond) - Begin,
+                Allowed = First + 20 + 50 * Ms / 1000,
+                Now =< Allowed orelse error({too_many, Now, Ms}),
+                Now =:= Lost
+            end,
+            ?SLOW
+        ),
+        all_run(Node, Rest, [new | Args]),
+        ?assertEqual(Lost, failovers(Node))
+    end).
+
+failovers(Node) ->
+    #{counters := #{failovers := N}} = ask(Node, info),
+    N.
+
+%% One a second, till somebody is in a hurry: with one of them, and then with all.
+paced_less() ->
+    with([h1, h2], [{start_rate, 1}, {max_children, 100}], fun(Node, [B1 | _] = Beams, _) ->
+        Specs = [#{id => N, start => {tb_kid, start_link, [N]}} || N <- lists:seq(1, 100)],
+        Ids = [{Id, node(P)} || {Id, {ok, P}} <- lists:zip(lists:seq(1, 100), ask(Node, {start_children, Specs}))],
+        N1 = tb_lib:node_of(B1),
+        Lost = [Id || {Id, N} <- Ids, N =:= N1],
+        end_beam(B1),
+        tb_lib:until(fun() -> failovers(Node) > 0 end, ?SLOW),
+        ok = ask(Node, {terminate_child, lists:last(Lost)}),
+        ?assert(failovers(Node) < length(Lost)),
+        ?assertEqual({error, max_children}, ask(Node, {start_child, spec(new)})),
+        ok = ask(Node, {reconfigure, [{start_rate, infinity}]}),
+        all_but(Node, tl(Beams), lists:seq(1, 100) -- [lists:last(Lost)])
+    end).
+
+all_but(_, Beams, Args) ->
+    tb_lib:until_equal(Args, fun() -> running(Beams) end, ?SLOW),
+    ?assertEqual(length(Args), lists:sum([kids(N) || N <- nodes_of(Beams)])).
 
 only_host() ->
     with([h1], [], fun(Node, [H1], _) ->
