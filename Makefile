@@ -145,6 +145,7 @@ DAEMON_SRC := \
     c_src/services/lives.c \
     c_src/services/moves.c \
     c_src/services/places.c \
+    c_src/services/locate.c \
     c_src/services/pace.c \
     c_src/services/reconfigure.c \
     c_src/services/requests.c \

@@ -139,6 +139,7 @@ place(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *old,
         old->work->moves = false;
         hand_over(old->work, w);
     }
+    tb_located_used(sup, old->key);
     w->paced = kind == TB_WORK_PLACE && !w->moves; /* one that moves has paid */
     tb_work_send(self, sup, w);
     return w;
@@ -157,7 +158,7 @@ void
 tb_lives_move_on(struct tb_proc *self, struct tb_supervisor *sup,
                  struct tb_child *c)
 {
-    struct tb_host *to = tb_places_find(sup, tb_child_spec(c));
+    struct tb_host *to = tb_places_of(self, sup, c);
     struct tb_child *there =
         to ? tb_children_on(&sup->table, c->key, to->home) : NULL;
 
@@ -255,7 +256,7 @@ recover_child(struct tb_proc *self, struct tb_supervisor *sup,
         forget_lost(self, sup, c);
         return true;
     }
-    to = tb_places_find(sup, tb_child_spec(c));
+    to = tb_places_of(self, sup, c);
     there = to ? tb_children_on(&sup->table, c->key, to->home) : NULL;
     if (!to || (there && there->work))
         return false;

@@ -123,7 +123,8 @@ tb_drain_forget_crashes(struct tb_supervisor *sup)
 /* ----------------------------------------------------------------- plans -- */
 
 static bool
-belongs_elsewhere(struct tb_supervisor *sup, struct tb_child *c)
+belongs_elsewhere(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_child *c)
 {
     struct tb_host *to;
 
@@ -135,19 +136,19 @@ belongs_elsewhere(struct tb_supervisor *sup, struct tb_child *c)
         sup->o.locator != TB_LOCATE_PHASH2 &&
         sup->o.locator != TB_LOCATE_RENDEZVOUS)
         return false; /* where it is, it may stay */
-    to = tb_places_find(sup, tb_child_spec(c));
+    to = tb_places_of(self, sup, c);
     return to && to->home != c->home;
 }
 
 /* Those that shall go come to the head of the list. */
 static void
-plan(struct tb_supervisor *sup, struct tb_host *h)
+plan(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
 {
     struct tb_list chosen;
 
     tb_list_init(&chosen);
     TB_LIST_EACH (c, &h->home->children, struct tb_child, link) {
-        c->wanted = belongs_elsewhere(sup, c);
+        c->wanted = belongs_elsewhere(self, sup, c);
         if (!c->wanted)
             continue;
         tb_list_del(&c->link);
@@ -177,7 +178,7 @@ is_idle(const struct tb_child *c)
 static void
 set_off(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 {
-    struct tb_host *to = tb_places_find(sup, tb_child_spec(c));
+    struct tb_host *to = tb_places_of(self, sup, c);
     struct tb_work *w;
 
     if (!to || to->home == c->home)
@@ -227,7 +228,7 @@ tb_moves_turn(struct tb_proc *self, struct tb_supervisor *sup)
         if (h->phase != TB_HOST_ATTACHED || !h->home || !h->member)
             continue;
         if (h->leave || all)
-            plan(sup, h);
+            plan(self, sup, h);
         h->leave = false;
         pump(self, sup, h);
     }

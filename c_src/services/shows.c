@@ -311,7 +311,9 @@ on_explain(struct tb_proc *self, struct tb_supervisor *sup,
         tb_answer(self, sup, r, "#{child => not_found, hosts => Hosts}",
                   TB_ARGS(tb_v_term(tb_wr_term(&hosts))));
     } else {
-        to = tb_places_find(sup, tb_child_spec(c));
+        to = sup->o.locator == TB_LOCATE_FUN
+                 ? c->home->host /* not judged while it runs */
+                 : tb_places_find(sup, tb_child_spec(c));
         tb_answer(self, sup, r,
                   "#{node => Node, state => S, starts => N, pid => P, "
                   "belongs_to => To, spec => Spec, hosts => Hosts}",

@@ -44,6 +44,7 @@ on_turn(struct tb_proc *self, void *state, const struct tb_msg *m)
     }
     tb_requests_dispatch(self, sup);
     tb_places_send(self, sup);
+    tb_located_send(self, sup);
     tb_hosts_look(self, sup);
     tb_commands_send(self, sup);
     tb_close_check(self, sup);
@@ -62,6 +63,7 @@ on_tick(struct tb_proc *self, void *state, const struct tb_msg *m)
         tb_view_leases(self, sup, true);
     tb_requests_expire(self, sup);
     tb_tombstones_tick(self, sup);
+    tb_located_tick(self, sup);
     tb_sup_turn_ask(self, sup);
     return TB_NOREPLY;
 }
@@ -325,6 +327,7 @@ terminate(struct tb_proc *self, void *state, struct tb_term why)
     for (int i = 0; i < TB_RECORDS; i++)
         tb_wr_free(&sup->record[i].value);
     tb_tombstones_free(sup);
+    tb_located_free(sup);
     tb_free(sup->places);
     tb_wr_free(&sup->managed);
     tb_wr_free(&sup->close_reason);
@@ -380,6 +383,8 @@ init(struct tb_proc *self, void *state, const void *arg)
     tb_list_init(&sup->paced);
     tb_list_init(&sup->to_locate);
     sup->tombstones = tb_map_new();
+    sup->located = tb_map_new();
+    tb_list_init(&sup->unlocated);
     tb_monitor_nodes(self, true);
     take_stock(self, sup);
     tb_send_after(self, TB_SUP_TICK_MS, "tick", TB_NONE);

@@ -200,7 +200,10 @@ struct tb_supervisor {
     struct tb_place *places; /* owned: where children may start, sorted */
     size_t n_places;
     struct tb_list to_locate; /* struct tb_request, for {M, F} */
-    size_t n_to_locate;
+    struct tb_map *located;   /* struct tb_key -> struct tb_located, owned */
+    struct tb_list unlocated; /* of these: to be asked of {M, F} */
+    bool locating;            /* it has been asked, and has not answered */
+    uint64_t located_ms;      /* when it did */
 
     struct tb_list requests; /* every struct tb_request */
     struct tb_list held;     /* those that wait for a view or an owner */
@@ -356,6 +359,19 @@ struct tb_host *tb_places_find(struct tb_supervisor *sup, struct tb_term spec);
 void tb_places_ask(struct tb_proc *self, struct tb_supervisor *sup,
                    struct tb_request *r);
 void tb_places_send(struct tb_proc *self, struct tb_supervisor *sup);
+
+/* tb_places_put - append their names. */
+void tb_places_put(const struct tb_supervisor *sup, struct tb_wr *w);
+
+/* locate.c - the same for a child that is there already. tb_places_of - NULL:
+ * there is no host, or {M, F} has to be asked; there is a turn when it is
+ * known. tb_located_used - the child is on its way. */
+struct tb_host *tb_places_of(struct tb_proc *self, struct tb_supervisor *sup,
+                             const struct tb_child *c);
+void tb_located_used(struct tb_supervisor *sup, struct tb_key key);
+void tb_located_send(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_located_tick(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_located_free(struct tb_supervisor *sup);
 
 /* answers.c - requests that wait. */
 struct tb_request *tb_request_new(struct tb_proc *self,

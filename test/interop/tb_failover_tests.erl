@@ -40,6 +40,8 @@ cases() ->
         {"a host joins: rendezvous", fun join_rendezvous/0},
         {"a host joins: nothing moves by itself", fun join_no_balance/0},
         {"drain and undrain", fun drain/0},
+        {"a locator {Module, Function}", fun locator/0},
+        {"a locator {Module, Function} that fails", fun locator_fails/0},
         {"a rolling restart of all hosts", fun rolling/0},
         {"too many restarts on one host", fun intensity_moves/0},
         {"two tiebeam nodes: requests through both, and a take-over", fun two/0},
@@ -292,6 +294,65 @@ host_killed_while_starting() ->
 
 is_ok({reply, {ok, _}}) -> true;
 is_ok(_) -> false.
+
+%% It says where children go that have to go, and moves none that may stay.
+locator() ->
+    with([h1, h2, h3], [{locator, {tb_kid, place}}, {settle_ms, 0}], fun(Node, Beams, _) ->
+        [N1, N2, N3] = nodes_of(Beams),
+        Args = lists:seq(1, 60),
+        Pids = start(Node, Args),
+        Named = #{id => named, start => {tb_kid, start_link, [named]}},
+        {ok, Pid} = ask(Node, {start_child, Named}),
+        ?assertEqual([N3], lists:usort([node(P) || P <- [Pid | Pids]])),
+        All = [named | Args],
+        end_beam(lists:last(Beams)),
+        Rest = lists:droplast(Beams),
+        all_run(Node, Rest, All),
+        ?assertEqual([N2], lists:usort([node(P) || P <- pids(Node)])),
+        ok = ask(Node, {drain, N2}),
+        tb_lib:until_equal([N1], fun() -> lists:usort([node(P) || P <- pids(Node), is_pid(P)]) end, ?SLOW),
+        all_run(Node, Rest, All),
+        Here = pids(Node),
+        ok = ask(Node, {undrain, N2}),
+        Moves = maps:get(moves, maps:get(counters, ask(Node, info))),
+        ok = ask(Node, rebalance),
+        Beam = host(h4),
+        join([Beam], Node),
+        are_hosts(Node, [Beam | Rest]),
+        %% a turn after the time at which they would set off
+        pause(1000),
+        ?assertEqual(Here, pids(Node)),
+        ?assertEqual(Moves, maps:get(moves, maps:get(counters, ask(Node, info)))),
+        end_beam(Beam)
+    end).
+
+locator_fails() ->
+    with([h1, h2, h3], [{locator, {tb_kid, place}}], fun(Node, Beams, Daemon) ->
+        [N1, _, _] = nodes_of(Beams),
+        Args = lists:seq(1, 40),
+        _ = start(Node, Args),
+        Seen = fun() -> length(binary:matches(tb_lib:output(Daemon), <<"supervisor.locator_failed">>)) end,
+        %% each way of failing on the node that is asked, the first one
+        lists:foldl(
+            fun(How, N) ->
+                ok = rpc:call(N1, tb_kid, placing, [How]),
+                Before = Seen(),
+                From = [node(P) || P <- pids(Node)],
+                [Drained | _] = lists:usort(From) -- [N1],
+                ok = ask(Node, {drain, Drained}),
+                %% calls are answered while it is asked
+                ?assert(is_list(pids(Node))),
+                tb_lib:until(fun() -> not lists:member(Drained, [node(P) || P <- pids(Node), is_pid(P)]) end, ?SLOW),
+                all_run(Node, Beams, Args),
+                ?assert(Seen() > Before),
+                ok = ask(Node, {undrain, Drained}),
+                N + 1
+            end,
+            0,
+            [crash, nowhere, hang]
+        ),
+        ok = rpc:call(N1, tb_kid, placing, [last])
+    end).
 
 %% start_rate: those of the lost host come back so many a second, what somebody
 %% asks for meanwhile does not wait, and all are there once in the end.

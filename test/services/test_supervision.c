@@ -118,8 +118,8 @@ test_options_changed(void **state)
     assert_int_equal(now.start_rate, 9);
     tb_supervisor_options_put(&now, &list);
     tb_supervisor_options_fini(&now);
-    assert_int_equal(
-        tb_supervisor_options_read(&now, tb_wr_term(&list), &why), 0);
+    assert_int_equal(tb_supervisor_options_read(&now, tb_wr_term(&list), &why),
+                     0);
     assert_int_equal(now.max_children, 2);
     assert_int_equal(now.start_rate, 9);
     tb_supervisor_options_fini(&now);
