@@ -135,6 +135,17 @@ why_none(const struct tb_supervisor *sup, const struct tb_host *h)
     return NULL;
 }
 
+/* NULL: not by its name. One that is a host already stays one while it is away,
+ * or the managed nodes cannot be told. */
+const char *
+tb_host_excluded(const struct tb_host *h)
+{
+    enum tb_host_filter f = h->sup->o.filter;
+
+    return f == TB_HOSTS_BASENAME || f == TB_HOSTS_NODES ? why_none(h->sup, h)
+                                                         : NULL;
+}
+
 /* -------------------------------------------------------------- attach -- */
 
 static void ask_attach(struct tb_proc *self, struct tb_host *h);
@@ -536,6 +547,15 @@ know_members(struct tb_proc *self, struct tb_supervisor *sup)
     while (tb_elems_next(&e, &item))
         if (tb_rule_node(item))
             host_get(self, sup, tb_rule_node(item));
+}
+
+/* What is none may be one by other options. */
+void
+tb_hosts_reconsider(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (h->phase == TB_HOST_NO && h->visible)
+            consider(self, h);
 }
 
 static int

@@ -25,7 +25,7 @@
 -export([start_link/1, start_link/2, start_link/3, child_spec/1]).
 -export([start_child/2, start_children/2, terminate_child/2, which_children/1, count_children/1]).
 -export([rebalance/1, locate/2, locate/3, drain/2, undrain/2, hosts/1, info/1, explain/2]).
--export([stop/1, stop/2, stop/3]).
+-export([reconfigure/2, stop/1, stop/2, stop/3]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 -export_type([ref/0, option/0, spec/0]).
 
@@ -45,6 +45,7 @@
     | {split_policy, restart}
     | {settle_ms, non_neg_integer()}
     | {move_concurrency, pos_integer()}
+    | {start_rate, pos_integer() | infinity}
     | {backoff, none | {pos_integer(), pos_integer()}}.
 -type dynamic_spec() ::
     {{module(), atom(), list()}, permanent | transient | temporary, brutal_kill | timeout(), worker | supervisor,
@@ -158,6 +159,12 @@ info(Ref) ->
 -spec explain(ref(), pid() | term()) -> map().
 explain(Ref, Child) ->
     gen_server:call(Ref, {explain, Child}, infinity).
+
+%% @doc Other options, while it runs; those that are not named stay. They are
+%% told to all tiebeam nodes.
+-spec reconfigure(ref(), [option()]) -> ok | {error, term()}.
+reconfigure(Ref, Options) ->
+    gen_server:call(Ref, {reconfigure, Options}, infinity).
 
 %% @doc All children stop, on all hosts. The supervisor is then there again,
 %% without children.

@@ -778,6 +778,7 @@ options() ->
         {split_policy, majority},
         {settle_ms, -1},
         {move_concurrency, 0},
+        {start_rate, 0},
         {global, 1},
         {max_restart, 3}
     ],
