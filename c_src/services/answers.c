@@ -180,6 +180,14 @@ tb_request_hold(struct tb_proc *self, struct tb_supervisor *sup,
 
 /* ------------------------------------------------------------ passing on -- */
 
+static bool
+is_connected(struct tb_proc *self, tb_atom node)
+{
+    struct tb_peer_info info;
+
+    return tb_peer_info(tb_self_node(self), node, &info);
+}
+
 static int
 on_forwarded(struct tb_proc *self, void *state, void *ctx, int status,
              struct tb_term result)
@@ -197,20 +205,21 @@ on_forwarded(struct tb_proc *self, void *state, void *ctx, int status,
     }
     if (status != 0)
         r->again = true;
+    if (status == -TB_ENOCONNECTION && tb_view_owner(sup) &&
+        !is_connected(self, tb_view_owner(sup)))
+        sup->unreached = tb_view_owner(sup);
     tb_request_hold(self, sup, r);
     if (status == -TB_ETIMEOUT)
         tb_requests_expire(self, sup);
     return TB_NOREPLY;
 }
 
-/* Two tiebeam nodes need not be connected, nor know each other's port: both
- * are connected to the hosts. 0: it is reached from here. */
+/* Two tiebeam nodes may not know each other's port, as sidecars without epmd;
+ * both are connected to the hosts. 0: it is asked from here. */
 static tb_atom
 relay_to(struct tb_proc *self, const struct tb_supervisor *sup, tb_atom owner)
 {
-    struct tb_peer_info info;
-
-    if (!tb_peer_info(tb_self_node(self), owner, &info))
+    if (sup->unreached == owner && !is_connected(self, owner))
         TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
             if (h->phase == TB_HOST_ATTACHED && h->owner == owner)
                 return h->node;

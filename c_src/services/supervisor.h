@@ -189,6 +189,7 @@ struct tb_supervisor {
     struct tb_wr managed;      /* owned: [Node], of the node monitor */
     unsigned reaching;         /* nodes that are being dialled */
     bool reach_again;          /* a timer runs */
+    tb_atom unreached;         /* another tiebeam node that cannot be dialled */
     struct tb_map *tombstones; /* struct tb_key -> it, owned */
 
     struct tb_place *places; /* owned: where children may start, sorted */
