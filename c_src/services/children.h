@@ -41,7 +41,8 @@ struct tb_home {
     bool empty;       /* of a host that was forgotten: nothing there counts */
     tb_atom holder;   /* whose copies they are */
     uint64_t drop_ms; /* when its copies may go; 0: not yet */
-    unsigned asked;   /* hosts whose copies are still to come */
+    tb_atom *asked;   /* owned: hosts whose copies are still to come */
+    size_t n_asked;
     unsigned pending; /* its children that are on their way elsewhere */
 };
 

@@ -223,7 +223,7 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->n_run = 0;
     h->copied = 0;
     h->backup_asked = 0;
-    tb_host_take_info(sup, h, info);
+    tb_host_take_info(self, sup, h, info);
     tb_set_mark(self, sup, h);
     h->monitor = tb_monitor_name(self, sup->host_name, h->node);
     h->monitored = true;
@@ -305,7 +305,7 @@ ask_again(struct tb_supervisor *sup)
 {
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
         if (!home->complete)
-            home->asked = 0;
+            home->n_asked = 0;
 }
 
 static void
@@ -530,6 +530,15 @@ know_members(struct tb_proc *self, struct tb_supervisor *sup)
             host_get(self, sup, tb_rule_node(item));
 }
 
+/* What is none may be one by other options. */
+void
+tb_hosts_reconsider(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (h->phase == TB_HOST_NO && h->visible)
+            consider(self, h);
+}
+
 static int
 on_managed(struct tb_proc *self, void *state, void *ctx, int status,
            struct tb_term result)
@@ -551,8 +560,8 @@ on_managed(struct tb_proc *self, void *state, void *ctx, int status,
 static bool
 is_stranger(struct tb_proc *self, const struct tb_host *h)
 {
-    return h->phase == TB_HOST_AWAY && !h->confirming &&
-           !matters(h->sup, h) && tb_list_empty(&h->unacked) &&
+    return h->phase == TB_HOST_AWAY && !h->confirming && !matters(h->sup, h) &&
+           tb_list_empty(&h->unacked) &&
            tb_now_ms(tb_self_node(self)) - h->lost_ms >
                UINT64_C(4) * TB_SUP_CALL_MS;
 }

@@ -10,7 +10,8 @@
 
 #include "services/supervisor.h"
 
-#define MAX_SPANS 64 /* changes of the node that decides, of which a set knows */
+#define MAX_SPANS                                                              \
+    64 /* changes of the node that decides, of which a set knows */
 
 /* Stamps that one tiebeam node gave, one after the other. */
 struct span {
@@ -76,7 +77,8 @@ covers_span(const struct set *s, struct span span)
             s->spans[i].to >= span.to)
             return true;
     return s->n_spans == MAX_SPANS &&
-           span.to < s->spans[earliest(s)].from; /* so old that it is not kept */
+           span.to <
+               s->spans[earliest(s)].from; /* so old that it is not kept */
 }
 
 /* Whether b is a, or one that a came from. */
@@ -155,14 +157,13 @@ write_set(struct tb_wr *w, struct set *s)
     tb_build_list(&nodes, s->n, &names);
     for (size_t i = 0; i < s->n_spans; i++)
         tb_build(&items, "{By, From, To}",
-                 TB_ARGS(tb_v_node(s->spans[i].by),
-                         tb_v_int(s->spans[i].from),
+                 TB_ARGS(tb_v_node(s->spans[i].by), tb_v_int(s->spans[i].from),
                          tb_v_int(s->spans[i].to)));
     tb_build_list(&spans, s->n_spans, &items);
     w->len = 0;
-    tb_build(w, "{Nodes, Spans}",
-             TB_ARGS(tb_v_term(tb_wr_term(&nodes)),
-                     tb_v_term(tb_wr_term(&spans))));
+    tb_build(
+        w, "{Nodes, Spans}",
+        TB_ARGS(tb_v_term(tb_wr_term(&nodes)), tb_v_term(tb_wr_term(&spans))));
     tb_wr_free(&names);
     tb_wr_free(&nodes);
     tb_wr_free(&items);
@@ -177,8 +178,7 @@ tb_set_members(const struct tb_supervisor *sup)
     const struct tb_wr *value = &sup->record[TB_RECORD_SET].value;
     struct tb_val v[TB_MAX_HOLES];
 
-    if (value->len &&
-        tb_match("{Nodes:list, _}", tb_wr_term(value), v) == 1)
+    if (value->len && tb_match("{Nodes:list, _}", tb_wr_term(value), v) == 1)
         return v[0].term;
     return (struct tb_term){ 0 };
 }
@@ -238,11 +238,11 @@ disbelieve(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
             continue;
         while (!tb_list_empty(&home->children))
             tb_work_deleted(
-                self, sup,
-                TB_ENTRY(home->children.next, struct tb_child, link), 0);
+                self, sup, TB_ENTRY(home->children.next, struct tb_child, link),
+                0);
         home->empty = its;
         home->copied = home->complete = false;
-        home->asked = 0;
+        home->n_asked = 0;
         home->seq = its ? home->seq : 0;
     }
 }
@@ -354,9 +354,9 @@ why_leaves(struct tb_proc *self, const struct tb_supervisor *sup,
            const struct tb_host *h)
 {
     uint64_t now = tb_now_ms(tb_self_node(self));
-    bool gone = h->phase == TB_HOST_AWAY ? h->down
-                                         : h->phase == TB_HOST_WAITING ||
-                                               h->phase == TB_HOST_NO;
+    bool gone = h->phase == TB_HOST_AWAY
+                    ? h->down
+                    : h->phase == TB_HOST_WAITING || h->phase == TB_HOST_NO;
 
     if (!h->member || !h->gone_ms || !gone || tb_home_of(sup, h->node))
         return NULL;
@@ -373,7 +373,7 @@ static bool
 may_join(const struct tb_supervisor *sup, const struct tb_host *h)
 {
     return h->phase == TB_HOST_ATTACHED && !h->member && !h->forgotten &&
-           !h->stopping && h->owner == sup->self_node;
+           !h->stopping && !h->excluded && h->owner == sup->self_node;
 }
 
 static bool
@@ -413,9 +413,8 @@ tb_set_turn(struct tb_proc *self, struct tb_supervisor *sup)
     struct set *s = our_set(sup);
     int64_t before = sup->record[TB_RECORD_SET].counter;
 
-    if (sup->set_merged ||
-        (tb_set_is_recorded(sup) && change(self, sup, s) &&
-         before == sup->record[TB_RECORD_SET].counter))
+    if (sup->set_merged || (tb_set_is_recorded(sup) && change(self, sup, s) &&
+                            before == sup->record[TB_RECORD_SET].counter))
         put_next(self, sup, s);
     tb_free(s);
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)

@@ -154,6 +154,8 @@ on_locate(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
         h = tb_places_find(sup, tb_wr_term(&spec));
         if (h)
             tb_answer(self, sup, r, "Node", TB_ARGS(tb_v_node(h->node)));
+        else if (!tb_view_owner(sup) && !tb_has_no_hosts(sup))
+            tb_request_hold(self, sup, r); /* till the hosts agree */
         else
             tb_answer(self, sup, r, "{error, no_hosts}", TB_NONE);
     }
@@ -183,6 +185,7 @@ state_of(const struct tb_host *h)
         return !h->member    ? "joining"
                : h->stopping ? "stopping"
                : h->draining ? "draining"
+               : h->excluded ? tb_host_excluded(h)
                              : "attached";
     if (h->down)
         return "down";
@@ -242,6 +245,8 @@ waiting_starts(const struct tb_supervisor *sup)
 
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
         n += home->lost ? home->n : 0;
+    TB_LIST_EACH (w, &sup->paced, struct tb_work, timed)
+        n++;
     return n + sup->table.n_fresh;
 }
 
@@ -342,7 +347,9 @@ on_explain(struct tb_proc *self, struct tb_supervisor *sup,
         tb_answer(self, sup, r, "#{child => not_found, hosts => Hosts}",
                   TB_ARGS(tb_v_term(tb_wr_term(&hosts))));
     } else {
-        to = tb_places_find(sup, tb_child_spec(c));
+        to = sup->o.locator == TB_LOCATE_FUN
+                 ? c->home->host /* not judged while it runs */
+                 : tb_places_find(sup, tb_child_spec(c));
         tb_answer(self, sup, r,
                   "#{node => Node, state => S, starts => N, pid => P, "
                   "belongs_to => To, spec => Spec, hosts => Hosts}",

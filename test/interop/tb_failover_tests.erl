@@ -3,9 +3,9 @@
 -module(tb_failover_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 300).
+-define(TIMEOUT, 600).
 -define(NAME, jobs).
--define(SLOW, 30000).
+-define(SLOW, 60000).
 
 -spec failover_test_() -> tuple().
 failover_test_() ->
@@ -28,6 +28,8 @@ cases() ->
         {"tiebeam is killed while children start", fun killed_while_starting/0},
         {"what ends while nobody watches is handled later", fun exits_meanwhile/0},
         {"a host is killed: its children run elsewhere", fun host_killed/0},
+        {"a host is killed: at the rate that is allowed", fun paced/0},
+        {"a host is killed: at another rate from then on", fun paced_less/0},
         {"a host is killed while children start", fun host_killed_while_starting/0},
         {"the only host is killed, and is back", fun only_host/0},
         {"the process of a host is killed", fun host_process/0},
@@ -38,6 +40,8 @@ cases() ->
         {"a host joins: rendezvous", fun join_rendezvous/0},
         {"a host joins: nothing moves by itself", fun join_no_balance/0},
         {"drain and undrain", fun drain/0},
+        {"a locator {Module, Function}", fun locator/0},
+        {"a locator {Module, Function} that fails", fun locator_fails/0},
         {"a rolling restart of all hosts", fun rolling/0},
         {"a rolling restart under new names, with drain", fun rolling_new_names/0},
         {"hosts with new names come and go", fun new_names/0},
@@ -55,8 +59,17 @@ cases() ->
 config(Options) ->
     [{tiebeam, [{discovery, []}, {supervisors, [{?NAME, [{hosts, all} | Options]}]}]}].
 
+%% Those that a case that fails has not ended do not disturb the next one.
 daemon(Name, Options) ->
-    tb_lib:daemon(Name, #{config => config(Options)}).
+    Daemon = tb_lib:daemon(Name, #{config => config(Options)}),
+    _ = put(daemons, [Daemon | daemons()]),
+    Daemon.
+
+daemons() ->
+    case get(daemons) of
+        undefined -> [];
+        Daemons -> Daemons
+    end.
 
 %% A node whose release does not contain the module.
 host(Name) ->
@@ -80,7 +93,7 @@ end_beam(Beam) ->
     end.
 
 join(Beams, Node) ->
-    _ = [rpc:call(N, net_kernel, connect_node, [Node]) || N <- nodes_of(Beams)],
+    _ = [tb_lib:link(N, Node) || N <- nodes_of(Beams)],
     ok.
 
 with(HostNames, Options, Fun) ->
@@ -91,6 +104,11 @@ with(HostNames, Options, Fun) ->
         join(Beams, Node),
         are_hosts(Node, Beams),
         Fun(Node, Beams, Daemon)
+    catch
+        Class:Reason:Stack ->
+            tb_lib:show(Daemon),
+            [tb_lib:put_away(D) || D <- daemons(), D =/= Daemon],
+            erlang:raise(Class, Reason, Stack)
     after
         try
             tb_lib:stop(Daemon)
@@ -136,9 +154,12 @@ running_on(Node) ->
     Table =
         case rpc:call(Node, gen_server, call, [tiebeam_host_jobs, table, ?SLOW]) of
             List when is_list(List) -> List;
-            {badrpc, {'EXIT', {noproc, _}}} -> []
+            {badrpc, {'EXIT', {_, {gen_server, call, _}}}} -> [] % it ended, with its children
         end,
-    [Arg || {_, _, {_, _, {_, _, [Arg]}, _, _, _, _, _}, {running, Pid}} <- Table, tb_lib:alive(Pid)].
+    Running = [{Pid, Arg} || {_, _, {_, _, {_, _, [Arg]}, _, _, _, _, _}, {running, Pid}} <- Table],
+    Alive = rpc:call(Node, lists, filter, [fun erlang:is_process_alive/1, [P || {P, _} <- Running]]),
+    Set = maps:from_list([{P, []} || P <- Alive]),
+    [Arg || {P, Arg} <- Running, is_map_key(P, Set)].
 
 %% Every child of these arguments runs, once.
 all_run(Node, Beams, Args) ->
@@ -153,12 +174,7 @@ all_run(Node, Beams, Args) ->
 
 %% Processes that are children, whoever knows of them.
 kids(Node) ->
-    Processes = rpc:call(Node, erlang, processes, []),
-    length([
-        P
-     || P <- Processes,
-        rpc:call(Node, erlang, process_info, [P, current_function]) =:= {current_function, {tb_kid, loop, 1}}
-    ]).
+    length(rpc:call(Node, tb_kid, kids, [])).
 
 again(Daemon, Options) ->
     tb_lib:kill(Daemon),
@@ -212,9 +228,8 @@ killed_while_starting() ->
             join(Beams, Node),
             are_hosts(Node, Beams),
             %% all it knows runs, each once, and all that was acknowledged
-            Running = settled(Node, Beams),
+            Running = settled(Node, Beams, Known ++ Ok),
             ?assertEqual(Running, lists:usort(Running)),
-            ?assertEqual([], (Known ++ Ok) -- Running),
             {New, Running}
         end,
         {First, []},
@@ -229,8 +244,9 @@ pause(Ms) ->
     after Ms -> ok
     end.
 
-%% What runs, once tiebeam and the hosts agree.
-settled(Node, Beams) ->
+%% What runs, once all of these are there and tiebeam and the hosts agree.
+settled(Node, Beams, Args) ->
+    tb_lib:until_equal([], fun() -> lists:sort(Args) -- running(Beams) end, ?SLOW),
     tb_lib:until(fun() ->
         Pids = pids(Node),
         is_list(Pids) andalso lists:all(fun erlang:is_pid/1, Pids) andalso length(Pids) =:= length(running(Beams)) andalso
@@ -294,6 +310,124 @@ host_killed_while_starting() ->
 is_ok({reply, {ok, _}}) -> true;
 is_ok(_) -> false.
 
+%% It says where children go that have to go, and moves none that may stay.
+locator() ->
+    with([h1, h2, h3], [{locator, {tb_kid, place}}, {settle_ms, 0}], fun(Node, Beams, _) ->
+        [N1, N2, N3] = nodes_of(Beams),
+        Args = lists:seq(1, 60),
+        Pids = start(Node, Args),
+        Named = #{id => named, start => {tb_kid, start_link, [named]}},
+        {ok, Pid} = ask(Node, {start_child, Named}),
+        ?assertEqual([N3], lists:usort([node(P) || P <- [Pid | Pids]])),
+        All = [named | Args],
+        end_beam(lists:last(Beams)),
+        Rest = lists:droplast(Beams),
+        all_run(Node, Rest, All),
+        ?assertEqual([N2], lists:usort([node(P) || P <- pids(Node)])),
+        ok = ask(Node, {drain, N2}),
+        tb_lib:until_equal([N1], fun() -> lists:usort([node(P) || P <- pids(Node), is_pid(P)]) end, ?SLOW),
+        all_run(Node, Rest, All),
+        Here = pids(Node),
+        ok = ask(Node, {undrain, N2}),
+        Moves = maps:get(moves, maps:get(counters, ask(Node, info))),
+        ok = ask(Node, rebalance),
+        Beam = host(h4),
+        join([Beam], Node),
+        are_hosts(Node, [Beam | Rest]),
+        %% a turn after the time at which they would set off
+        pause(1000),
+        ?assertEqual(Here, pids(Node)),
+        ?assertEqual(Moves, maps:get(moves, maps:get(counters, ask(Node, info)))),
+        end_beam(Beam)
+    end).
+
+locator_fails() ->
+    with([h1, h2, h3], [{locator, {tb_kid, place}}], fun(Node, Beams, Daemon) ->
+        [N1, _, _] = nodes_of(Beams),
+        Args = lists:seq(1, 40),
+        _ = start(Node, Args),
+        Seen = fun() -> length(binary:matches(tb_lib:output(Daemon), <<"supervisor.locator_failed">>)) end,
+        %% each way of failing on the node that is asked, the first one
+        lists:foldl(
+            fun(How, N) ->
+                ok = rpc:call(N1, tb_kid, placing, [How]),
+                Before = Seen(),
+                From = [node(P) || P <- pids(Node)],
+                [Drained | _] = lists:usort(From) -- [N1],
+                ok = ask(Node, {drain, Drained}),
+                %% calls are answered while it is asked
+                ?assert(is_list(pids(Node))),
+                tb_lib:until(fun() -> not lists:member(Drained, [node(P) || P <- pids(Node), is_pid(P)]) end, ?SLOW),
+                all_run(Node, Beams, Args),
+                ?assert(Seen() > Before),
+                ok = ask(Node, {undrain, Drained}),
+                N + 1
+            end,
+            0,
+            [crash, nowhere, hang]
+        ),
+        ok = rpc:call(N1, tb_kid, placing, [last])
+    end).
+
+%% start_rate: those of the lost host come back so many a second, what somebody
+%% asks for meanwhile does not wait, and all are there once in the end.
+paced() ->
+    with([h1, h2, h3], [{start_rate, 50}], fun(Node, [B1 | _] = Beams, _) ->
+        Args = lists:seq(1, 300),
+        Pids = start(Node, Args),
+        N1 = tb_lib:node_of(B1),
+        Lost = length([P || P <- Pids, node(P) =:= N1]),
+        ?assert(Lost > 50),
+        end_beam(B1),
+        Rest = tl(Beams),
+        %% before the first of them nothing counts
+        tb_lib:until(fun() -> failovers(Node) > 0 end, ?SLOW),
+        Begin = erlang:monotonic_time(millisecond),
+        First = failovers(Node),
+        {Us, {ok, New}} = timer:tc(fun() -> ask(Node, {start_child, spec(new)}) end),
+        ?assert(lists:member(node(New), nodes_of(Rest))),
+        %% an answer that had to wait for its turn would take a second and more
+        ?assert(Us < 1000000),
+        ?assert(failovers(Node) < Lost),
+        ?assert(maps:get(waiting, ask(Node, info)) > 0),
+        tb_lib:until(
+            fun() ->
+                Now = failovers(Node),
+                Ms = erlang:monotonic_time(millisecond) - Begin,
+                Allowed = First + 20 + 50 * Ms / 1000,
+                Now =< Allowed orelse error({too_many, Now, Ms}),
+                Now =:= Lost
+            end,
+            ?SLOW
+        ),
+        all_run(Node, Rest, [new | Args]),
+        ?assertEqual(Lost, failovers(Node))
+    end).
+
+failovers(Node) ->
+    #{counters := #{failovers := N}} = ask(Node, info),
+    N.
+
+%% One a second, till somebody is in a hurry: with one of them, and then with all.
+paced_less() ->
+    with([h1, h2], [{start_rate, 1}, {max_children, 100}], fun(Node, [B1 | _] = Beams, _) ->
+        Specs = [#{id => N, start => {tb_kid, start_link, [N]}} || N <- lists:seq(1, 100)],
+        Ids = [{Id, node(P)} || {Id, {ok, P}} <- lists:zip(lists:seq(1, 100), ask(Node, {start_children, Specs}))],
+        N1 = tb_lib:node_of(B1),
+        Lost = [Id || {Id, N} <- Ids, N =:= N1],
+        end_beam(B1),
+        tb_lib:until(fun() -> failovers(Node) > 0 end, ?SLOW),
+        ok = ask(Node, {terminate_child, lists:last(Lost)}),
+        ?assert(failovers(Node) < length(Lost)),
+        ?assertEqual({error, max_children}, ask(Node, {start_child, spec(new)})),
+        ok = ask(Node, {reconfigure, [{start_rate, infinity}]}),
+        all_but(Node, tl(Beams), lists:seq(1, 100) -- [lists:last(Lost)])
+    end).
+
+all_but(_, Beams, Args) ->
+    tb_lib:until_equal(Args, fun() -> running(Beams) end, ?SLOW),
+    ?assertEqual(length(Args), lists:sum([kids(N) || N <- nodes_of(Beams)])).
+
 only_host() ->
     with([h1], [], fun(Node, [H1], _) ->
         Args = lists:seq(1, 50),
@@ -309,7 +443,9 @@ host_process() ->
     with([h1, h2], [], fun(Node, [H1, _] = Beams, _) ->
         Args = lists:seq(1, 200),
         _ = start(Node, Args),
-        exit(rpc:call(tb_lib:node_of(H1), erlang, whereis, [tiebeam_host_jobs]), kill),
+        Host = tb_lib:pid_of(tb_lib:node_of(H1), tiebeam_host_jobs),
+        exit(Host, kill),
+        tb_lib:until(fun() -> not lists:member(tb_lib:pid_of(tb_lib:node_of(H1), tiebeam_host_jobs), [Host, undefined]) end),
         are_hosts(Node, Beams),
         all_run(Node, Beams, Args)
     end).
@@ -332,17 +468,16 @@ machine() ->
     Second = daemon(zz_tiebeam, []),
     join([H1, H3], Node),
     are_hosts(Node, [H1, H3]),
-    Running = settled(Node, [H1, H3]),
+    Running = settled(Node, [H1, H3], Acked),
     ?assertEqual(Running, lists:usort(Running)),
-    ?assertEqual([], Acked -- Running),
     tb_lib:stop(Second),
     _ = [end_beam(B) || B <- [H1, H3]].
 
 held_name() ->
     with([h1, h2], [], fun(Node, Beams, _) ->
         [N1, N2] = nodes_of(Beams),
-        _ = rpc:call(N1, net_kernel, connect_node, [N2]),
-        _ = rpc:call(N1, global, sync, []),
+        tb_lib:until(fun() -> true =:= rpc:call(N1, net_kernel, connect_node, [N2]) end),
+        tb_lib:until(fun() -> ok =:= rpc:call(N1, global, sync, []) end),
         Holder = rpc:call(N1, erlang, spawn, [tb_kid, loop, [holder]]),
         Spec = fun(N) -> {{tb_kid, named, [N]}, permanent, 5000, worker, [tb_kid]} end,
         Name = hd([N || N <- lists:seq(1, 1000), erlang:phash2(Spec(N), 2) =:= 1]),
@@ -396,7 +531,9 @@ joined(Options) ->
         join([New], Node),
         are_hosts(Node, [New | Beams]),
         Hosts = nodes_of([New | Beams]),
+        Balances = proplists:get_value(auto_balance, Options, true),
         try
+            tb_lib:until(fun() -> not Balances orelse [] =:= misplaced(Node, Hosts) end, ?SLOW),
             tb_lib:until(fun() -> is_settled(Node) end, ?SLOW),
             all_run(Node, [New | Beams], Args),
             After = pids(Node),
@@ -406,7 +543,11 @@ joined(Options) ->
         end
     end).
 
-%% No more children move, and none is to move.
+%% Those that are not where tiebeam says that they belong.
+misplaced(Node, Hosts) ->
+    [A || N <- Hosts, A <- running_on(N), ask(Node, {locate, spec(A)}) =/= N].
+
+%% No more children move.
 is_settled(Node) ->
     #{counters := #{moves := M}} = ask(Node, info),
     pause(300),
@@ -609,9 +750,9 @@ two() ->
         join(Beams, A),
         are_hosts(A, Beams),
         %% the smaller name decides
-        tb_lib:until(fun() -> maps:get(owner, ask(Z, info)) =:= A end),
-        ?assertMatch(#{owning := true, owner := A}, ask(A, info)),
-        ?assertMatch(#{owning := false, owner := A}, ask(Z, info)),
+        until_info(Z, #{owner => A}),
+        until_info(A, #{owning => true, owner => A}),
+        until_info(Z, #{owning => false, owner => A}),
         _ = start(Z, lists:seq(1, 100)),
         _ = start(A, lists:seq(101, 200)),
         tb_lib:until_equal(pids(A), fun() -> pids(Z) end),
@@ -625,20 +766,30 @@ two() ->
         tb_lib:kill(A_daemon),
         Results = [gen_server:wait_response(R, ?SLOW) || R <- Reqs],
         ?assertEqual([], [R || R <- Results, not is_ok(R)]),
-        tb_lib:until(fun() -> maps:get(owning, ask(Z, info)) end),
+        until_info(Z, #{owning => true}),
         tb_lib:until_equal(399, fun() -> length(pids(Z)) end),
         ?assertEqual([], Pids -- pids(Z)),
-        Running = settled(Z, Beams),
+        Running = settled(Z, Beams, []),
         ?assertEqual(399, length(lists:usort(Running)))
     end).
+
+%% Of hosts that one of them has heard of, the other hears by its own way.
+until_info(Node, Expected) ->
+    tb_lib:until_equal(Expected, fun() -> maps:with(maps:keys(Expected), info(Node)) end).
+
+info(Node) ->
+    case ask(Node, info) of
+        Info when is_map(Info) -> Info;
+        {exit, _} = Exit -> #{exit => Exit}
+    end.
 
 differ() ->
     with([h1], [], fun(Z, Beams, _) ->
         A_daemon = daemon(aa_tiebeam, [{max_restarts, 7}]),
         A = tb_lib:node_of(A_daemon),
         join(Beams, A),
-        tb_lib:until(fun() -> maps:get(options_differ, ask(A, info)) end),
-        ?assertMatch(#{owning := false, owner := Z}, ask(A, info)),
+        until_info(A, #{options_differ => true}),
+        until_info(A, #{owning => false, owner => Z}),
         ?assertMatch({ok, _}, ask(A, {start_child, spec(a)})),
         tb_lib:stop(A_daemon)
     end).
@@ -660,18 +811,27 @@ global_name() ->
         A = tb_lib:node_of(A_daemon),
         join(Beams, A),
         are_hosts(A, Beams),
+        %% the next holder is the next member of one cluster
+        ok = tb_lib:call(A, {connect, Z}),
+        [tb_lib:until_equal(2, fun() -> length(seats(N)) end) || N <- [A, Z]],
         {ok, P} = rpc:call(H, supervisor, start_child, [{global, ?NAME}, spec(a)]),
-        ?assertMatch([{_, P, worker, _}], rpc:call(H, supervisor, which_children, [{global, ?NAME}])),
+        tb_lib:until_equal([P], fun() ->
+            [C || {_, C, worker, _} <- rpc:call(H, supervisor, which_children, [{global, ?NAME}])]
+        end),
         exit(Holder(), kill),
         Until(A),
         are_hosts(Z, Beams),
         ?assertMatch({ok, _}, rpc:call(H, supervisor, start_child, [{global, ?NAME}, spec(b)], ?SLOW)),
+        [tb_lib:until_equal(2, fun() -> length(seats(N)) end) || N <- [A, Z]],
         tb_lib:kill(A_daemon),
         Until(Z),
         ?assertMatch({ok, _}, rpc:call(H, supervisor, start_child, [{global, ?NAME}, spec(c)], ?SLOW)),
-        ?assertEqual(3, length(pids(Z))),
+        tb_lib:until_equal(3, fun() -> length(pids(Z)) end),
         ?assert(lists:member(P, pids(Z)))
     end).
+
+seats(Node) ->
+    gen_server:call({process_cluster, Node}, {mod_plist, ?NAME, supervisor}, ?SLOW).
 
 stop() ->
     with([h1, h2], [], fun(Z, Beams, _) ->
@@ -681,6 +841,7 @@ stop() ->
         are_hosts(A, Beams),
         _ = start(Z, lists:seq(1, 100)),
         RefA = monitor(process, {?NAME, A}),
+        _ = ask(A, hosts), % it knows that it is watched
         ok = gen_server:stop({?NAME, Z}, shutdown, ?SLOW),
         receive
             {'DOWN', RefA, process, _, _} -> ok
