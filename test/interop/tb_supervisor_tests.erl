@@ -794,6 +794,8 @@ options() ->
         {hosts, some},
         {split_policy, majority},
         {settle_ms, -1},
+        {forget_ms, -1},
+        {forget_ms, none},
         {move_concurrency, 0},
         {start_rate, 0},
         {global, 1},
