@@ -94,8 +94,8 @@ tb_answer_when(struct tb_proc *self, struct tb_supervisor *sup,
     tb_build(&r->reply, reply, args);
     r->work = NULL;
     tb_list_del(&r->link);
-    if (host && host->phase == TB_HOST_ATTACHED && host->backup &&
-        seq > host->copied) {
+    if (host && host->phase == TB_HOST_ATTACHED &&
+        tb_has_second_place(sup, host) && seq > host->copied) {
         r->seq = seq;
         tb_list_add(&host->unacked, &r->link);
     } else {
@@ -103,12 +103,14 @@ tb_answer_when(struct tb_proc *self, struct tb_supervisor *sup,
     }
 }
 
-/* Without a second place there is nothing to wait for. */
+/* Without a second place there is nothing to wait for. A host that is away may
+ * be back, and its backup acknowledges all the same. */
 void
 tb_answers_copied(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_host *host)
 {
-    bool all = host->phase != TB_HOST_ATTACHED || !host->backup;
+    bool all =
+        host->phase == TB_HOST_ATTACHED && !tb_has_second_place(sup, host);
 
     TB_LIST_EACH (r, &host->unacked, struct tb_request, link) {
         if (!all && r->seq > host->copied)

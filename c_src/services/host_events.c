@@ -102,6 +102,26 @@ on_entries(struct event *e, const struct tb_val *v)
         take_entries(e, e->home, v[0].term);
 }
 
+/* That host has copies of all that was here up to seq. */
+static void
+backed(struct tb_proc *self, struct tb_supervisor *sup, struct tb_home *home,
+       tb_atom holder, uint64_t seq)
+{
+    struct tb_host *h = home->host;
+
+    if (home->backed_by == holder && home->backed >= seq)
+        return;
+    if (home->backed_by != holder && h && h->backup && h->backup != holder)
+        return; /* a former backup's */
+    home->backed_by = holder;
+    home->backed = seq;
+    if (!h || h->backup != holder || h->phase < TB_HOST_READING ||
+        seq <= h->copied)
+        return;
+    h->copied = seq;
+    tb_answers_copied(self, sup, h);
+}
+
 /* What another host holds for one that is not here: the later set counts. */
 static void
 on_copies(struct event *e, const struct tb_val *v)
@@ -110,6 +130,8 @@ on_copies(struct event *e, const struct tb_val *v)
     struct tb_home *home = node ? tb_home_get(e->sup, node, v[1].term) : NULL;
     uint64_t seq = (uint64_t)v[2].i;
 
+    if (home && !e->host->forgotten)
+        backed(e->self, e->sup, home, e->host->node, seq);
     if (!home || home->host || e->host->forgotten ||
         (home->known && home->seq >= seq))
         return;
@@ -349,14 +371,15 @@ on_refused(struct event *e, const struct tb_val *v)
 static void
 on_backup(struct event *e, const struct tb_val *v)
 {
-    e->host->backup = tb_text_is(v[0].text, "none") ? 0 : tb_intern(v[0].text);
-    e->host->copied =
-        e->host->backup && e->host->backup == e->host->early_holder
-            ? e->host->early
-            : 0;
-    e->host->early_holder = 0;
-    e->host->backup_asked = 0;
-    tb_answers_copied(e->self, e->sup, e->host);
+    struct tb_host *h = e->host;
+    tb_atom now = tb_text_is(v[0].text, "none") ? 0 : tb_intern(v[0].text);
+
+    if (now != h->backup) /* the same has what it had */
+        h->copied = now && now == h->early_holder ? h->early : 0;
+    h->backup = now;
+    h->early_holder = 0;
+    h->backup_asked = 0;
+    tb_answers_copied(e->self, e->sup, h);
 }
 
 static void
@@ -440,17 +463,21 @@ tb_on_host_copied(struct tb_proc *self, void *state, const struct tb_msg *m)
     tb_atom holder = tb_intern(m->arg[1].text);
     uint64_t seq = (uint64_t)m->arg[4].i;
 
-    if (!h || h->phase != TB_HOST_ATTACHED ||
-        tb_home_find(sup, h->node, m->arg[3].term) != h->home)
+    if (!h || (h->phase != TB_HOST_ATTACHED && h->phase != TB_HOST_AWAY) ||
+        !h->home || tb_home_find(sup, h->node, m->arg[3].term) != h->home)
         return TB_NOREPLY;
     if (holder != h->backup) { /* it comes another way, and may be faster */
         h->early_holder = holder;
         h->early = seq;
         return TB_NOREPLY;
     }
+    h->home->backed_by = holder;
+    h->home->backed = seq;
     if (seq > h->copied)
         h->copied = seq;
     tb_answers_copied(self, sup, h);
+    if (seq >= h->barrier && !sup->safe)
+        tb_sup_turn_ask(self, sup);
     if (h->old_backup && h->old_backup != h->backup && sup->owning) {
         struct tb_host *old = tb_host_find(sup, h->old_backup);
 

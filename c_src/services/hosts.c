@@ -221,9 +221,9 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     memset(h->sent, 0, sizeof(h->sent));
     h->run.len = 0;
     h->n_run = 0;
-    h->copied = 0;
     h->backup_asked = 0;
     tb_host_take_info(self, sup, h, info);
+    h->copied = h->backup && home->backed_by == h->backup ? home->backed : 0;
     tb_set_mark(self, sup, h);
     h->monitor = tb_monitor_name(self, sup->host_name, h->node);
     h->monitored = true;

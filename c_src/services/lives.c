@@ -2,7 +2,7 @@
  * lost. In Erlang: supervisor:restart/2. Owns: nothing. Thread: loop. */
 #include "services/supervisor.h"
 
-#define DROP_AFTER_MS 1000
+#define BACKUP_AGAIN_MS 2000 /* without a word of it */
 
 /* ------------------------------------------------------------- restarts -- */
 
@@ -326,11 +326,56 @@ drop(struct tb_proc *self, struct tb_supervisor *sup, struct tb_home *home)
     tb_home_forget(self, sup, home);
 }
 
+/* All that came from there runs elsewhere: where each host is by now. */
+static void
+set_barrier(struct tb_proc *self, struct tb_supervisor *sup,
+            struct tb_home *home)
+{
+    home->drop_ms = tb_now_ms(tb_self_node(self));
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (h->phase == TB_HOST_ATTACHED)
+            h->barrier = h->home->seq;
+}
+
+static bool
+is_behind(const struct tb_supervisor *sup, const struct tb_host *h)
+{
+    return h->phase == TB_HOST_ATTACHED && h->member &&
+           tb_has_second_place(sup, h) &&
+           (!h->backup || h->copied < h->barrier);
+}
+
+/* And what runs elsewhere is backed up from there, be it that it came from
+ * another host which is lost since. An acknowledgement that went astray is not
+ * waited for for ever: the backup is sent all once more. */
+static bool
+is_in_two_places(struct tb_proc *self, struct tb_supervisor *sup,
+                 struct tb_home *home)
+{
+    bool again =
+        tb_now_ms(tb_self_node(self)) - home->drop_ms >= BACKUP_AGAIN_MS;
+    bool all = true;
+
+    TB_LIST_EACH (other, &sup->homes, struct tb_home, link)
+        if (other->lost && (other->n || other->pending))
+            return false;
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
+        if (!is_behind(sup, h))
+            continue;
+        all = false;
+        if (!again || !h->backup || h->backup_asked)
+            continue;
+        h->backup_asked = h->backup;
+        tb_command(self, h, "{backup, Node}", TB_ARGS(tb_v_node(h->backup)));
+        home->drop_ms = tb_now_ms(tb_self_node(self));
+    }
+    return all;
+}
+
 static void
 recover_home(struct tb_proc *self, struct tb_supervisor *sup,
              struct tb_home *home)
 {
-    uint64_t now = tb_now_ms(tb_self_node(self));
     struct tb_list left;
 
     if (home->empty) {
@@ -355,11 +400,13 @@ recover_home(struct tb_proc *self, struct tb_supervisor *sup,
         tb_list_del(l);
         tb_list_add(&home->children, l);
     }
-    if (home->n || home->pending)
+    if (home->n || home->pending) {
+        home->drop_ms = 0;
         return;
+    }
     if (!home->drop_ms)
-        home->drop_ms = now + DROP_AFTER_MS;
-    else if (now >= home->drop_ms)
+        set_barrier(self, sup, home);
+    if (is_in_two_places(self, sup, home))
         drop(self, sup, home);
 }
 
@@ -372,6 +419,7 @@ tb_lives_recover(struct tb_proc *self, struct tb_supervisor *sup)
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
         if (home->lost && n < 64)
             lost[n++] = home;
+    sup->safe = n == 0;
     for (size_t i = 0; i < n; i++)
         recover_home(self, sup, lost[i]);
 }

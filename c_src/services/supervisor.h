@@ -85,6 +85,7 @@ struct tb_host {
     tb_atom early_holder; /* who acknowledged before we knew that it may */
     uint64_t early;
     uint64_t copied;        /* up to there the backup has it */
+    uint64_t barrier; /* copies of lost hosts go when it is copied so far */
     struct tb_list unacked; /* struct tb_request, by rising seq */
     struct tb_wr run;       /* owned: commands of this turn */
     size_t n_run;
@@ -180,6 +181,7 @@ struct tb_supervisor {
     uint64_t next_n; /* of dynamic keys */
     uint32_t creation;
 
+    bool safe;       /* no host is lost whose children are not elsewhere yet */
     bool set_merged; /* of two that grew apart: it has no stamp yet */
     bool whole, owning, looked; /* see view.c */
     bool look_again;            /* at all children, in the next turn */
@@ -291,6 +293,9 @@ void tb_record_take(struct tb_supervisor *sup, struct tb_host *from,
                     struct tb_term value);
 void tb_record_set(struct tb_supervisor *sup, enum tb_record_id id,
                    struct tb_term value);
+bool tb_has_second_place(const struct tb_supervisor *sup,
+                         const struct tb_host *host);
+bool tb_is_safe(const struct tb_supervisor *sup);
 bool tb_record_lacks(const struct tb_supervisor *sup,
                      const struct tb_host *host, enum tb_record_id id);
 bool tb_all_attached(const struct tb_supervisor *sup);

@@ -323,6 +323,27 @@ name_backup(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
         tb_command(self, h, "{backup, none}", TB_NONE);
 }
 
+/* Or it is on its way to one. */
+bool
+tb_has_second_place(const struct tb_supervisor *sup, const struct tb_host *h)
+{
+    return h->backup || (h->member && backup_of(sup, h));
+}
+
+/* Whatever host is lost now, nothing is lost with it. */
+bool
+tb_is_safe(const struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        if (home->lost)
+            return false;
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (counts(h) && h->member && tb_has_second_place(sup, h) &&
+            (!h->backup || h->copied < h->home->seq))
+            return false;
+    return sup->whole && sup->table.n_fresh == 0;
+}
+
 void
 tb_view_owner_work(struct tb_proc *self, struct tb_supervisor *sup)
 {
@@ -347,5 +368,6 @@ tb_view_owner_work(struct tb_proc *self, struct tb_supervisor *sup)
             continue; /* a set without it would tell that it was forgotten */
         send_record(self, sup, h, TB_RECORD_SET);
         name_backup(self, sup, h);
+        tb_answers_copied(self, sup, h);
     }
 }

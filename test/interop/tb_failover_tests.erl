@@ -43,6 +43,7 @@ cases() ->
         {"a locator {Module, Function}", fun locator/0},
         {"a locator {Module, Function} that fails", fun locator_fails/0},
         {"a rolling restart of all hosts", fun rolling/0},
+        {"a second host is killed after the failover of the first", fun second_loss/0},
         {"a rolling restart under new names, with drain", fun rolling_new_names/0},
         {"hosts with new names come and go", fun new_names/0},
         {"a host is forgotten by request", fun forget/0},
@@ -615,6 +616,39 @@ rolling() ->
 
 is_name(Name, Node) ->
     lists:prefix(atom_to_list(Name), atom_to_list(Node)).
+
+%% Each loss is made good before the next: what `safe' says.
+second_loss() ->
+    with([h1, h2, h3], [{auto_balance, false}], fun(Node, Beams, _) ->
+        Args = lists:seq(1, 200),
+        _ = start(Node, Args),
+        Last = lists:foldl(
+            fun(_, Hosts) ->
+                [First, Second, Third] = [B || {_, B} <- lists:sort([{rand:uniform(), H} || H <- Hosts])],
+                until_safe(Node, Hosts),
+                end_beam(First),
+                until_safe(Node, [Second, Third]),
+                pause(rand:uniform(30) - 1),
+                end_beam(Second),
+                all_run(Node, [Third], Args),
+                Names = [list_to_atom(lists:sublist(atom_to_list(N), 2)) || N <- nodes_of([First, Second])],
+                New = [Third | hosts(Names)],
+                join(New, Node),
+                are_hosts(Node, New),
+                ok = ask(Node, rebalance),
+                tb_lib:until(fun() -> lists:all(fun(N) -> running_on(N) =/= [] end, nodes_of(New)) end, ?SLOW),
+                all_run(Node, New, Args),
+                New
+            end,
+            Beams,
+            lists:seq(1, tb_lib:int_env("TB_ROUNDS", 20))
+        ),
+        _ = [end_beam(B) || B <- Last]
+    end).
+
+until_safe(Node, Beams) ->
+    are_hosts(Node, Beams),
+    tb_lib:until(fun() -> maps:get(safe, ask(Node, info)) end, ?SLOW).
 
 %% As pods of a deployment: each new host has a name that was never there. A
 %% drained host that goes leaves the set at once, and only its children move.
