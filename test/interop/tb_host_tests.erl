@@ -39,6 +39,7 @@ cases() ->
         {"records: the higher stamp", fun records/0},
         {"refusals: all or nothing", fun refusals/0},
         {"a generation is closed", fun closing/0},
+        {"a host that was forgotten is cleared", fun cleared/0},
         {"named children stop in reverse order", fun reverse_order/0},
         {"a lease runs out", fun lease/0},
         {"a host that was stopped judges late", fun late_judgement/0},
@@ -535,6 +536,31 @@ closing() ->
     run(T, 2, [{close, 7}]),
     ?assertEqual({closed, 7}, next()),
     ?assertNot(is_process_alive(New)).
+
+%% It is another incarnation then, without records; whoever was attached attaches again.
+cleared() ->
+    #t{inc = Inc} = T = host(),
+    Quick = start(T, 1, spec(plain, [1])),
+    Slow = start(T, 2, spec(dynamic, undefined, slow, [self(), 2], permanent, infinity)),
+    run(T, [{tombstone, [key(9)]}]),
+    {recorded, tombstones} = next(),
+    run(T, [{clear, {1, <<"another">>}}]),
+    ?assertEqual({cleared, {1, <<"another">>}}, next()),
+    ?assertEqual([{1, {running, Quick}}, {2, {running, Slow}}], states(T)),
+    run(T, [{clear, Inc}]),
+    receive
+        {ending, _, Slow, shutdown} -> ok
+    end,
+    _ = ended(Quick),
+    ?assertEqual([], table(T)),
+    run(T, [{clear, Inc}]),
+    nothing_before(T),
+    Slow ! go,
+    ?assertEqual({cleared, Inc}, next()),
+    {ok, 1, New, Info} = gen_server:call(T#t.host, {attach, 1, self(), #{lease => ?LEASE}}),
+    ?assertNotEqual(Inc, New),
+    ?assertMatch(#{records := Empty, seq := 0} when map_size(Empty) =:= 0, Info),
+    ?assertEqual([], [E || {tombstones, _} = E <- until_event(fun(E) -> E =:= attached end)]).
 
 reverse_order() ->
     T = host(),
