@@ -43,7 +43,7 @@ struct tb_home {
     uint64_t drop_ms; /* since when it waits for its copies to go; 0: not yet */
     tb_atom backed_by; /* who acknowledged last what is here, and how far */
     uint64_t backed;
-    tb_atom *asked;   /* owned: hosts whose copies are still to come */
+    tb_atom *asked; /* owned: hosts whose copies are still to come */
     size_t n_asked;
     unsigned pending; /* its children that are on their way elsewhere */
 };

@@ -84,7 +84,7 @@ struct tb_host {
     struct tb_intensity restarts;
     tb_atom early_holder; /* who acknowledged before we knew that it may */
     uint64_t early;
-    uint64_t copied;        /* up to there the backup has it */
+    uint64_t copied;  /* up to there the backup has it */
     uint64_t barrier; /* copies of lost hosts go when it is copied so far */
     struct tb_list unacked; /* struct tb_request, by rising seq */
     struct tb_wr run;       /* owned: commands of this turn */
