@@ -222,6 +222,7 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->run.len = 0;
     h->n_run = 0;
     h->backup_asked = 0;
+    h->none_asked = false;
     tb_host_take_info(self, sup, h, info);
     h->copied = h->backup && home->backed_by == h->backup ? home->backed : 0;
     tb_set_mark(self, sup, h);
@@ -485,12 +486,18 @@ confirm(struct tb_proc *self, struct tb_host *h)
                  TB_SUP_CALL_MS, on_confirmed, h);
 }
 
-/* Of one whose incarnations have all gone: copies may tell of them later. */
-static bool
-is_over(const struct tb_host *h)
+/* Copies may tell of an incarnation later. Another one is attached: it is gone.
+ * One that was taken for down may be back: that is asked anew. */
+static void
+see_copied(struct tb_supervisor *sup, struct tb_home *home, struct tb_host *h)
 {
-    return h->phase == TB_HOST_AWAY ? h->down
-                                    : h->home != NULL || h->gone_ms != 0;
+    if (h->phase != TB_HOST_AWAY) {
+        if (h->home)
+            tb_home_lose(sup, home);
+    } else if (h->down && !h->confirming) {
+        h->down = false;
+        h->confirm_ms = 0;
+    }
 }
 
 static bool
@@ -506,9 +513,8 @@ tb_hosts_look(struct tb_proc *self, struct tb_supervisor *sup)
     uint64_t now = tb_now_ms(tb_self_node(self));
 
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
-        if (!home->lost && !home->host &&
-            is_over(host_get(self, sup, home->node)))
-            tb_home_lose(sup, home);
+        if (!home->lost && !home->host)
+            see_copied(sup, home, host_get(self, sup, home->node));
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
         if (h->phase == TB_HOST_AWAY && !h->down && !h->confirming &&
             h->confirm_ms <= now && matters(sup, h))

@@ -56,6 +56,7 @@ struct tb_host {
     tb_atom owner, backup;
     int64_t epoch;
     tb_atom old_backup;   /* to be told that its copies are no longer needed */
+    bool none_asked;      /* to have no backup */
     tb_atom backup_asked; /* what it was told last; 0: nothing */
     bool ready_told, told;
     bool close_told;
