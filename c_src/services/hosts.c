@@ -86,66 +86,6 @@ set_phase(struct tb_host *h, enum tb_host_phase phase, const char *why)
     h->why = why;
 }
 
-/* -------------------------------------------------------------- filter -- */
-
-static bool
-in_list(struct tb_term list, tb_atom node)
-{
-    struct tb_elems e;
-    struct tb_term item;
-
-    if (!tb_elems_open(&e, list))
-        return false;
-    while (tb_elems_next(&e, &item))
-        if (tb_rule_node(item) == node)
-            return true;
-    return false;
-}
-
-static bool
-has_basename(const struct tb_supervisor *sup, tb_atom node)
-{
-    struct tb_text name = tb_atom_text(node);
-    size_t n = sup->o.hosts.len;
-
-    return name.n > n && name.p[n] == '@' &&
-           memcmp(name.p, sup->o.hosts.buf, n) == 0;
-}
-
-/* NULL: it may be one. */
-static const char *
-why_none(const struct tb_supervisor *sup, const struct tb_host *h)
-{
-    if (!h->visible)
-        return "hidden";
-    switch (sup->o.filter) {
-    case TB_HOSTS_BASENAME:
-        return has_basename(sup, h->node) ? NULL : "other_basename";
-    case TB_HOSTS_NODES:
-        return in_list(tb_wr_term(&sup->o.hosts), h->node) ? NULL
-                                                           : "not_listed";
-    case TB_HOSTS_MANAGED:
-        return sup->managed.len && in_list(tb_wr_term(&sup->managed), h->node)
-                   ? NULL
-                   : "not_managed";
-    case TB_HOSTS_MODULE:
-    case TB_HOSTS_ALL:
-        break;
-    }
-    return NULL;
-}
-
-/* NULL: not by its name. One that is a host already stays one while it is away,
- * or the managed nodes cannot be told. */
-const char *
-tb_host_excluded(const struct tb_host *h)
-{
-    enum tb_host_filter f = h->sup->o.filter;
-
-    return f == TB_HOSTS_BASENAME || f == TB_HOSTS_NODES ? why_none(h->sup, h)
-                                                         : NULL;
-}
-
 /* -------------------------------------------------------------- attach -- */
 
 static void ask_attach(struct tb_proc *self, struct tb_host *h);
@@ -269,6 +209,7 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
         return;
     }
     set_phase(h, TB_HOST_READING, NULL);
+    h->not_spoken = false;
     h->down = h->confirming = h->stopping = false;
     h->told = h->close_told = false;
     h->home = home;
@@ -284,6 +225,32 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     tb_host_take_info(sup, h, info);
     h->monitor = tb_monitor_name(self, sup->host_name, h->node);
     h->monitored = true;
+}
+
+static bool
+is_spoken(int64_t version)
+{
+    return version >= TB_HOST_OLDEST && version <= TB_HOST_VERSION;
+}
+
+/* It may be replaced by another one: asked again in a while. */
+static void
+not_spoken(struct tb_proc *self, struct tb_host *h, bool is_attached)
+{
+    if (!h->not_spoken)
+        tb_log(TB_WARNING, "host.other_version",
+               "node=%s name=%s: its tiebeam_host does not speak versions %d "
+               "to %d: it is no host",
+               tb_atom_text(h->node).p, h->sup->name, TB_HOST_OLDEST,
+               TB_HOST_VERSION);
+    h->not_spoken = true;
+    if (is_attached)
+        tb_send_name(self, h->sup->host_name, h->node,
+                     "{'$gen_cast', {detach, Me}}",
+                     TB_ARGS(tb_v_pid(tb_self(self))));
+    if (h->home)
+        tb_host_lost(self, h->sup, h, "other_version");
+    set_phase(h, TB_HOST_WAITING, "other_version");
 }
 
 static void
@@ -305,8 +272,14 @@ on_attached(struct tb_proc *self, void *state, void *ctx, int status,
     (void)state;
     if (!h)
         return TB_NOREPLY;
-    if (status == 0 && tb_match("{ok, V:int, Inc, Info:map}", result, v) == 1)
-        attached(self, h, v[1].term, v[2].term);
+    if (status == 0 && tb_match("{ok, V:int, Inc, Info:map}", result, v) == 1) {
+        h->version = v[0].i;
+        if (is_spoken(h->version))
+            attached(self, h, v[1].term, v[2].term);
+        else
+            not_spoken(self, h, true);
+    } else if (status == 0 && tb_match("{error, {version, _}}", result, v) == 1)
+        not_spoken(self, h, false);
     else if (status == -TB_ENOPROC)
         no_process(self, h);
     else
@@ -330,7 +303,7 @@ ask_attach(struct tb_proc *self, struct tb_host *h)
 static void
 consider(struct tb_proc *self, struct tb_host *h)
 {
-    const char *why = why_none(h->sup, h);
+    const char *why = tb_host_why_none(h->sup, h);
 
     if (why)
         set_phase(h, TB_HOST_NO, why);
@@ -570,7 +543,7 @@ on_managed(struct tb_proc *self, void *state, void *ctx, int status,
     sup->managed.len = 0;
     tb_wr_bytes(&sup->managed, result.p, result.n);
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
-        if (h->phase == TB_HOST_NO && h->visible && !why_none(sup, h))
+        if (h->phase == TB_HOST_NO && h->visible && !tb_host_why_none(sup, h))
             consider(self, h);
     return TB_NOREPLY;
 }

@@ -12,7 +12,8 @@
 #include "services/host_beam.h"
 #include "services/supervisor_options.h"
 
-#define TB_HOST_VERSION  1
+#define TB_HOST_VERSION  1 /* of the wire, and the oldest that is spoken */
+#define TB_HOST_OLDEST   1
 #define TB_HOST_LEASE_MS 3000
 #define TB_SUP_TICK_MS   500
 #define TB_SUP_SETTLE_MS 1000  /* till then the first hosts have come */
@@ -46,7 +47,8 @@ struct tb_host {
     struct tb_supervisor *sup;
     tb_atom node;
     enum tb_host_phase phase;
-    const char *why;      /* of TB_HOST_NO, for explain */
+    const char *why;      /* of TB_HOST_NO and _WAITING, for explain */
+    int64_t version;      /* of the wire, that both speak */
     bool visible;         /* a BEAM node */
     uint32_t creation;    /* of the last connection */
     struct tb_home *home; /* of the incarnation last seen, or NULL */
@@ -69,8 +71,9 @@ struct tb_host {
     bool draining; /* its mark is among the records, or it stops */
     bool excluded; /* by changed options: it is to be none any more */
     bool stopping;
-    bool leave; /* what is there has to go elsewhere: to be planned */
-    bool down;  /* confirmed */
+    bool not_spoken; /* its versions; it has been logged */
+    bool leave;      /* what is there has to go elsewhere: to be planned */
+    bool down;       /* confirmed */
     bool confirming;
     uint64_t lost_ms, confirm_ms; /* since when it is away; when to ask again */
     unsigned confirm_n;
@@ -224,7 +227,6 @@ void tb_hosts_tick(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_host_connected(struct tb_proc *self, struct tb_supervisor *sup,
                        tb_atom node);
 void tb_hosts_reconsider(struct tb_proc *self, struct tb_supervisor *sup);
-const char *tb_host_excluded(const struct tb_host *h);
 struct tb_host *tb_host_find(struct tb_supervisor *sup, tb_atom node);
 void tb_hosts_free(struct tb_supervisor *sup);
 void tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup,
@@ -241,6 +243,12 @@ int tb_on_host_nodeup(struct tb_proc *self, void *state,
                       const struct tb_msg *m);
 int tb_on_host_nodedown(struct tb_proc *self, void *state,
                         const struct tb_msg *m);
+
+/* host_filter.c - tb_host_why_none - NULL: it may be one. tb_host_excluded -
+ * likewise for one that is: why it is to be none any more. */
+const char *tb_host_why_none(const struct tb_supervisor *sup,
+                             const struct tb_host *h);
+const char *tb_host_excluded(const struct tb_host *h);
 
 /* host_events.c - what hosts tell. */
 int tb_on_host_events(struct tb_proc *self, void *state,
