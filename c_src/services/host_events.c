@@ -129,9 +129,9 @@ on_copies_end(struct event *e, const struct tb_val *v)
     tb_atom node = tb_intern(v[0].text);
 
     TB_LIST_EACH (home, &e->sup->homes, struct tb_home, link)
-        if (home->node == node && home->lost && home->asked)
-            if (--home->asked == 0)
-                home->complete = true;
+        if (home->node == node && home->lost &&
+            tb_home_told(home, e->host->node))
+            home->complete = true;
     tb_sup_turn_ask(e->self, e->sup);
 }
 
@@ -321,6 +321,7 @@ on_refused(struct event *e, const struct tb_val *v)
            v[0].text.p);
     memset(e->host->sent, 0, sizeof(e->host->sent));
     e->host->backup_asked = 0;
+    tb_lives_refused(e->self, e->sup, e->host);
     if (!tb_elems_open(&items, v[1].term))
         return;
     while (tb_elems_next(&items, &item)) {

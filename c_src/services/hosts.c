@@ -327,7 +327,7 @@ ask_again(struct tb_supervisor *sup)
 {
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
         if (!home->complete)
-            home->asked = 0;
+            home->n_asked = 0;
 }
 
 static void

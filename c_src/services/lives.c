@@ -273,21 +273,36 @@ recover_child(struct tb_proc *self, struct tb_supervisor *sup,
     return true;
 }
 
+static void
+ask_copies(struct tb_proc *self, struct tb_host *h, const struct tb_home *home)
+{
+    tb_command(self, h, "{copies, Node}", TB_ARGS(tb_v_node(home->node)));
+}
+
 /* Copies are asked for where this node was not the one that knew it all. */
 static bool
 is_known(struct tb_proc *self, struct tb_supervisor *sup, struct tb_home *home)
 {
     if (home->known || home->complete)
         return true;
-    if (home->asked)
+    if (home->n_asked)
         return false;
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
         if (h->phase == TB_HOST_ATTACHED) {
-            tb_command(self, h, "{copies, Node}",
-                       TB_ARGS(tb_v_node(home->node)));
-            home->asked++;
+            tb_home_ask(home, h->node);
+            ask_copies(self, h, home);
         }
     return false;
+}
+
+/* What that host refused has no key to be known by: it is asked once more. */
+void
+tb_lives_refused(struct tb_proc *self, struct tb_supervisor *sup,
+                 struct tb_host *host)
+{
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        if (home->lost && tb_home_asks(home, host->node))
+            ask_copies(self, host, home);
 }
 
 void

@@ -237,6 +237,12 @@ void tb_home_lose(struct tb_supervisor *sup, struct tb_home *home);
 void tb_home_forget(struct tb_proc *self, struct tb_supervisor *sup,
                     struct tb_home *home);
 void tb_home_free(struct tb_supervisor *sup, struct tb_home *home);
+
+/* homes.c - who was asked for copies of what was there.
+ * tb_home_told - that host has told all it has; true: it was the last. */
+void tb_home_ask(struct tb_home *home, tb_atom node);
+bool tb_home_asks(const struct tb_home *home, tb_atom node);
+bool tb_home_told(struct tb_home *home, tb_atom node);
 bool tb_host_down(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_ref ref, struct tb_term reason);
 int tb_on_host_nodeup(struct tb_proc *self, void *state,
@@ -349,6 +355,8 @@ struct tb_work *tb_work_keep_at(struct tb_proc *self, struct tb_supervisor *sup,
 void tb_lives_move_on(struct tb_proc *self, struct tb_supervisor *sup,
                       struct tb_child *c);
 void tb_lives_recover(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_lives_refused(struct tb_proc *self, struct tb_supervisor *sup,
+                      struct tb_host *host);
 
 /* moves.c - what belongs elsewhere goes there. */
 enum tb_drain_why { TB_DRAIN_ASKED, TB_DRAIN_KEEP, TB_DRAIN_CRASHES };

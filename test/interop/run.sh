@@ -8,7 +8,9 @@
 #   TB_VARIANT   tcp, tls1.2, tls1.3, inet6 or noepmd, see tb_variant.erl
 #   TB_VERBOSE   1: one line for each test
 #   TB_ONLY      only the tests whose title contains this
-#   TB_RESTARTS, TB_CYCLES, TB_RACES, TB_ROUNDS, TB_STARTS: longer runs
+#   TB_TIMES     how often each of them (1)
+#   TB_RESTARTS, TB_CYCLES, TB_RACES, TB_ROUNDS, TB_STARTS: longer runs; see also the
+#   heads of tb_chaos_tests and tb_partition_tests
 #   LANES        how many suites run at the same time (2)
 #
 # Arguments: the suites to run, default all. The last line is "N passed, N
@@ -20,7 +22,7 @@ ERL=${ERL:-erl}
 ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
 export TIEBEAM_BIN
 # the long ones first: two run at a time
-all="tb_partition_tests tb_failover_tests tb_detect_tests tb_managed_tests
+all="tb_chaos_tests tb_partition_tests tb_failover_tests tb_detect_tests tb_managed_tests
     tb_hostile_tests tb_discovery_tests tb_supervisor_tests tb_cluster_tests
     tb_split_tests tb_monitor_tests tb_life_tests tb_host_tests tb_sidecar_tests
     tb_mesh_tests tb_table_tests tb_tls_tests tb_pg_tests tb_cli_tests tb_outgoing_tests
