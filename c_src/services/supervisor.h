@@ -193,7 +193,10 @@ struct tb_supervisor {
     int64_t close_generation;
     struct tb_from *stopper; /* owned: told when it has ended; or NULL */
     bool began_open;         /* a generation has been open while we looked */
-    unsigned ticks;
+    struct tb_ref tick;
+    uint64_t tick_ms;  /* when it comes; 0: none */
+    uint64_t lease_ms; /* when leases are to be renewed */
+    unsigned idle_ticks;
     uint64_t balance_ms; /* when; 0: not */
     uint64_t changed_ms; /* when a host came or went */
     size_t moving;
@@ -263,6 +266,9 @@ int tb_on_host_copied(struct tb_proc *self, void *state,
                       const struct tb_msg *m);
 void tb_host_take_info(struct tb_supervisor *sup, struct tb_host *host,
                        struct tb_term info);
+
+/* supervisor.c - tb_sup_tick_ask - a tick when the next thing is due. */
+void tb_sup_tick_ask(struct tb_proc *self, struct tb_supervisor *sup);
 
 /* view.c - what this node sees, whether it decides, and the shared records.
  * tb_sup_turn_ask - at the end of this turn. */
