@@ -222,7 +222,7 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->n_run = 0;
     h->copied = 0;
     h->backup_asked = 0;
-    tb_host_take_info(sup, h, info);
+    tb_host_take_info(self, sup, h, info);
     h->monitor = tb_monitor_name(self, sup->host_name, h->node);
     h->monitored = true;
 }

@@ -498,6 +498,7 @@ static const struct tb_clause clauses[] = {
     { TB_INFO, "{'DOWN', Ref:ref, process, _, Why}",      on_down             },
     { TB_INFO, "tick",                                    on_tick             },
     { TB_INFO, "look",                                    on_look             },
+    { TB_INFO, "reach",                                   tb_on_reach         },
     { TB_INFO, "due",                                     on_due              },
     { TB_INFO, "pace",                                    tb_on_pace          },
     { 0 },

@@ -201,6 +201,9 @@ struct tb_supervisor {
     uint64_t changed_ms; /* when a host came or went */
     size_t moving;
     struct tb_wr managed;      /* owned: [Node], of the node monitor */
+    unsigned reaching;         /* nodes that are being dialled */
+    bool reach_again;          /* a timer runs */
+    tb_atom unreached;         /* another tiebeam node that cannot be dialled */
     struct tb_map *tombstones; /* struct tb_key -> it, owned */
 
     struct tb_place *places; /* owned: where children may start, sorted */
@@ -253,19 +256,21 @@ int tb_on_host_nodeup(struct tb_proc *self, void *state,
 int tb_on_host_nodedown(struct tb_proc *self, void *state,
                         const struct tb_msg *m);
 
-/* host_filter.c - tb_host_why_none - NULL: it may be one. tb_host_excluded -
- * likewise for one that is: why it is to be none any more. */
+/* host_filter.c - who may be one, and connections to those that hosts see.
+ * tb_host_why_none - NULL: it may. */
 const char *tb_host_why_none(const struct tb_supervisor *sup,
                              const struct tb_host *h);
 const char *tb_host_excluded(const struct tb_host *h);
+void tb_host_reach(struct tb_proc *self, struct tb_supervisor *sup);
+int tb_on_reach(struct tb_proc *self, void *state, const struct tb_msg *m);
 
 /* host_events.c - what hosts tell. */
 int tb_on_host_events(struct tb_proc *self, void *state,
                       const struct tb_msg *m);
 int tb_on_host_copied(struct tb_proc *self, void *state,
                       const struct tb_msg *m);
-void tb_host_take_info(struct tb_supervisor *sup, struct tb_host *host,
-                       struct tb_term info);
+void tb_host_take_info(struct tb_proc *self, struct tb_supervisor *sup,
+                       struct tb_host *host, struct tb_term info);
 
 /* supervisor.c - tb_sup_tick_ask - a tick when the next thing is due. */
 void tb_sup_tick_ask(struct tb_proc *self, struct tb_supervisor *sup);
