@@ -182,27 +182,30 @@ struct tb_supervisor {
     bool differs;               /* the options of the hosts are others */
     bool follows;               /* where they change, so do ours */
     bool imposes;               /* nobody who has theirs is there: ours count */
-    uint64_t differ_ms;         /* since when, and nobody decides */
-    int64_t options_counter;    /* of the record that was compared */
-    tb_atom options_node;
     bool options_ours;
     bool turn_asked;
-    bool closing;              /* its generation is being closed */
-    bool ended;                /* closed: this process is about to end */
+    bool closing;            /* its generation is being closed */
+    bool ended;              /* closed: this process is about to end */
+    bool began_open;         /* a generation has been open while we looked */
+    bool reach_again;        /* a timer runs, to dial those that hosts see */
+    bool locating;           /* {M, F} has been asked, and has not answered */
+    bool pace_asked;         /* a timer runs for start_rate */
+    bool taking_over;        /* what is found ended has ended before */
+    uint64_t differ_ms;      /* since when, and nobody decides */
+    int64_t options_counter; /* of the record that was compared */
+    tb_atom options_node;
     struct tb_wr close_reason; /* owned */
     int64_t close_generation;
     struct tb_from *stopper; /* owned: told when it has ended; or NULL */
-    bool began_open;         /* a generation has been open while we looked */
     struct tb_ref tick;
-    uint64_t tick_ms;  /* when it comes; 0: none */
-    uint64_t lease_ms; /* when leases are to be renewed */
-    unsigned idle_ticks;
+    uint64_t tick_ms;    /* when it comes; 0: none */
+    uint64_t lease_ms;   /* when leases are to be renewed */
     uint64_t balance_ms; /* when; 0: not */
     uint64_t changed_ms; /* when a host came or went */
     size_t moving;
-    struct tb_wr managed;      /* owned: [Node], of the node monitor */
-    unsigned reaching;         /* nodes that are being dialled */
-    bool reach_again;          /* a timer runs */
+    struct tb_wr managed; /* owned: [Node], of the node monitor */
+    unsigned reaching;    /* nodes that are being dialled */
+    unsigned idle_ticks;
     tb_atom unreached;         /* another tiebeam node that cannot be dialled */
     struct tb_map *tombstones; /* struct tb_key -> it, owned */
 
@@ -211,7 +214,6 @@ struct tb_supervisor {
     struct tb_list to_locate; /* struct tb_request, for {M, F} */
     struct tb_map *located;   /* struct tb_key -> struct tb_located, owned */
     struct tb_list unlocated; /* of these: to be asked of {M, F} */
-    bool locating;            /* it has been asked, and has not answered */
     uint64_t located_ms;      /* when it did */
 
     struct tb_list requests; /* every struct tb_request */
@@ -222,8 +224,6 @@ struct tb_supervisor {
     struct tb_list paced;   /* and those that wait for start_rate */
     int64_t tokens;         /* thousandths of starts that may be sent at once */
     uint64_t pace_ms;       /* when they were counted */
-    bool pace_asked;        /* a timer runs for it */
-    bool taking_over;       /* what is found ended has ended before */
     uint64_t starts, restarts, failovers, moves; /* ever, for info */
 };
 
