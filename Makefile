@@ -142,9 +142,13 @@ DAEMON_SRC := \
     c_src/services/homes.c \
     c_src/services/host_events.c \
     c_src/services/hosts.c \
+    c_src/services/host_filter.c \
     c_src/services/lives.c \
     c_src/services/moves.c \
     c_src/services/places.c \
+    c_src/services/locate.c \
+    c_src/services/pace.c \
+    c_src/services/reconfigure.c \
     c_src/services/requests.c \
     c_src/services/shows.c \
     c_src/services/supervisor.c \
@@ -319,9 +323,16 @@ bench-doc: ## the same into priv/doc/bench.md
 sanitize: ## unit tests and suites with ASan and UBSan
 	@$(MAKE) --no-print-directory MODE=asan unit corpus interop
 
-long: $(BIN) ## the life and race suites at their full length
-	@TB_RESTARTS=1000 TB_CYCLES=1000 TB_RACES=200000 \
-	    $(MAKE) --no-print-directory interop SUITES="tb_life_tests tb_race_tests tb_monitor_tests"
+long: $(BIN) ## the life, race and memory suites at their full length
+	@TB_RESTARTS=1000 TB_CYCLES=1000 TB_RACES=200000 TB_STARTS=100000 \
+	    $(MAKE) --no-print-directory interop SUITES="tb_life_tests tb_race_tests tb_monitor_tests tb_memory_tests"
+	@$(MAKE) --no-print-directory chaos
+
+chaos: $(BIN) ## supervisors while tiebeam, hosts and links go: 100 kills, 10,000 children, 10,000 calls, 20 cuts
+	@TB_KILLS=100 TB_MANY=10000 TB_CALLS=10000 TB_MACHINES=20 TB_ROLLED=3000 \
+	    $(MAKE) --no-print-directory interop SUITES=tb_chaos_tests
+	@TB_ROUNDS=20 TB_SPLIT_HOSTS=5 TB_SPLIT_CHILDREN=300 TB_ONLY="at random" \
+	    $(MAKE) --no-print-directory interop SUITES=tb_partition_tests
 
 false-alarms: $(BIN) $(WIRE) ## an hour of bad links, busy nodes, 100 MB messages: nobody may be down; S=3600 BUSY=2 (percent)
 	@TB_QUIET_S=$(or $(S),3600) TB_QUIET_NODES=20 TB_QUIET_MB=100 \
@@ -517,6 +528,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE model sidecar templates detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc dialyzer hostile releases interop-doc live corpus sanitize long fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE model sidecar templates detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc dialyzer hostile releases interop-doc live corpus sanitize long chaos fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)

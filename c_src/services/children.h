@@ -39,7 +39,8 @@ struct tb_home {
     bool complete;    /* copies were asked for, and came, as far as needed */
     bool fresh;       /* just attached: looked through soon */
     uint64_t drop_ms; /* when its copies may go; 0: not yet */
-    unsigned asked;   /* hosts whose copies are still to come */
+    tb_atom *asked;   /* owned: hosts whose copies are still to come */
+    size_t n_asked;
     unsigned pending; /* its children that are on their way elsewhere */
 };
 

@@ -45,10 +45,43 @@ tb_home_lose(struct tb_supervisor *sup, struct tb_home *home)
 }
 
 void
+tb_home_ask(struct tb_home *home, tb_atom node)
+{
+    tb_atom *more = tb_alloc((home->n_asked + 1) * sizeof(*more));
+
+    if (home->n_asked)
+        memcpy(more, home->asked, home->n_asked * sizeof(*more));
+    more[home->n_asked++] = node;
+    tb_free(home->asked);
+    home->asked = more;
+}
+
+bool
+tb_home_asks(const struct tb_home *home, tb_atom node)
+{
+    for (size_t i = 0; i < home->n_asked; i++)
+        if (home->asked[i] == node)
+            return true;
+    return false;
+}
+
+bool
+tb_home_told(struct tb_home *home, tb_atom node)
+{
+    for (size_t i = 0; i < home->n_asked; i++)
+        if (home->asked[i] == node) {
+            home->asked[i] = home->asked[--home->n_asked];
+            return home->n_asked == 0;
+        }
+    return false;
+}
+
+void
 tb_home_free(struct tb_supervisor *sup, struct tb_home *home)
 {
     (void)sup;
     tb_list_del(&home->link);
+    tb_free(home->asked);
     tb_wr_free(&home->inc);
     tb_free(home);
 }

@@ -129,9 +129,9 @@ on_copies_end(struct event *e, const struct tb_val *v)
     tb_atom node = tb_intern(v[0].text);
 
     TB_LIST_EACH (home, &e->sup->homes, struct tb_home, link)
-        if (home->node == node && home->lost && home->asked)
-            if (--home->asked == 0)
-                home->complete = true;
+        if (home->node == node && home->lost &&
+            tb_home_told(home, e->host->node))
+            home->complete = true;
     tb_sup_turn_ask(e->self, e->sup);
 }
 
@@ -298,6 +298,7 @@ on_nodes(struct event *e, const struct tb_val *v)
 {
     e->host->nodes.len = 0;
     tb_wr_bytes(&e->host->nodes, v[0].term.p, v[0].term.n);
+    tb_host_reach(e->self, e->sup);
 }
 
 static void
@@ -321,6 +322,7 @@ on_refused(struct event *e, const struct tb_val *v)
            v[0].text.p);
     memset(e->host->sent, 0, sizeof(e->host->sent));
     e->host->backup_asked = 0;
+    tb_lives_refused(e->self, e->sup, e->host);
     if (!tb_elems_open(&items, v[1].term))
         return;
     while (tb_elems_next(&items, &item)) {
@@ -511,8 +513,8 @@ take_key(struct tb_supervisor *sup, struct tb_host *h, struct tb_text key,
 }
 
 void
-tb_host_take_info(struct tb_supervisor *sup, struct tb_host *h,
-                  struct tb_term info)
+tb_host_take_info(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_host *h, struct tb_term info)
 {
     struct tb_val v[TB_MAX_HOLES];
     struct tb_elems items;
@@ -530,4 +532,5 @@ tb_host_take_info(struct tb_supervisor *sup, struct tb_host *h,
             take_key(sup, h, v[0].text, value);
     if (h->closed > sup->closed)
         sup->closed = h->closed;
+    tb_host_reach(self, sup);
 }

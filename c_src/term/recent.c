@@ -11,7 +11,9 @@
 #include "base/mem.h"
 #include "term/ident.h"
 
-#define SLOTS 128 /* a power of two */
+/* A power of two, above what a message needs many times over: two places for
+ * each pattern, so that no two of them compile each other away for ever. */
+#define SLOTS 1024
 
 static _Thread_local struct {
     const char *source; /* not to be read: its owner may have freed it */
@@ -44,10 +46,14 @@ slot_of(const char *source)
 static bool
 keep(size_t i, const char *source)
 {
-    size_t n = strlen(source) + 1;
+    size_t n = strlen(source) + 1, other = i ^ 1;
     int rc;
 
-    clear(i);
+    if (recent[i].source) {
+        clear(other);
+        recent[other] = recent[i];
+        memset(&recent[i], 0, sizeof(recent[i]));
+    }
     recent[i].text = tb_try_alloc(n);
     if (!recent[i].text)
         return false;
@@ -61,13 +67,21 @@ keep(size_t i, const char *source)
     return true;
 }
 
+static bool
+is_kept(size_t i, const char *source)
+{
+    return recent[i].source == source && strcmp(recent[i].text, source) == 0;
+}
+
 const struct tb_pattern *
 tb_recent_pattern(const char *source, struct tb_pattern *scratch, int *error)
 {
     size_t i = slot_of(source);
 
-    if (recent[i].source == source && strcmp(recent[i].text, source) == 0)
+    if (is_kept(i, source))
         return recent[i].compiled;
+    if (is_kept(i ^ 1, source))
+        return recent[i ^ 1].compiled;
     if (tb_atoms_in_use() && keep(i, source))
         return recent[i].compiled;
     *error = tb_pattern_parse(scratch, source);

@@ -5,9 +5,11 @@
  * One command a line on stdin, one line of answer each:
  *   connect N     N nodes more, each a pid that joined the process bench
  *   broadcast N   bench sends a message to the first N: microseconds
- *   cpu PID       nanoseconds that this process has used */
+ *   cpu PID       nanoseconds that this process has used
+ *   kill PID      with SIGKILL, at once: 0 */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +223,8 @@ obey(const char *command, long n)
         printf("%lld\n", (long long)broadcast((size_t)n));
     } else if (strcmp(command, "cpu") == 0) {
         printf("%lld\n", (long long)cpu_ns((pid_t)n));
+    } else if (strcmp(command, "kill") == 0 && n > 1) {
+        printf("%d\n", kill((pid_t)n, SIGKILL));
     } else {
         printf("?\n");
     }

@@ -9,7 +9,7 @@
 
 -export([main/0]).
 -export([measure/2]).
--export([chosen/1, rounds/0, median/1, note/2, tool/2, cpu_ns/2]).
+-export([chosen/1, rounds/0, median/1, note/2, tool/2, ask/3, cpu_ns/2, resident_kib/1]).
 -export_type([figure/0]).
 -export([start_server/0, init/1, handle_call/3, handle_cast/2]).
 
@@ -42,7 +42,8 @@ sections(false) ->
         {"Idle: the daemon beside erl -noinput, one connection each", fun idle/0},
         {"A crowd of nodes", fun crowd/0},
         {"Subscribers of node events: on one BEAM node, told by its own net_kernel or by a daemon", fun subscribers/0},
-        {"Discovery: the daemon beside what libcluster's DNSPoll is documented to do, each second", fun tb_bench_discovery:section/0}
+        {"Discovery: the daemon beside what libcluster's DNSPoll is documented to do, each second", fun tb_bench_discovery:section/0},
+        {"Supervision: three hosts and the daemon, beside a supervisor on another BEAM node", fun tb_bench_supervisor:section/0}
     ].
 
 %% The nodes of a TLS section can only be driven by one that speaks TLS.
@@ -409,6 +410,7 @@ idle(true) ->
         {"idle: CPU, ms per s", "ms/s", ErlCpu, Cpu, {value, '=<', 0.1}}
     ].
 
+-spec resident_kib(pos_integer()) -> non_neg_integer().
 resident_kib(Pid) ->
     {ok, Status} = file:read_file("/proc/" ++ integer_to_list(Pid) ++ "/status"),
     {match, [KiB]} = re:run(Status, "VmRSS:\\s+(\\d+) kB", [{capture, all_but_first, binary}]),
@@ -552,6 +554,7 @@ tool(Node, Port) ->
         [{args, [atom_to_list(Node), integer_to_list(Port), tb_lib:cookie()]}, {line, 80}, exit_status]
     ).
 
+-spec ask(port(), string(), non_neg_integer()) -> integer().
 ask(Tool, Command, N) ->
     port_command(Tool, [Command, " ", integer_to_list(N), "\n"]),
     receive

@@ -1,9 +1,16 @@
 %% tb_partition_tests - a supervisor when the network falls apart: hosts in
 %% network namespaces, with wires that are cut and joined again.
+%%
+%% What is done at random, with `make chaos` at more length:
+%%   TB_ROUNDS         cuts, each of them healed
+%%   TB_SPLIT_HOSTS    hosts of children, 4 or 5
+%%   TB_SPLIT_CHILDREN how many these are
+%%   TB_SEED           what is random, as it was
 -module(tb_partition_tests).
 -include_lib("eunit/include/eunit.hrl").
 
 -define(TIMEOUT, 600).
+-define(LONG, 1800).
 -define(NAME, jobs).
 -define(SLOW, 60000).
 %% net_ticktime in seconds
@@ -14,13 +21,16 @@ partition_test_() ->
     case tb_netns:available() of
         true ->
             {setup, fun setup/0, fun tb_netns:leave/1, [
-                {timeout, ?TIMEOUT, {Title, Case}}
+                {timeout, timeout_of(Title), {Title, Case}}
              || {Title, Case} <- tb_lib:chosen(cases())
             ]};
         {false, Why} ->
             io:format(user, "tb_partition_tests: ~s: nothing was tested~n", [Why]),
             {setup, fun() -> ok end, fun(_) -> ok end, []}
     end.
+
+timeout_of("links" ++ _) -> ?LONG;
+timeout_of(_) -> ?TIMEOUT.
 
 %% This VM ticks as often as the others expect it.
 setup() ->
@@ -88,8 +98,11 @@ tiebeam(I) ->
 
 %% Four hosts of children, and tiebeam nodes on these hosts of the network.
 with_cluster(Places, Fun) ->
+    with_cluster(4, Places, Fun).
+
+with_cluster(Hosts, Places, Fun) ->
     with_wires(fun(Wires) ->
-        Beams = [beam(I) || I <- lists:seq(1, 4)],
+        Beams = [beam(I) || I <- lists:seq(1, Hosts)],
         Tiebeams = [tiebeam(I) || I <- Places],
         Bs = [tb_lib:node_of(B) || B <- Beams],
         Ts = [tb_lib:node_of(T) || T <- Tiebeams],
@@ -128,8 +141,11 @@ dynamic(Arg) ->
 
 %% 60 dynamic ones and 40 that have an id; all that they are known by.
 start_all(T) ->
-    Dynamic = [{d, N} || N <- lists:seq(1, 60)],
-    Named = [{n, N} || N <- lists:seq(1, 40)],
+    start_all(T, 60, 40).
+
+start_all(T, NDynamic, NNamed) ->
+    Dynamic = [{d, N} || N <- lists:seq(1, NDynamic)],
+    Named = [{n, N} || N <- lists:seq(1, NNamed)],
     [{ok, _} = R || R <- ask(T, {start_children, [dynamic(A) || A <- Dynamic]})],
     [{ok, _} = ask(T, {start_child, named(A)}) || A <- Named],
     lists:sort(Dynamic ++ Named).
@@ -310,19 +326,22 @@ at_random() ->
     Seed = tb_lib:int_env("TB_SEED", erlang:phash2(erlang:timestamp())),
     _ = rand:seed(exsss, Seed),
     io:format(user, "  TB_SEED=~w~n", [Seed]),
-    with_cluster([1, 3], fun(Wires, Bs, [T1 | _] = Ts) ->
-        Args = start_all(T1),
+    Hosts = tb_lib:int_env("TB_SPLIT_HOSTS", 4),
+    Children = tb_lib:int_env("TB_SPLIT_CHILDREN", 100),
+    with_cluster(Hosts, [1, 3], fun(Wires, Bs, [T1 | _] = Ts) ->
+        Args = start_all(T1, Children * 3 div 5, Children * 2 div 5),
         _ = until_all_run(Ts, Bs, Args, ?SLOW),
-        [round_of(N, Wires, Bs, Ts, Args) || N <- lists:seq(1, tb_lib:int_env("TB_ROUNDS", 4))]
+        [round_of(N, Hosts, Wires, Bs, Ts, Args) || N <- lists:seq(1, tb_lib:int_env("TB_ROUNDS", 4))]
     end).
 
-round_of(N, Wires, Bs, Ts, Args) ->
-    Pairs = [P || {A, B} = P <- maps:keys(Wires), A < 5, B < 5, rand:uniform(2) =:= 1],
+round_of(N, Hosts, Wires, Bs, Ts, Args) ->
+    Pairs = [P || {A, B} = P <- maps:keys(Wires), A =< Hosts, B =< Hosts, rand:uniform(2) =:= 1],
     Ms = rand:uniform(?TICK * 2500),
-    io:format(user, "  ~w: ~w ms without ~w~n", [N, Ms, Pairs]),
+    io:format(user, "  ~w: ~w ms without ~w", [N, Ms, Pairs]),
     cut(Wires, Pairs),
     receive
     after Ms -> ok
     end,
     %% a packet that was lost is sent again as late as the cut was long
-    joined(Wires, Bs, Ts, Args, ?SLOW).
+    Healed = joined(Wires, Bs, Ts, Args, ?SLOW),
+    io:format(user, ": all once ~w ms after they were linked again~n", [Healed]).

@@ -1,4 +1,5 @@
 /* test_build.c - terms from templates. */
+#include <stdio.h>
 #include <string.h>
 
 #include "tb_test.h"
@@ -183,6 +184,28 @@ test_build_is_matched_by_its_template(void **state)
         }
 }
 
+/* More than are kept, each of them again and again, and some at an address that
+ * had another text before. */
+static void
+test_build_of_many_patterns_takes_each_for_itself(void **state)
+{
+    enum { MANY = 5000 };
+    static char text[MANY][24];
+    struct tb_val v[TB_MAX_HOLES];
+
+    (void)state;
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < MANY; i++) {
+            struct tb_wr w = { 0 };
+
+            snprintf(text[i], sizeof(text[i]), "{p%d, N:int}", i + round);
+            assert_int_equal(tb_build(&w, text[i], TB_ARGS(tb_v_int(i))), 0);
+            assert_int_equal(tb_match(text[i], tb_wr_term(&w), v), 1);
+            assert_int_equal(v[0].i, i);
+            tb_wr_free(&w);
+        }
+}
+
 int
 main(void)
 {
@@ -194,6 +217,7 @@ main(void)
         cmocka_unit_test(test_build_list_closes_elements),
         cmocka_unit_test(test_build_map_closes_pairs),
         cmocka_unit_test(test_build_is_matched_by_its_template),
+        cmocka_unit_test(test_build_of_many_patterns_takes_each_for_itself),
     };
 
     return cmocka_run_group_tests(tests, tb_test_atoms, tb_test_atoms_gone);
