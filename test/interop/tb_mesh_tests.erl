@@ -82,7 +82,7 @@ with_tiebeam(Net, Instance, Fun) ->
 %% Asked over a hidden connection, so that this VM is no part of the mesh.
 ask(Node, M, F, A) ->
     true = net_kernel:hidden_connect_node(Node),
-    rpc:call(Node, M, F, A, 5000).
+    rpc:call(Node, M, F, A, 60000).
 
 nodes_of(Net, I) ->
     lists:sort(ask(name(Net, I), erlang, nodes, [])).
@@ -121,7 +121,7 @@ five() ->
                 ?assertMatch(#{mesh := #{kind := all, members := 5, missing := 0}}, gen_server:call({dns_cluster, N}, info)),
                 [nothing_of_ours(name(Net, I)) || I <- Is],
                 tb_bridge:cut(Net, 1, 2),
-                tb_lib:until(fun() -> not are_linked(Net, 1, 2) end, 30000),
+                tb_lib:until(fun() -> not are_linked(Net, 1, 2) end, 60000),
                 wait_output(Tiebeam, "pairs are not linked"),
                 tb_bridge:join(Net, 1, 2),
                 Joined = now_ms(),

@@ -3,7 +3,7 @@
 -module(tb_release_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 300).
+-define(TIMEOUT, 900).
 
 -spec release_test_() -> tuple().
 release_test_() ->
@@ -103,7 +103,7 @@ is_cluster(Names) ->
 
 until(Condition, Nodes) ->
     try
-        tb_lib:until(Condition, 30000)
+        tb_lib:until(Condition, 120000)
     catch
         error:too_late -> error({too_late, [{Name, tb_lib:output(Program)} || {Name, Program} <- Nodes]})
     end.
@@ -111,7 +111,7 @@ until(Condition, Nodes) ->
 %% [] of a node that is not up.
 ask(Name, M, F, A) ->
     _ = net_kernel:hidden_connect_node(Name),
-    case rpc:call(Name, M, F, A, 5000) of
+    case rpc:call(Name, M, F, A, 60000) of
         {badrpc, _} -> [];
         Result -> Result
     end.

@@ -145,7 +145,7 @@ start_sidecar(Node, Options) ->
     {ok, _} = rpc(Node, supervisor, start_child, [kernel_safe_sup, Spec]).
 
 rpc(Node, M, F, A) ->
-    rpc:call(Node, M, F, A, 20000).
+    rpc:call(Node, M, F, A, 60000).
 
 info(Node) ->
     rpc(Node, tiebeam_sidecar, info, []).
