@@ -106,7 +106,7 @@ dns(Dns, More) ->
     [{source, {dns, "app.test"}}, {basename, "app"}, {nameservers, [tb_dns:address(Dns)]} | More].
 
 ask(Request) ->
-    gen_server:call({dns_cluster, ?FINDER}, Request, 15000).
+    gen_server:call({dns_cluster, ?FINDER}, Request, 60000).
 
 info() ->
     ask(info).
