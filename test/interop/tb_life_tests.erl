@@ -494,7 +494,8 @@ epmd_killed() ->
     Env = [{"ERL_EPMD_PORT", integer_to_list(Port)}],
     Epmd = tb_lib:start_epmd(Port),
     Beam = tb_lib:beam(second, #{env => Env}),
-    Daemon = tb_lib:daemon(tb, #{env => Env}),
+    %% it would start one before this case does
+    Daemon = tb_lib:daemon(tb, #{env => Env, args => ["-start_epmd", "false"]}),
     N = tb_lib:node_of(Daemon),
     B = tb_lib:node_of(Beam),
     Raw = tb_raw:connect(N, raw_name(1), #{epmd => Port}),

@@ -108,6 +108,9 @@ handle_call(live, _, S) ->
     {reply, lists:sort(maps:get(live, S)), S};
 handle_call(events, _, #{events := Events} = S) ->
     {reply, lists:reverse(Events), S#{events => []}};
+handle_call({hold, Pid}, _, S) ->
+    _ = held(Pid),
+    {reply, held, S};
 handle_call(ping, _, S) ->
     {reply, pong, S}.
 
@@ -905,11 +908,13 @@ health() ->
             connected(N, A),
             ok = ?MON:monitor_states(N, true),
             %% it is stuck, and the node is well
-            ok = rpc:call(A, sys, suspend, [app]),
+            Gate = spawn(fun() -> receive after infinity -> ok end end),
+            Stuck = gen_server:send_request({app, A}, {hold, Gate}),
             until_state(A, {degraded, timeout}),
             ?assert(lists:member(A, ?MON:nodes(N))),
-            ok = rpc:call(A, sys, resume, [app]),
+            exit(Gate, kill),
             until_state(A, {up, answers}),
+            {reply, held} = gen_server:receive_response(Stuck, ?SLOW),
             ok = gen_server:stop({app, A}),
             until_state(A, {degraded, noproc}),
             tb_lib:until_equal({degraded, noproc}, fun() ->
