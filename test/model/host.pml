@@ -54,6 +54,7 @@ c_decl {
 #define NO_VIEW 9        /* a tiebeam node acts without having seen all hosts */
 #define NO_GAP 10        /* a tiebeam node remembers lost hosts over a gap of its own */
 #define NO_BACK 11       /* a host that others see again stays confirmed down until it is attached */
+#define NO_AGAIN 12      /* a host that drops copies does not ask for them again */
 byte mutant;
 byte lag;                /* 0: events and leases take no time; 1: leases; 2: nothing */
 byte most;               /* commands after the last failure, recovery or request; 0: not counted */
@@ -115,6 +116,7 @@ Entry ent[NH];
 bit tomb[NH];
 byte bk[NH] = NONE;
 byte seq[NH];
+byte sent[NH];           /* what its backup was sent, as it believes: seq + 1; 0: all is to be sent */
 byte news[6];            /* tiebeam node, host: what entries stood in for, and tombstones, untold */
 byte own[NH] = NONE;
 byte xh = NONE;          /* whose second incarnation is NH */
@@ -133,6 +135,7 @@ byte tI[6] = NONE;
 bit dn[6];
 View vw[8];
 Cmd cmd[NT];
+short dropped[NT];       /* copies that it had dropped, of which it was not told again: host, incarnation */
 bit wt[NT];
 bit ps[NT];              /* a caller waits for its start */
 bit rm[NT];              /* a caller waits for its removal */
@@ -324,7 +327,8 @@ c_code {
 /* an incarnation that is lost, and who knows most of it */
 #define LOST(t, i) (HOST(i) != NONE && !ATTINC(t, i) && (dn[TH(t, HOST(i))] || A(t, HOST(i))))
 #define MS(t, i) (vw[TI(t, i)].known -> vw[TI(t, i)].seq + 1 : 0)
-#define CS(t, b, i) (A(t, b) && cp[BI(b, i)].ok -> cp[BI(b, i)].seq + 1 : 0)
+#define DROPPED(t, b, i) (dropped[t] & BIT(BI(b, i)))
+#define CS(t, b, i) (A(t, b) && cp[BI(b, i)].ok && !DROPPED(t, b, i) -> cp[BI(b, i)].seq + 1 : 0)
 #define ANYSEQ (mutant == NO_SEQ)
 #define BESTM(t, i) (MS(t, i) > 0 && (ANYSEQ || (MS(t, i) >= CS(t, 0, i) && MS(t, i) >= CS(t, 1, i) && MS(t, i) >= CS(t, 2, i))))
 #define BESTC(t, b, i) (CS(t, b, i) > 0 && (ANYSEQ || (CS(t, b, i) >= MS(t, i) && CS(t, b, i) >= CS(t, 0, i) && \
@@ -373,9 +377,11 @@ inline apply(h, t) {
         if :: ent[h].st == RUN -> ent[h].st = MOVING; ent[h].to = cmd[t].a; seq[h]++ :: else fi
     :: cmd[t].k == BURY -> tomb[h] = 1; tell(h, BURIED)
     :: cmd[t].k == FORGET -> tomb[h] = 0
-    :: cmd[t].k == BACKUP -> bk[h] = cmd[t].a
+    :: cmd[t].k == BACKUP -> bk[h] = cmd[t].a; sent[h] = 0
     :: cmd[t].k == DROP ->
-        cp[BI(h, cmd[t].a)].ok = 0; cp[BI(h, cmd[t].a)].seq = 0; CLEAR(cp[BI(h, cmd[t].a)].e)
+        cp[BI(h, cmd[t].a)].ok = 0; cp[BI(h, cmd[t].a)].seq = 0; CLEAR(cp[BI(h, cmd[t].a)].e);
+        y = HOST(cmd[t].a);
+        if :: mutant != NO_AGAIN && y != NONE && cur[y] == cmd[t].a && bk[y] == h && LH(y, h) -> sent[y] = 0 :: else fi
     fi
 }
 
@@ -415,7 +421,7 @@ inline gap(t, i) {
 #define ATTACH(t, h) \
     :: STEP(attach, t, h, 0, LT(t, h) && !A(t, h) && !(cmd[t].k && HOST(cmd[t].i) == h)) \
         hatt[TH(t, h)] = 1; hrdy[TH(t, h)] = 0; hexp[TH(t, h)] = 0; \
-        A(t, h) = 1; dn[TH(t, h)] = 0; \
+        A(t, h) = 1; dn[TH(t, h)] = 0; dropped[t] = 0; \
         z = (tI[TH(t, h)] == cur[h]); \
         NOINC(t, h) \
         tI[TH(t, h)] = cur[h]; \
@@ -465,20 +471,25 @@ inline gap(t, i) {
         x = HOST(cmd[t].i); \
         if :: up[x] && cur[x] == cmd[t].i && VALID(t, x) -> \
             assert(cmd[t].ok && own[x] == t); apply(x, t); \
-            assert(cuts < cuts0 || xh != NONE || RUNNING <= 1) :: else fi; \
+            assert(cuts < cuts0 || xh != NONE || RUNNING <= 1) :: else -> dropped[t] = 0 fi; \
         IDLED(t); x = 0 } \
     :: STEP(lost_command, t, 0, 0, cmd[t].k != IDLE && (!tup[t] || lt[TH(t, HOST(cmd[t].i))] || !up[HOST(cmd[t].i)] || \
-        cur[HOST(cmd[t].i)] != cmd[t].i)) IDLED(t); x = 0 }
+        cur[HOST(cmd[t].i)] != cmd[t].i)) dropped[t] = 0; IDLED(t); x = 0 }
 /* if the connection has been seen to end, there will be no outcome */
 #define IDLED(t) \
     cmd[t].k = IDLE; cmd[t].a = 0; cmd[t].c = 0; cmd[t].s = 0; cmd[t].ok = 0; \
     if :: !tup[t] || !A(t, HOST(cmd[t].i)) || tI[TH(t, HOST(cmd[t].i))] != cmd[t].i -> wt[t] = 0; cmd[t].i = 0 :: else fi
 
+/* One that misses something asks for all of it. */
 #define COPYING(h, b) \
-    :: STEP(copying, h, b, 0, LH(h, b) && bk[h] == b && (!cp[BI(b, cur[h])].ok || cp[BI(b, cur[h])].seq != seq[h])) \
+    :: STEP(copying, h, b, 0, LH(h, b) && bk[h] == b && sent[h] != seq[h] + 1) \
         x = BI(b, cur[h]); \
-        cp[x].ok = 1; cp[x].seq = seq[h]; \
-        cp[x].e.st = ent[h].st; cp[x].e.to = ent[h].to; cp[x].e.c = ent[h].c; cp[x].e.s = ent[h].s; x = 0 }
+        if \
+        :: sent[h] == 0 || cp[x].ok -> \
+            cp[x].ok = 1; cp[x].seq = seq[h]; sent[h] = seq[h] + 1; \
+            cp[x].e.st = ent[h].st; cp[x].e.to = ent[h].to; cp[x].e.c = ent[h].c; cp[x].e.s = ent[h].s \
+        :: else -> sent[h] = 0 \
+        fi; x = 0 }
 
 /* ------------------------------------------------------------ what T does */
 
@@ -564,14 +575,14 @@ inline issue(t, h, kind, arg, starts, stands) {
     :: STEP(failover_copy, t, i, b, ACTS(t) && !rm[t] && LOST(t, i) && !ANY(t) && !TOMB(t) && BESTC(t, b, i) && cp[BI(b, i)].e.st != GONE && \
         !(cp[BI(b, i)].e.s & ATTSET(t))) x = LOW(t); y = BI(b, i); \
         z = (cp[y].e.st == MOVING -> 2 : 1) + cp[y].e.c; y = cp[y].e.s | (cp[y].e.st == MOVING -> 0 : BIT(i)); issue(t, x, START, 0, z, y); x = 0 } \
-    :: STEP(drop_lost, t, i, b, ACTS(t) && LOST(t, i) && A(t, b) && cp[BI(b, i)].ok && \
-        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i))) issue(t, b, DROP, i, 0, 0); x = 0 }
+    :: STEP(drop_lost, t, i, b, ACTS(t) && LOST(t, i) && CS(t, b, i) && \
+        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i))) issue(t, b, DROP, i, 0, 0); dropped[t] = dropped[t] | BIT(BI(b, i)); x = 0 }
 
 /* ---------------------------------------------------------------- failures */
 
 inline tdie(t) {
     tup[t] = 0; ps[t] = 0; rm[t] = 0; wt[t] = 0;
-    A(t, 0) = 0; A(t, 1) = 0; A(t, 2) = 0;
+    A(t, 0) = 0; A(t, 1) = 0; A(t, 2) = 0; dropped[t] = 0;
     news[TH(t, 0)] = 0; news[TH(t, 1)] = 0; news[TH(t, 2)] = 0;
     dn[TH(t, 0)] = 0; dn[TH(t, 1)] = 0; dn[TH(t, 2)] = two;
     tI[TH(t, 0)] = NONE; tI[TH(t, 1)] = NONE; tI[TH(t, 2)] = NONE;
@@ -579,7 +590,10 @@ inline tdie(t) {
 }
 
 inline hdie(h) {
-    up[h] = 0; xh = h; tomb[h] = 0; bk[h] = NONE; seq[h] = 0; own[h] = NONE; CLEAR(ent[h]);
+    if :: bk[0] == h -> sent[0] = 0 :: else fi;
+    if :: bk[1] == h -> sent[1] = 0 :: else fi;
+    if :: bk[2] == h -> sent[2] = 0 :: else fi;
+    up[h] = 0; sent[h] = 0; xh = h; tomb[h] = 0; bk[h] = NONE; seq[h] = 0; own[h] = NONE; CLEAR(ent[h]);
     hatt[TH(0, h)] = 0; hatt[TH(1, h)] = 0; hrdy[TH(0, h)] = 0; hrdy[TH(1, h)] = 0; hexp[TH(0, h)] = 0; hexp[TH(1, h)] = 0;
     x = 0;
     do
@@ -598,13 +612,15 @@ inline hdie(h) {
 
 #define WHOLE (!(lt[0] || lt[1] || lt[2] || lt[3] || lt[4] || lt[5] || lh[1] || lh[2] || lh[5]))
 #define CUTTABLE (cuts > 0 && WHOLE && started)
+#define UNSENT(h) if :: bk[h] != NONE && lh[h * NH + bk[h]] -> sent[h] = 0 :: else fi
 #define NOBODY \
+    UNSENT(0); UNSENT(1); UNSENT(2); \
     if :: two -> lt[2] = 0; lt[5] = 0; lh[2] = 0; lh[5] = 0; lh[6] = 0; lh[7] = 0 :: else fi; \
     if :: one -> lt[3] = 0; lt[4] = 0; lt[5] = 0 :: else fi
 #define CUTTH(t, h) \
     :: STEP(cutth, t, h, 0, CUTTABLE && !(two && h == 2) && !(one && t == 1)) cuts--; lt[TH(t, h)] = 1; x = 0 }
 #define CUTHH(a, b) \
-    :: STEP(cuthh, a, b, 0, CUTTABLE && !(two && b == 2)) cuts--; lh[a * NH + b] = 1; lh[b * NH + a] = 1; x = 0 }
+    :: STEP(cuthh, a, b, 0, CUTTABLE && !(two && b == 2)) cuts--; lh[a * NH + b] = 1; lh[b * NH + a] = 1; NOBODY; x = 0 }
 /* a host alone, or with tiebeam node t */
 #define CUTH(h, a, b) \
     :: STEP(cuth, h, a, b, CUTTABLE && !(two && h == 2)) cuts--; lt[TH(0, h)] = 1; lt[TH(1, h)] = 1; \
@@ -646,7 +662,7 @@ inline begin() {
         hatt[TH(0, y)] = 1; hatt[TH(1, y)] = 1; hrdy[TH(0, y)] = 1; hrdy[TH(1, y)] = 1; own[y] = 0;
         att[TH(0, y)] = 1; att[TH(1, y)] = 1; tI[TH(0, y)] = y; tI[TH(1, y)] = y;
         z = BI(bk[y], y);
-        cp[z].ok = 1; cp[z].seq = seq[y]; cp[z].e.st = ent[y].st; cp[z].e.c = ent[y].c;
+        cp[z].ok = 1; cp[z].seq = seq[y]; sent[y] = seq[y] + 1; cp[z].e.st = ent[y].st; cp[z].e.c = ent[y].c;
         look(0, y); look(1, y);
         y++
     :: else -> break
