@@ -59,7 +59,7 @@ byte mutant;
 byte lag;                /* 0: events and leases take no time; 1: leases; 2: nothing */
 byte most;               /* commands after the last failure, recovery or request; 0: not counted */
 byte work;
-bit calm;
+byte calm;              /* 1: all links heal at once; 2: and both ends notice a cut at once */
 byte cuts0;
 bit one;                 /* one tiebeam node */
 bit two;                 /* two hosts: the third is not in the set */
@@ -452,12 +452,15 @@ inline gap(t, i) {
         pauses--; hexp[TH(t, h)] = 1; elect(h); x = 0 }
 
 #define HDOWN(t, h) \
-    :: STEP(hdown, t, h, 0, up[h] && hatt[TH(t, h)] && (lt[TH(t, h)] || !tup[t])) \
+    :: STEP(hdown, t, h, 0, up[h] && hatt[TH(t, h)] && (lt[TH(t, h)] || !tup[t]) && !(calm == 2 && A(t, h))) \
         hatt[TH(t, h)] = 0; hrdy[TH(t, h)] = 0; hexp[TH(t, h)] = 0; elect(h); x = 0 }
 
 #define TDOWN(t, h) \
     :: STEP(tdown, t, h, 0, tup[t] && A(t, h) && (lt[TH(t, h)] || !hatt[TH(t, h)] || tI[TH(t, h)] != cur[h])) \
-        A(t, h) = 0; news[TH(t, h)] = 0; V(t, h).ep = 0; V(t, h).own = 0; V(t, h).bk = 0; V(t, h).tomb = 0; \
+        A(t, h) = 0; news[TH(t, h)] = 0; \
+        if :: calm == 2 && up[h] && lt[TH(t, h)] && hatt[TH(t, h)] -> \
+            hatt[TH(t, h)] = 0; hrdy[TH(t, h)] = 0; hexp[TH(t, h)] = 0; elect(h) :: else fi; \
+        V(t, h).ep = 0; V(t, h).own = 0; V(t, h).bk = 0; V(t, h).tomb = 0; \
         if :: wt[t] && HOST(cmd[t].i) == h && (cmd[t].k == IDLE) -> wt[t] = 0; cmd[t].i = 0 :: else fi; x = 0 }
 
 #define CONFIRM(t, h) \
