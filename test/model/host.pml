@@ -12,9 +12,11 @@
  * Failures, as many as the environment says: CRASHES (a host, alone or with the
  * tiebeam node on the same machine; it comes back empty, as a new incarnation),
  * TCRASHES (a tiebeam node), CUTS (one link between any two; one host; one host with
- * a tiebeam node), PAUSES (a lease runs out). Links come back one by one, at any time.
+ * a tiebeam node), PAUSES (a lease runs out). Links come back one by one, at any time; with
+ * CALM=1 all at once, after all have noticed, with CALM=2 both ends also notice a cut at once.
  * Requests: AT (where the child runs at the beginning, acknowledged; 3: it is started),
  * MOVES, REMOVALS. TWO=1: two hosts. ONE=1: one tiebeam node. MUTANT: a mechanism is left out, see below.
+ * PLAN: a schedule, see below.
  *
  * Abstracted: a stop takes no time; a start always succeeds; a message from a host brings
  * all that has changed until then, at any later time (LAG=2), so that what is under way is
@@ -22,12 +24,14 @@
  * with LAG=0 events too, while the connection lives. A copy and a set of copies are one message. Epochs are not
  * numbers but whether one is still the host's. The set does not change; there is one generation.
  * What a tiebeam node knows of copies (its table, and the answers to {copies, Node})
- * is not late. A tiebeam node has one command under way at a time.
+ * is not late, but for those that it had dropped. A tiebeam node has one command under way at a time.
  *
  * Checked: no command is run that its owner sent under another epoch (at once); and, when all
  * has healed and nothing is left to be done: at most one instance; exactly one of a child
  * whose start was acknowledged and that nobody removed; none of a child whose removal was
- * acknowledged. test/model/run.sh has the scenarios, and what each costs.
+ * acknowledged. At each start: no second instance as long as no link was cut and no host was
+ * lost. With MOST=n: not more than n commands after the last failure, recovery and request;
+ * as the number of those is bounded, work comes to an end. test/model/run.sh has the scenarios, and what each costs.
  */
 #define NH 3
 #define NT 2
@@ -55,6 +59,7 @@ c_decl {
 #define NO_GAP 10        /* a tiebeam node remembers lost hosts over a gap of its own */
 #define NO_BACK 11       /* a host that others see again stays confirmed down until it is attached */
 #define NO_AGAIN 12      /* a host that drops copies does not ask for them again */
+#define NO_SAFE 13       /* of two instances one goes before the other is in two places */
 byte mutant;
 byte lag;                /* 0: events and leases take no time; 1: leases; 2: nothing */
 byte most;               /* commands after the last failure, recovery or request; 0: not counted */
@@ -520,9 +525,10 @@ inline issue(t, h, kind, arg, starts, stands) {
 /* h's entry stands in for one that is attached, and all of those are safe or do not have it */
 #define ORIGIN(t, h, o) (h != o && A(t, o) && (V(t, h).e.s & BIT(tI[TH(t, o)])))
 #define STANDS(t, h) (mutant != NO_STANDIN && (ORIGIN(t, h, 0) || ORIGIN(t, h, 1) || ORIGIN(t, h, 2)))
-#define ORIGINSAFE(t, h, o) (!ORIGIN(t, h, o) || !HAS(t, o) || DEL2(t, o))
+#define SAFE2(t, h) (DEL2(t, h) || (mutant == NO_SAFE && A(t, h)))
+#define ORIGINSAFE(t, h, o) (!ORIGIN(t, h, o) || !HAS(t, o) || SAFE2(t, o))
 /* g's instance wins over h's */
-#define WINS(t, g, h) (g != h && RUNS(t, g) && !STANDS(t, g) && DEL2(t, g) && \
+#define WINS(t, g, h) (g != h && RUNS(t, g) && !STANDS(t, g) && SAFE2(t, g) && \
     (V(t, g).e.c > V(t, h).e.c || (V(t, g).e.c == V(t, h).e.c && g < h)))
 /* the move of h's entry has come to its end: not by one that stands in for h, which will go */
 #define THERE(t, g, h) (g != h && RUNS(t, g) && V(t, g).e.c > V(t, h).e.c && !(V(t, g).e.s & BIT(tI[TH(t, h)])))
