@@ -13,7 +13,8 @@
  * tiebeam node on the same machine; it comes back empty, as a new incarnation),
  * TCRASHES (a tiebeam node), CUTS (one link between any two; one host; one host with
  * a tiebeam node), PAUSES (a lease runs out). Links come back one by one, at any time; with
- * CALM=1 all at once, after all have noticed, with CALM=2 both ends also notice a cut at once.
+ * CALM=1 all at once, after all have noticed; with CALM=2 both ends also notice a cut at once,
+ * and after the last failure connections and copies take no time.
  * Requests: AT (where the child runs at the beginning, acknowledged; 3: it is started),
  * MOVES, REMOVALS. TWO=1: two hosts. ONE=1: one tiebeam node. MUTANT: a mechanism is left out, see below.
  * PLAN: a schedule, see below.
@@ -64,7 +65,7 @@ byte mutant;
 byte lag;                /* 0: events and leases take no time; 1: leases; 2: nothing */
 byte most;               /* commands after the last failure, recovery or request; 0: not counted */
 byte work;
-byte calm;              /* 1: all links heal at once; 2: and both ends notice a cut at once */
+byte calm;              /* 1: all links heal at once; 2: see above */
 byte cuts0;
 bit one;                 /* one tiebeam node */
 bit two;                 /* two hosts: the third is not in the set */
@@ -690,6 +691,11 @@ inline begin() {
     (hrdy[TH(t, h)] != READY(t) || hexp[TH(t, h)]))
 #define ANY6(M) (M(0, 0) || M(0, 1) || M(0, 2) || M(1, 0) || M(1, 1) || M(1, 2))
 #define URGENT ((lag == 0 && ANY6(URG_E)) || (lag <= 1 && ANY6(URG_L)))
+/* with CALM=2, once no failure is to come and all has healed */
+#define SOON_A(t, h) (LT(t, h) && !A(t, h) && !(cmd[t].k && HOST(cmd[t].i) == h))
+#define SOON_C(h, b) (LH(h, b) && bk[h] == b && sent[h] != seq[h] + 1)
+#define ANYP(M) (M(0, 1) || M(0, 2) || M(1, 0) || M(1, 2) || M(2, 0) || M(2, 1))
+#define SOON (calm == 2 && crashes == 0 && cuts == 0 && WHOLE && (ANY6(SOON_A) || ANYP(SOON_C)))
 
 init {
     d_step {
@@ -706,7 +712,8 @@ init {
     }
     do
     :: atomic { URGENT -> if EACH6(EVENTS) EACH6(LEASE) fi }
-    :: atomic { !URGENT -> if
+    :: atomic { !URGENT && SOON -> if EACH6(ATTACH) EACHP(COPYING) fi }
+    :: atomic { !URGENT && !SOON -> if
     EACH6(ATTACH)
     EACH6(EVENTS)
     EACH6(LEASE)
