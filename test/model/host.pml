@@ -61,6 +61,7 @@ c_decl {
 #define NO_BACK 11       /* a host that others see again stays confirmed down until it is attached */
 #define NO_AGAIN 12      /* a host that drops copies does not ask for them again */
 #define NO_SAFE 13       /* of two instances one goes before the other is in two places */
+#define NO_TOLD 14       /* a tiebeam node does not forget what another one had dropped */
 byte mutant;
 byte lag;                /* 0: events and leases take no time; 1: leases; 2: nothing */
 byte most;               /* commands after the last failure, recovery or request; 0: not counted */
@@ -367,6 +368,10 @@ inline tell(h, what) {
     if :: A(1, h) -> news[TH(1, h)] = news[TH(1, h)] | (what) :: else fi
 }
 
+/* to the other tiebeam node: these copies are dropped */
+#define TOLD(t, h, i) if :: mutant != NO_TOLD && A(1 - t, h) -> \
+    news[TH(1 - t, h)] = news[TH(1 - t, h)] | BIT(i) :: else fi
+
 inline apply(h, t) {
     if
     :: cmd[t].k == START ->
@@ -386,6 +391,7 @@ inline apply(h, t) {
     :: cmd[t].k == BACKUP -> bk[h] = cmd[t].a; sent[h] = 0
     :: cmd[t].k == DROP ->
         cp[BI(h, cmd[t].a)].ok = 0; cp[BI(h, cmd[t].a)].seq = 0; CLEAR(cp[BI(h, cmd[t].a)].e);
+        TOLD(t, h, cmd[t].a);
         y = HOST(cmd[t].a);
         if :: mutant != NO_AGAIN && y != NONE && cur[y] == cmd[t].a && bk[y] == h && LH(y, h) -> sent[y] = 0 :: else fi
     fi
@@ -421,7 +427,7 @@ inline gap(t, i) {
     fi
 }
 
-#define DIFFERS(t, h) (vw[TI(t, cur[h])].seq != seq[h] || vw[TI(t, cur[h])].own != own[h] || !vw[TI(t, cur[h])].ep || \
+#define DIFFERS(t, h) (news[TH(t, h)] || vw[TI(t, cur[h])].seq != seq[h] || vw[TI(t, cur[h])].own != own[h] || !vw[TI(t, cur[h])].ep || \
     vw[TI(t, cur[h])].bk != bk[h] || vw[TI(t, cur[h])].tomb != tomb[h])
 
 #define ATTACH(t, h) \
@@ -579,7 +585,9 @@ inline issue(t, h, kind, arg, starts, stands) {
     FAILOVERC(t, i, 0) FAILOVERC(t, i, 1) FAILOVERC(t, i, 2) \
     /* it has been dealt with: the copies go first, they may be older than what is remembered */ \
     :: STEP(forget_memory, t, i, 0, ACTS(t) && LOST(t, i) && vw[TI(t, i)].known && !CS(t, 0, i) && !CS(t, 1, i) && !CS(t, 2, i) && \
-        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i))) unknow(t, i); x = 0 }
+        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i))) unknow(t, i); \
+        if :: A(t, 0) -> TOLD(t, 0, i) :: else fi; if :: A(t, 1) -> TOLD(t, 1, i) :: else fi; \
+        if :: A(t, 2) -> TOLD(t, 2, i) :: else fi; x = 0 }
 
 #define FAILOVERC(t, i, b) \
     :: STEP(failover_copy, t, i, b, ACTS(t) && !rm[t] && LOST(t, i) && !ANY(t) && !TOMB(t) && BESTC(t, b, i) && cp[BI(b, i)].e.st != GONE && \
