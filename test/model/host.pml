@@ -342,8 +342,9 @@ c_code {
     CS(t, b, i) >= CS(t, 1, i) && CS(t, b, i) >= CS(t, 2, i))))
 #define LOSTKEY(t, i) ((BESTM(t, i) && vw[TI(t, i)].e.st != GONE) || (BESTC(t, 0, i) && cp[BI(0, i)].e.st != GONE) || \
     (BESTC(t, 1, i) && cp[BI(1, i)].e.st != GONE) || (BESTC(t, 2, i) && cp[BI(2, i)].e.st != GONE))
-#define LOSTANY(t) ((LOST(t, 0) && LOSTKEY(t, 0)) || (LOST(t, 1) && LOSTKEY(t, 1)) || (LOST(t, 2) && LOSTKEY(t, 2)) || \
-    (LOST(t, 3) && LOSTKEY(t, 3)))
+/* some loss has not been dealt with yet, and another tiebeam node may know more of it */
+#define LEFT(t, i) (LOST(t, i) && (vw[TI(t, i)].known || CS(t, 0, i) || CS(t, 1, i) || CS(t, 2, i)))
+#define LOSTANY(t) (LEFT(t, 0) || LEFT(t, 1) || LEFT(t, 2) || LEFT(t, 3))
 #define LOW(t) (A(t, 0) -> 0 : (A(t, 1) -> 1 : 2))
 
 /* ------------------------------------------------------------------ hosts */
