@@ -213,13 +213,15 @@ put_host(struct tb_wr *w, const struct tb_host *h)
     tb_build(w, "Node", TB_ARGS(tb_v_node(h->node)));
     tb_build(w,
              "#{state => S, children => N, owner => O, epoch => E, "
-             "incarnation => I, backup => B, draining => D, "
+             "incarnation => I, version => V, backup => B, draining => D, "
              "waiting_for_backup => U}",
              TB_ARGS(tb_v_atom(state_of(h)),
                      tb_v_int(h->home ? (int64_t)h->home->n : 0),
                      node_or_none(h->owner), tb_v_int(h->epoch),
-                     tb_v_term(tb_wr_term(&inc)), node_or_none(h->backup),
-                     tb_v_bool(h->draining),
+                     tb_v_term(tb_wr_term(&inc)),
+                     h->phase >= TB_HOST_READING ? tb_v_int(h->version)
+                                                 : tb_v_atom("none"),
+                     node_or_none(h->backup), tb_v_bool(h->draining),
                      tb_v_bool(!tb_list_empty(&h->unacked))));
     tb_wr_free(&inc);
 }

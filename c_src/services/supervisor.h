@@ -12,7 +12,8 @@
 #include "services/host_beam.h"
 #include "services/supervisor_options.h"
 
-#define TB_HOST_VERSION  1
+#define TB_HOST_VERSION  1 /* of the wire, and the oldest that is spoken */
+#define TB_HOST_OLDEST   1
 #define TB_HOST_LEASE_MS 3000
 #define TB_SUP_TICK_MS   500
 #define TB_SUP_SETTLE_MS 1000  /* till then the first hosts have come */
@@ -46,7 +47,8 @@ struct tb_host {
     struct tb_supervisor *sup;
     tb_atom node;
     enum tb_host_phase phase;
-    const char *why;      /* of TB_HOST_NO, for explain */
+    const char *why;      /* of TB_HOST_NO and _WAITING, for explain */
+    int64_t version;      /* of the wire, that both speak */
     bool visible;         /* a BEAM node */
     uint32_t creation;    /* of the last connection */
     struct tb_home *home; /* of the incarnation last seen, or NULL */
@@ -70,8 +72,9 @@ struct tb_host {
     bool draining; /* its mark is among the records, or it stops */
     bool excluded; /* by changed options: it is to be none any more */
     bool stopping;
-    bool leave; /* what is there has to go elsewhere: to be planned */
-    bool down;  /* confirmed */
+    bool not_spoken; /* its versions; it has been logged */
+    bool leave;      /* what is there has to go elsewhere: to be planned */
+    bool down;       /* confirmed */
     bool confirming;
     uint64_t lost_ms, confirm_ms; /* since when it is away; when to ask again */
     unsigned confirm_n;
@@ -191,7 +194,10 @@ struct tb_supervisor {
     int64_t close_generation;
     struct tb_from *stopper; /* owned: told when it has ended; or NULL */
     bool began_open;         /* a generation has been open while we looked */
-    unsigned ticks;
+    struct tb_ref tick;
+    uint64_t tick_ms;  /* when it comes; 0: none */
+    uint64_t lease_ms; /* when leases are to be renewed */
+    unsigned idle_ticks;
     uint64_t balance_ms; /* when; 0: not */
     uint64_t changed_ms; /* when a host came or went */
     size_t moving;
@@ -266,6 +272,9 @@ int tb_on_host_copied(struct tb_proc *self, void *state,
                       const struct tb_msg *m);
 void tb_host_take_info(struct tb_proc *self, struct tb_supervisor *sup,
                        struct tb_host *host, struct tb_term info);
+
+/* supervisor.c - tb_sup_tick_ask - a tick when the next thing is due. */
+void tb_sup_tick_ask(struct tb_proc *self, struct tb_supervisor *sup);
 
 /* view.c - what this node sees, whether it decides, and the shared records.
  * tb_sup_turn_ask - at the end of this turn. */
