@@ -155,6 +155,8 @@ on_locate(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
         h = tb_places_find(sup, tb_wr_term(&spec));
         if (h)
             tb_answer(self, sup, r, "Node", TB_ARGS(tb_v_node(h->node)));
+        else if (!tb_view_owner(sup) && !tb_has_no_hosts(sup))
+            tb_request_hold(self, sup, r); /* till the hosts agree */
         else
             tb_answer(self, sup, r, "{error, no_hosts}", TB_NONE);
     }

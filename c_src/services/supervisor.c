@@ -307,6 +307,17 @@ take_stock(struct tb_proc *self, struct tb_supervisor *sup)
     tb_wr_free(&list);
 }
 
+/* Another process of this node was before, a moment ago perhaps: what it could
+ * count to meanwhile, one in a microsecond, is past. */
+static uint64_t
+first_key(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec << 20 | (uint64_t)now.tv_nsec >> 10;
+}
+
 static int
 init(struct tb_proc *self, void *state, const void *arg)
 {
@@ -329,7 +340,7 @@ init(struct tb_proc *self, void *state, const void *arg)
              config->name);
     sup->self_node = tb_node_name(tb_self_node(self));
     sup->creation = tb_self(self).creation;
-    sup->next_n = (uint64_t)time(NULL) << 20; /* another process was before */
+    sup->next_n = first_key();
     sup->since_ms = tb_now_ms(tb_self_node(self));
     sup->closed = -1;
     tb_children_init(&sup->table);

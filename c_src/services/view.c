@@ -250,7 +250,8 @@ sees_members(const struct tb_supervisor *sup)
     return true;
 }
 
-/* A moment after the start nobody can tell yet that there are no hosts. */
+/* A moment after the start nobody can tell yet that there are no hosts. Later a
+ * node that is asked once more, or a new one, changes nothing. */
 static bool
 is_whole(struct tb_proc *self, struct tb_supervisor *sup)
 {
@@ -260,7 +261,7 @@ is_whole(struct tb_proc *self, struct tb_supervisor *sup)
         return false;
     if (age >= TB_SUP_SETTLE_MS)
         return !is_looking(sup) || !tb_has_no_hosts(sup) || sup->whole;
-    return !tb_has_no_hosts(sup) && !is_looking(sup);
+    return !tb_has_no_hosts(sup) && (!is_looking(sup) || sup->whole);
 }
 
 static void

@@ -8,6 +8,7 @@
 #   TB_VARIANT   tcp, tls1.2, tls1.3, inet6 or noepmd, see tb_variant.erl
 #   TB_VERBOSE   1: one line for each test
 #   TB_ONLY      only the tests whose title contains this
+#   TB_TIMES     how often each of them (1)
 #   TB_RESTARTS, TB_CYCLES, TB_RACES, TB_ROUNDS: longer runs; see also the heads of
 #   tb_chaos_tests and tb_partition_tests
 #   LANES        how many suites run at the same time (2)

@@ -3,7 +3,7 @@
 -module(tb_cli_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 60).
+-define(TIMEOUT, 300).
 -define(OK, 0).
 -define(FAILED, 1).
 -define(USAGE, 2).

@@ -4,7 +4,7 @@
 -module(tb_discovery_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 120).
+-define(TIMEOUT, 300).
 -define(FINDER, 'finder@127.0.0.1').
 
 -spec discovery_test_() -> tuple().
@@ -178,7 +178,7 @@ own_functions() ->
         begin
             Mock = tb_lib:start(Binary, ["mocks@127.0.0.1", tb_lib:cookie() | Addresses]),
             tb_lib:wait_output(Mock, "ready ok"),
-            Ask = fun(Request) -> gen_server:call({mock, 'mocks@127.0.0.1'}, Request, 15000) end,
+            Ask = fun(Request) -> gen_server:call({mock, 'mocks@127.0.0.1'}, Request, 60000) end,
             ?assertEqual(false, Ask(has_ran)),
             ?assertEqual({Connected, Failed}, Ask(discover_nodes)),
             ?assertEqual({Connected, Failed}, Ask(discover_nodes)),
@@ -495,7 +495,7 @@ requests() ->
             ?assertEqual({error, {badarg, sorce}}, ask({reconfigure, [{sorce, ignore}]})),
             ?assertEqual({error, {badarg, options}}, ask({reconfigure, [x]})),
             ?assertEqual(ok, ask({reconfigure, [{interval, 100}]})),
-            ?assertEqual({reply, ok}, gen_server:wait_response(Waiting, 15000)),
+            ?assertEqual({reply, ok}, gen_server:wait_response(Waiting, 60000)),
             ?assertEqual(ok, ask({await, 1, [{timeout, 0}]})),
             ?assertEqual({error, badarg}, ask({await, 1, [mesh]})),
             ?assertEqual({error, badarg}, ask({await, -1, []})),

@@ -3,9 +3,9 @@
 -module(tb_failover_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 300).
+-define(TIMEOUT, 600).
 -define(NAME, jobs).
--define(SLOW, 30000).
+-define(SLOW, 60000).
 
 -spec failover_test_() -> tuple().
 failover_test_() ->
@@ -52,8 +52,17 @@ cases() ->
 config(Options) ->
     [{tiebeam, [{discovery, []}, {supervisors, [{?NAME, [{hosts, all} | Options]}]}]}].
 
+%% Those that a case that fails has not ended do not disturb the next one.
 daemon(Name, Options) ->
-    tb_lib:daemon(Name, #{config => config(Options)}).
+    Daemon = tb_lib:daemon(Name, #{config => config(Options)}),
+    _ = put(daemons, [Daemon | daemons()]),
+    Daemon.
+
+daemons() ->
+    case get(daemons) of
+        undefined -> [];
+        Daemons -> Daemons
+    end.
 
 %% A node whose release does not contain the module.
 host(Name) ->
@@ -77,7 +86,7 @@ end_beam(Beam) ->
     end.
 
 join(Beams, Node) ->
-    _ = [rpc:call(N, net_kernel, connect_node, [Node]) || N <- nodes_of(Beams)],
+    _ = [tb_lib:link(N, Node) || N <- nodes_of(Beams)],
     ok.
 
 with(HostNames, Options, Fun) ->
@@ -88,6 +97,11 @@ with(HostNames, Options, Fun) ->
         join(Beams, Node),
         are_hosts(Node, Beams),
         Fun(Node, Beams, Daemon)
+    catch
+        Class:Reason:Stack ->
+            tb_lib:show(Daemon),
+            [tb_lib:put_away(D) || D <- daemons(), D =/= Daemon],
+            erlang:raise(Class, Reason, Stack)
     after
         try
             tb_lib:stop(Daemon)
@@ -133,9 +147,12 @@ running_on(Node) ->
     Table =
         case rpc:call(Node, gen_server, call, [tiebeam_host_jobs, table, ?SLOW]) of
             List when is_list(List) -> List;
-            {badrpc, {'EXIT', {noproc, _}}} -> []
+            {badrpc, {'EXIT', {_, {gen_server, call, _}}}} -> [] % it ended, with its children
         end,
-    [Arg || {_, _, {_, _, {_, _, [Arg]}, _, _, _, _, _}, {running, Pid}} <- Table, tb_lib:alive(Pid)].
+    Running = [{Pid, Arg} || {_, _, {_, _, {_, _, [Arg]}, _, _, _, _, _}, {running, Pid}} <- Table],
+    Alive = rpc:call(Node, lists, filter, [fun erlang:is_process_alive/1, [P || {P, _} <- Running]]),
+    Set = maps:from_list([{P, []} || P <- Alive]),
+    [Arg || {P, Arg} <- Running, is_map_key(P, Set)].
 
 %% Every child of these arguments runs, once.
 all_run(Node, Beams, Args) ->
@@ -150,12 +167,7 @@ all_run(Node, Beams, Args) ->
 
 %% Processes that are children, whoever knows of them.
 kids(Node) ->
-    Processes = rpc:call(Node, erlang, processes, []),
-    length([
-        P
-     || P <- Processes,
-        rpc:call(Node, erlang, process_info, [P, current_function]) =:= {current_function, {tb_kid, loop, 1}}
-    ]).
+    length(rpc:call(Node, tb_kid, kids, [])).
 
 again(Daemon, Options) ->
     tb_lib:kill(Daemon),
@@ -209,9 +221,8 @@ killed_while_starting() ->
             join(Beams, Node),
             are_hosts(Node, Beams),
             %% all it knows runs, each once, and all that was acknowledged
-            Running = settled(Node, Beams),
+            Running = settled(Node, Beams, Known ++ Ok),
             ?assertEqual(Running, lists:usort(Running)),
-            ?assertEqual([], (Known ++ Ok) -- Running),
             {New, Running}
         end,
         {First, []},
@@ -226,8 +237,9 @@ pause(Ms) ->
     after Ms -> ok
     end.
 
-%% What runs, once tiebeam and the hosts agree.
-settled(Node, Beams) ->
+%% What runs, once all of these are there and tiebeam and the hosts agree.
+settled(Node, Beams, Args) ->
+    tb_lib:until_equal([], fun() -> lists:sort(Args) -- running(Beams) end, ?SLOW),
     tb_lib:until(fun() ->
         Pids = pids(Node),
         is_list(Pids) andalso lists:all(fun erlang:is_pid/1, Pids) andalso length(Pids) =:= length(running(Beams)) andalso
@@ -306,7 +318,9 @@ host_process() ->
     with([h1, h2], [], fun(Node, [H1, _] = Beams, _) ->
         Args = lists:seq(1, 200),
         _ = start(Node, Args),
-        exit(rpc:call(tb_lib:node_of(H1), erlang, whereis, [tiebeam_host_jobs]), kill),
+        Host = tb_lib:pid_of(tb_lib:node_of(H1), tiebeam_host_jobs),
+        exit(Host, kill),
+        tb_lib:until(fun() -> not lists:member(tb_lib:pid_of(tb_lib:node_of(H1), tiebeam_host_jobs), [Host, undefined]) end),
         are_hosts(Node, Beams),
         all_run(Node, Beams, Args)
     end).
@@ -329,17 +343,16 @@ machine() ->
     Second = daemon(zz_tiebeam, []),
     join([H1, H3], Node),
     are_hosts(Node, [H1, H3]),
-    Running = settled(Node, [H1, H3]),
+    Running = settled(Node, [H1, H3], Acked),
     ?assertEqual(Running, lists:usort(Running)),
-    ?assertEqual([], Acked -- Running),
     tb_lib:stop(Second),
     _ = [end_beam(B) || B <- [H1, H3]].
 
 held_name() ->
     with([h1, h2], [], fun(Node, Beams, _) ->
         [N1, N2] = nodes_of(Beams),
-        _ = rpc:call(N1, net_kernel, connect_node, [N2]),
-        _ = rpc:call(N1, global, sync, []),
+        tb_lib:until(fun() -> true =:= rpc:call(N1, net_kernel, connect_node, [N2]) end),
+        tb_lib:until(fun() -> ok =:= rpc:call(N1, global, sync, []) end),
         Holder = rpc:call(N1, erlang, spawn, [tb_kid, loop, [holder]]),
         Spec = fun(N) -> {{tb_kid, named, [N]}, permanent, 5000, worker, [tb_kid]} end,
         Name = hd([N || N <- lists:seq(1, 1000), erlang:phash2(Spec(N), 2) =:= 1]),
@@ -393,7 +406,9 @@ joined(Options) ->
         join([New], Node),
         are_hosts(Node, [New | Beams]),
         Hosts = nodes_of([New | Beams]),
+        Balances = proplists:get_value(auto_balance, Options, true),
         try
+            tb_lib:until(fun() -> not Balances orelse [] =:= misplaced(Node, Hosts) end, ?SLOW),
             tb_lib:until(fun() -> is_settled(Node) end, ?SLOW),
             all_run(Node, [New | Beams], Args),
             After = pids(Node),
@@ -403,7 +418,11 @@ joined(Options) ->
         end
     end).
 
-%% No more children move, and none is to move.
+%% Those that are not where tiebeam says that they belong.
+misplaced(Node, Hosts) ->
+    [A || N <- Hosts, A <- running_on(N), ask(Node, {locate, spec(A)}) =/= N].
+
+%% No more children move.
 is_settled(Node) ->
     #{counters := #{moves := M}} = ask(Node, info),
     pause(300),
@@ -510,9 +529,9 @@ two() ->
         join(Beams, A),
         are_hosts(A, Beams),
         %% the smaller name decides
-        tb_lib:until(fun() -> maps:get(owner, ask(Z, info)) =:= A end),
-        ?assertMatch(#{owning := true, owner := A}, ask(A, info)),
-        ?assertMatch(#{owning := false, owner := A}, ask(Z, info)),
+        until_info(Z, #{owner => A}),
+        until_info(A, #{owning => true, owner => A}),
+        until_info(Z, #{owning => false, owner => A}),
         _ = start(Z, lists:seq(1, 100)),
         _ = start(A, lists:seq(101, 200)),
         tb_lib:until_equal(pids(A), fun() -> pids(Z) end),
@@ -526,20 +545,30 @@ two() ->
         tb_lib:kill(A_daemon),
         Results = [gen_server:wait_response(R, ?SLOW) || R <- Reqs],
         ?assertEqual([], [R || R <- Results, not is_ok(R)]),
-        tb_lib:until(fun() -> maps:get(owning, ask(Z, info)) end),
+        until_info(Z, #{owning => true}),
         tb_lib:until_equal(399, fun() -> length(pids(Z)) end),
         ?assertEqual([], Pids -- pids(Z)),
-        Running = settled(Z, Beams),
+        Running = settled(Z, Beams, []),
         ?assertEqual(399, length(lists:usort(Running)))
     end).
+
+%% Of hosts that one of them has heard of, the other hears by its own way.
+until_info(Node, Expected) ->
+    tb_lib:until_equal(Expected, fun() -> maps:with(maps:keys(Expected), info(Node)) end).
+
+info(Node) ->
+    case ask(Node, info) of
+        Info when is_map(Info) -> Info;
+        {exit, _} = Exit -> #{exit => Exit}
+    end.
 
 differ() ->
     with([h1], [], fun(Z, Beams, _) ->
         A_daemon = daemon(aa_tiebeam, [{max_restarts, 7}]),
         A = tb_lib:node_of(A_daemon),
         join(Beams, A),
-        tb_lib:until(fun() -> maps:get(options_differ, ask(A, info)) end),
-        ?assertMatch(#{owning := false, owner := Z}, ask(A, info)),
+        until_info(A, #{options_differ => true}),
+        until_info(A, #{owning => false, owner => Z}),
         ?assertMatch({ok, _}, ask(A, {start_child, spec(a)})),
         tb_lib:stop(A_daemon)
     end).
@@ -561,18 +590,27 @@ global_name() ->
         A = tb_lib:node_of(A_daemon),
         join(Beams, A),
         are_hosts(A, Beams),
+        %% the next holder is the next member of one cluster
+        ok = tb_lib:call(A, {connect, Z}),
+        [tb_lib:until_equal(2, fun() -> length(seats(N)) end) || N <- [A, Z]],
         {ok, P} = rpc:call(H, supervisor, start_child, [{global, ?NAME}, spec(a)]),
-        ?assertMatch([{_, P, worker, _}], rpc:call(H, supervisor, which_children, [{global, ?NAME}])),
+        tb_lib:until_equal([P], fun() ->
+            [C || {_, C, worker, _} <- rpc:call(H, supervisor, which_children, [{global, ?NAME}])]
+        end),
         exit(Holder(), kill),
         Until(A),
         are_hosts(Z, Beams),
         ?assertMatch({ok, _}, rpc:call(H, supervisor, start_child, [{global, ?NAME}, spec(b)], ?SLOW)),
+        [tb_lib:until_equal(2, fun() -> length(seats(N)) end) || N <- [A, Z]],
         tb_lib:kill(A_daemon),
         Until(Z),
         ?assertMatch({ok, _}, rpc:call(H, supervisor, start_child, [{global, ?NAME}, spec(c)], ?SLOW)),
-        ?assertEqual(3, length(pids(Z))),
+        tb_lib:until_equal(3, fun() -> length(pids(Z)) end),
         ?assert(lists:member(P, pids(Z)))
     end).
+
+seats(Node) ->
+    gen_server:call({process_cluster, Node}, {mod_plist, ?NAME, supervisor}, ?SLOW).
 
 stop() ->
     with([h1, h2], [], fun(Z, Beams, _) ->
@@ -582,6 +620,7 @@ stop() ->
         are_hosts(A, Beams),
         _ = start(Z, lists:seq(1, 100)),
         RefA = monitor(process, {?NAME, A}),
+        _ = ask(A, hosts), % it knows that it is watched
         ok = gen_server:stop({?NAME, Z}, shutdown, ?SLOW),
         receive
             {'DOWN', RefA, process, _, _} -> ok

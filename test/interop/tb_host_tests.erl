@@ -13,7 +13,7 @@
 %% a logger handler
 -export([log/2]).
 
--define(TIMEOUT, 120).
+-define(TIMEOUT, 300).
 -define(NAME, jobs).
 -define(LEASE, 60000).
 
@@ -223,7 +223,7 @@ next_event() ->
                     put(events, Events),
                     put(seq, Seq),
                     next_event()
-            after 15000 -> error({no_event, tb_lib:mailbox()})
+            after 60000 -> error({no_event, tb_lib:mailbox()})
             end
     end.
 
@@ -252,7 +252,7 @@ ended(Pid) ->
     Monitor = monitor(process, Pid),
     receive
         {'DOWN', Monitor, process, Pid, Reason} -> Reason
-    after 15000 -> error({lives, Pid})
+    after 60000 -> error({lives, Pid})
     end.
 
 %% --------------------------------------------------------------- commands
@@ -626,7 +626,7 @@ forwarded(Node, Fits) ->
                 [] -> forwarded(Node, Fits);
                 [Event | _] -> Event
             end
-    after 15000 -> error({no_event_at, Node, tb_lib:mailbox()})
+    after 60000 -> error({no_event_at, Node, tb_lib:mailbox()})
     end.
 
 is_owner({owner, _, _}) -> true;
@@ -733,7 +733,7 @@ attach_quietly(Host) ->
     end),
     receive
         {Ref, Events} -> Events
-    after 15000 -> error(no_table)
+    after 60000 -> error(no_table)
     end.
 
 collect(Events) ->
@@ -749,7 +749,7 @@ held_by(Events, _) ->
 copied(Holder, Inc, Seq) ->
     receive
         {tiebeam_copied, ?NAME, Holder, N, Inc, S} when N =:= node(), S >= Seq -> S
-    after 15000 -> error({not_copied, Seq, tb_lib:mailbox()})
+    after 60000 -> error({not_copied, Seq, tb_lib:mailbox()})
     end.
 
 seq() ->
@@ -985,7 +985,7 @@ unknown_children() ->
     exit(Host, shutdown),
     receive
         {stranger, shutdown} -> ok
-    after 15000 -> error(not_told)
+    after 60000 -> error(not_told)
     end,
     ?assert(lists:member(ended(Host), [noproc, shutdown])),
     ?assertNot(is_process_alive(Stranger)).
@@ -1008,7 +1008,7 @@ release_at(Node) ->
     _ = rpc:call(Node, ?MODULE, flag_held, [?NAME, self()]),
     receive
         {release, Sup, Host} -> {Sup, Host}
-    after 15000 -> error(no_release)
+    after 60000 -> error(no_release)
     end.
 
 node_stops() ->
@@ -1028,7 +1028,7 @@ node_stops() ->
         _ = event(fun(E) -> element(1, E) =:= stopping end),
         receive
             {ending, 1, _, shutdown} -> ok
-        after 15000 -> error(not_stopped)
+        after 60000 -> error(not_stopped)
         end,
         ?assertEqual([3, 2], order()),
         put({ended, Beam}, true),
@@ -1054,7 +1054,7 @@ take_over() ->
         {_, New} = release_at(B1),
         receive
             {ending, 1, Pid, shutdown} -> ok
-        after 15000 -> error(not_stopped)
+        after 60000 -> error(not_stopped)
         end,
         _ = ended(Old),
         ?assertNot(lists:keymember(Old, 2, rpc:call(B1, supervisor, which_children, [kernel_safe_sup]))),

@@ -6,7 +6,7 @@
 
 -import(tb_hostile, [frame/1, frame/2, tuple/1, etf/1, atom/1, pid/2, ref/2, node_of/1, name/1]).
 
--define(TIMEOUT, 120).
+-define(TIMEOUT, 300).
 
 -define(MIB, (1 bsl 20)).
 

@@ -3,7 +3,7 @@
 -module(tb_kid).
 
 -export([start_link/0, start_link/1, start/1, named/1, counted/1, slow/1]).
--export([loop/1, stubborn/0, ask/2, kids/0]).
+-export([loop/1, stubborn/1, ask/2, kids/0]).
 
 -spec start_link() -> {ok, pid()}.
 start_link() ->
@@ -29,7 +29,7 @@ ask(Pid, Question) ->
     Pid ! {Question, self()},
     receive
         {Pid, Answer} -> Answer
-    after 5000 -> timeout
+    after 60000 -> timeout
     end.
 
 %% Processes of this node that are children, whoever knows of them.
@@ -55,8 +55,11 @@ start({throw, Term}) ->
 start({other, Term}) ->
     Term;
 start(stubborn) ->
-    Pid = spawn_link(?MODULE, stubborn, []),
-    {ok, Pid};
+    Self = self(),
+    Pid = spawn_link(?MODULE, stubborn, [Self]),
+    receive
+        {Pid, stubborn} -> {ok, Pid}
+    end;
 %% the first time it is a child, then it is not
 start({once, Key, Then}) ->
     case persistent_term:get({?MODULE, Key}, first) of
@@ -68,9 +71,10 @@ start({once, Key, Then}) ->
     end.
 
 %% Does not end before it is killed.
--spec stubborn() -> no_return().
-stubborn() ->
+-spec stubborn(pid()) -> no_return().
+stubborn(Parent) ->
     process_flag(trap_exit, true),
+    Parent ! {self(), stubborn},
     receive
         {exit, Reason} -> exit(Reason)
     end.

@@ -10,23 +10,24 @@
 %% programs
 -export([binary/0, start/2, start/3, output/1, os_pid/1, signal/2, wait_exit/1, wait_exit/2, run/3]).
 %% nodes
--export([join/1, leave/1, quiet/0, daemon/1, daemon/2, node_of/1, stop/1, kill/1, beam/1, beam/2, end_beam/1]).
+-export([join/1, leave/1, quiet/0, daemon/1, daemon/2, node_of/1, stop/1, kill/1, put_away/1, beam/1, beam/2, end_beam/1]).
 %% epmd
 -export([start_epmd/1, end_epmd/1, epmd_port/0, epmd_pids/1, free_port/0]).
 %% conditions
--export([with_daemon/3, with_beam/3, wait_output/2]).
+-export([with_daemon/3, with_beam/3, show/1, wait_output/2]).
 -export([until/1, until/2, until_equal/2, until_equal/3, flush/0, mailbox/0]).
 %% small things
 -export([host/0, cookie/0, name/1, name/2, tmp/1, int_env/2, otp/0, call/2, info/1, tables/1]).
--export([pid_of/2, fds/1, is_sanitized/1, outcome/1, alive/1, setenv/0, chosen/1]).
+-export([link/2, pid_of/2, fds/1, is_sanitized/1, outcome/1, alive/1, setenv/0, chosen/1]).
 
 -export_type([program/0]).
 
--opaque program() :: #{owner := pid(), os_pid := pos_integer(), node := node() | undefined}.
+-opaque program() :: #{owner := pid(), os_pid := pos_integer(), node := node() | undefined, netns := boolean()}.
 
-%% Milliseconds that a condition may take. Sanitizers and slow machines are
-%% far below it; a suite that passes never waits for it.
--define(PATIENCE, 15000).
+%% Milliseconds that a condition may take. Sanitizers and slow machines, which
+%% stand still for seconds at times, are far below it; a suite that passes never
+%% waits for it.
+-define(PATIENCE, 60000).
 -define(POLL, 5).
 
 %% ---------------------------------------------------------------- programs
@@ -42,7 +43,7 @@ start(Executable, Args, Env) ->
     receive
         {Owner, OsPid} ->
             demonitor(Monitor, [flush]),
-            #{owner => Owner, os_pid => OsPid, node => undefined};
+            #{owner => Owner, os_pid => OsPid, node => undefined, netns => false};
         {'DOWN', Monitor, process, Owner, Reason} ->
             error({not_started, Executable, Reason})
     end.
@@ -218,7 +219,8 @@ daemon(Name, Options) ->
 
 start_in(#{netns := Ns} = Options, Executable, Args) ->
     Ip = os:find_executable("ip"),
-    start(Ip, ["netns", "exec", Ns, Executable | Args], maps:get(env, Options, []));
+    Program = start(Ip, ["netns", "exec", Ns, Executable | Args], maps:get(env, Options, [])),
+    Program#{netns := true};
 start_in(Options, Executable, Args) ->
     start(Executable, Args, maps:get(env, Options, [])).
 
@@ -264,7 +266,8 @@ stop(Daemon) ->
     Output = output(Daemon),
     _ = wait_exit(Daemon),
     Status =:= 0 orelse error({daemon_ended_badly, Status, Output}),
-    no_reports(Status, Output).
+    no_reports(Status, Output),
+    forgotten(Daemon).
 
 no_reports(Status, Output) ->
     Reports = [<<"Sanitizer">>, <<"runtime error:">>, <<"Assertion">>],
@@ -273,12 +276,19 @@ no_reports(Status, Output) ->
         _ -> error({daemon_ended_badly, Status, Output})
     end.
 
+%% Where a case has failed: it may have been ended before.
+-spec put_away(program()) -> ok.
+put_away(#{owner := Owner, os_pid := OsPid}) ->
+    _ = [signal(OsPid, "KILL") || is_process_alive(Owner)],
+    ok.
+
 -spec kill(program()) -> ok.
 kill(Program) ->
     signal(Program, "KILL"),
     Output = output(Program),
     137 = wait_exit(Program),
-    no_reports(137, Output).
+    no_reports(137, Output),
+    forgotten(Program).
 
 -spec beam(atom()) -> program().
 beam(Name) ->
@@ -306,6 +316,13 @@ beam(Name, Options) ->
 end_beam(Beam) ->
     signal(Beam, "KILL"),
     _ = wait_exit(Beam),
+    forgotten(Beam).
+
+%% Its connection to this node is gone, too: the next one of that name is asked,
+%% not this one. From another network nobody says that it ended.
+forgotten(#{node := Node, netns := false}) when Node =/= undefined ->
+    until(fun() -> not lists:member(Node, nodes(connected)) end);
+forgotten(_) ->
     ok.
 
 %% A daemon, or a second BEAM, that ends with the test.
@@ -314,9 +331,20 @@ with_daemon(Name, Options, Fun) ->
     Daemon = daemon(Name, Options),
     try
         Fun(Daemon, node_of(Daemon))
+    catch
+        Class:Reason:Stack ->
+            show(Daemon),
+            erlang:raise(Class, Reason, Stack)
     after
         stop(Daemon)
     end.
+
+%% The end of what it printed, for the report of a case that failed.
+-spec show(program()) -> ok.
+show(Program) ->
+    Output = output(Program),
+    Size = byte_size(Output),
+    io:format("~ts: ...~ts~n", [node_of(Program), binary:part(Output, Size, -min(Size, 1500))]).
 
 -spec with_beam(atom(), map(), fun((program(), node()) -> Result)) -> Result.
 with_beam(Name, Options, Fun) ->
@@ -501,6 +529,20 @@ tables(Node, Tries) ->
             Tables
     end.
 
+%% A BEAM node is connected to a daemon, and the daemon knows it: the BEAM may not
+%% have noticed yet that the last daemon of that name has gone.
+-spec link(node(), node()) -> ok.
+link(Beam, Daemon) ->
+    until(fun() ->
+        true =:= rpc:call(Beam, net_kernel, connect_node, [Daemon], ?PATIENCE) andalso is_linked(Beam, Daemon)
+    end).
+
+is_linked(Beam, Daemon) ->
+    case rpc:call(Daemon, erlang, nodes, [connected], ?PATIENCE) of
+        Nodes when is_list(Nodes) -> lists:member(Beam, Nodes);
+        {badrpc, _} -> false
+    end.
+
 -spec pid_of(node(), atom()) -> pid() | undefined.
 pid_of(Node, Name) ->
     rpc:call(Node, erlang, whereis, [Name], ?PATIENCE).
@@ -509,11 +551,17 @@ pid_of(Node, Name) ->
 alive(Pid) ->
     rpc:call(node(Pid), erlang, is_process_alive, [Pid], ?PATIENCE).
 
-%% The cases whose titles contain $TB_ONLY; all without it.
+%% The cases whose titles contain $TB_ONLY; all without it. $TB_TIMES: so often,
+%% one after the other, to find what fails seldom.
 -spec chosen([{string(), Case}]) -> [{string(), Case}].
 chosen(Cases) ->
     Only = os:getenv("TB_ONLY", ""),
-    [Case || {Title, _} = Case <- Cases, Only =:= "" orelse string:find(Title, Only) =/= nomatch].
+    [
+        Case
+     || _ <- lists:seq(1, int_env("TB_TIMES", 1)),
+        {Title, _} = Case <- Cases,
+        Only =:= "" orelse string:find(Title, Only) =/= nomatch
+    ].
 
 %% How many descriptors a program has open.
 -spec fds(program()) -> non_neg_integer().

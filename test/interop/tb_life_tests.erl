@@ -6,7 +6,7 @@
 
 -export([relay/3, watch/2]).
 
--define(TIMEOUT, 300).
+-define(TIMEOUT, 600).
 
 -spec life_test_() -> tuple().
 life_test_() ->
@@ -78,13 +78,13 @@ connection_id(N, B) ->
 down(Ref) ->
     receive
         {'DOWN', Ref, process, Object, Reason} -> {Object, Reason}
-    after 15000 -> error({no_down, tb_lib:mailbox()})
+    after 60000 -> error({no_down, tb_lib:mailbox()})
     end.
 
 one_message() ->
     receive
         Message -> Message
-    after 15000 -> error(no_message)
+    after 60000 -> error(no_message)
     end.
 
 raw_name(I) ->
@@ -111,7 +111,7 @@ tiebeam_dials() ->
             %% a dial to a node that is dialled already: both are answered
             true = tb_lib:call(N, {disconnect, B}),
             Requests = [gen_server:send_request({tiebeam, N}, {connect, B}) || _ <- lists:seq(1, 20)],
-            [?assertEqual({reply, ok}, gen_server:receive_response(R, 10000)) || R <- Requests],
+            [?assertEqual({reply, ok}, gen_server:receive_response(R, 60000)) || R <- Requests],
             ?assertEqual(ok, tb_lib:call(N, {connect, B}))
         end)
     end).
@@ -142,7 +142,7 @@ dial_round(Daemon, N, B, Base, I) ->
     Results = [
         receive
             {P, Result} -> Result
-        after 15000 -> error({hangs, I, P, tb_lib:mailbox()})
+        after 60000 -> error({hangs, I, P, tb_lib:mailbox()})
         end
      || P <- Pids
     ],
@@ -172,7 +172,7 @@ both_send() ->
                     ok = tb_lib:call(N, {connect, B}),
                     receive
                         {Caller, Result} -> ?assertEqual(lists:duplicate(20, I), Result)
-                    after 15000 -> error({hangs, I})
+                    after 60000 -> error({hangs, I})
                     end,
                     true = rpc:call(B, erlang, disconnect_node, [N])
                 end
@@ -186,7 +186,7 @@ relay(N, Times, Term) ->
     Requests = [gen_server:send_request({tiebeam, N}, {echo, Term}) || _ <- lists:seq(1, Times)],
     [
         begin
-            {reply, Reply} = gen_server:receive_response(R, 10000),
+            {reply, Reply} = gen_server:receive_response(R, 60000),
             Reply
         end
      || R <- Requests
@@ -205,8 +205,8 @@ two_daemons() ->
                     [From, To] = lists:nth(I rem 2 + 1, [[A, Z], [Z, A]]),
                     One = gen_server:send_request({tiebeam, From}, {connect, To}),
                     Other = gen_server:send_request({tiebeam, To}, {connect, From}),
-                    ?assertEqual({reply, ok}, gen_server:receive_response(One, 10000)),
-                    ?assertEqual({reply, ok}, gen_server:receive_response(Other, 10000)),
+                    ?assertEqual({reply, ok}, gen_server:receive_response(One, 60000)),
+                    ?assertEqual({reply, ok}, gen_server:receive_response(Other, 60000)),
                     tb_lib:until_equal({FirstBase + 1, SecondBase + 1}, Fds),
                     ?assert(tiebeam_sees(A, Z) andalso tiebeam_sees(Z, A)),
                     true = tb_lib:call(To, {disconnect, From}),
@@ -251,7 +251,7 @@ dialled_meanwhile() ->
         First = Connect(),
         timeout = gen_server:wait_response(First, 100),
         Raw = tb_raw:prove(Opened),
-        ?assertEqual({reply, ok}, gen_server:receive_response(First, 5000)),
+        ?assertEqual({reply, ok}, gen_server:receive_response(First, 60000)),
         ?assertEqual(x, tb_raw:call(Raw, tiebeam, {echo, x})),
         tb_raw:close(Raw),
         tb_lib:until(fun() -> not tiebeam_sees(N, Name) end),
@@ -263,7 +263,7 @@ dialled_meanwhile() ->
                 timeout = gen_server:wait_response(Request, 50),
                 End(Half),
                 ?assertEqual(
-                    {reply, {error, not_in_epmd}}, gen_server:receive_response(Request, 5000)
+                    {reply, {error, not_in_epmd}}, gen_server:receive_response(Request, 60000)
                 ),
                 tb_raw:close(Half)
             end
@@ -362,7 +362,7 @@ watch(N, Parent) ->
 watching(Watcher) ->
     receive
         {Watcher, watching} -> ok
-    after 15000 -> error({not_watching, Watcher})
+    after 60000 -> error({not_watching, Watcher})
     end.
 
 beam_stopped() ->
@@ -422,7 +422,7 @@ daemon_stopped() ->
         Ref = monitor(process, {nobody, N}),
         tb_lib:signal(Daemon, "CONT"),
         [
-            ?assertEqual({reply, I}, gen_server:receive_response(R, 10000))
+            ?assertEqual({reply, I}, gen_server:receive_response(R, 60000))
          || {I, R} <- lists:zip(lists:seq(1, 1000), Requests)
         ],
         ?assertEqual({{nobody, N}, noproc}, down(Ref))
@@ -465,7 +465,7 @@ node_order() ->
                 pong = net_adm:ping(N),
                 Requests = [gen_server:send_request({tiebeam, N}, {echo, I}) || I <- lists:seq(1, 50)],
                 true = erlang:disconnect_node(N),
-                Answers = [gen_server:receive_response(R, 10000) || R <- Requests],
+                Answers = [gen_server:receive_response(R, 60000) || R <- Requests],
                 %% the answers are a first part, and then nothing
                 Came = lists:takewhile(fun(A) -> element(1, A) =:= reply end, Answers),
                 ?assertEqual([{reply, I} || I <- lists:seq(1, length(Came))], Came),
@@ -695,7 +695,7 @@ sigterm() ->
     tb_lib:stop(Daemon),
     ?assertEqual({Pid, shutdown}, down(ByPid)),
     ?assertEqual({{rex, N}, shutdown}, down(ByName)),
-    ?assertMatch({error, {shutdown, _}}, gen_server:receive_response(Waiting, 10000)),
+    ?assertMatch({error, {shutdown, _}}, gen_server:receive_response(Waiting, 60000)),
     ?assertMatch({Spawned, _}, down(SpawnedRef)),
     ?assertEqual({nodedown, N}, one_message()),
     {ok, Names} = net_adm:names(),

@@ -26,7 +26,7 @@
 %% what nodes_mfa may call
 -export([given/0, give/1, odd/1, held/1]).
 
--define(TIMEOUT, 60).
+-define(TIMEOUT, 300).
 -define(MON, tiebeam_node_monitor).
 -define(SLOW, 15000).
 
@@ -569,7 +569,7 @@ mfa_node_dies() ->
             tb_lib:until(fun() -> waiting(A, odd) =/= [] end),
             ok = give([N, A]),
             tb_lib:signal(Beam, "KILL"),
-            ?assertEqual({reply, ok}, gen_server:receive_response(Request, 10000)),
+            ?assertEqual({reply, ok}, gen_server:receive_response(Request, 60000)),
             %% the next one is asked the next time
             tb_lib:until_equal([A], fun() -> managed(N) end)
         end)
@@ -696,7 +696,7 @@ stale() ->
             tb_lib:until(fun() -> waiting(A, held) =/= [] end),
             [Held] = waiting(A, held),
             ok = reconfigure(N, [{nodes, [B]}]),
-            ?assertEqual({reply, {error, superseded}}, gen_server:receive_response(Request, 5000)),
+            ?assertEqual({reply, {error, superseded}}, gen_server:receive_response(Request, 60000)),
             _ = events(N),
             exit(Gate, kill),
             tb_lib:until(fun() -> not tb_lib:alive(Held) end),
@@ -714,7 +714,7 @@ superseded() ->
                 gen_server:send_request({node_monitor, N}, {reconfigure, [Source]})
              || Source <- [mfa(), mfa(), {nodes, [node()]}, mfa()]
             ],
-            Replies = [gen_server:receive_response(R, 10000) || R <- Requests],
+            Replies = [gen_server:receive_response(R, 60000) || R <- Requests],
             ?assertEqual({reply, ok}, lists:last(Replies)),
             ?assertEqual({reply, ok}, lists:nth(3, Replies)),
             ?assertEqual([], [R || R <- Replies, R =/= {reply, ok}, R =/= {reply, {error, superseded}}]),

@@ -23,7 +23,7 @@ events(Pid) ->
 
 -spec ask(gen_server:server_ref(), term()) -> term().
 ask(Server, Request) ->
-    gen_server:call(Server, Request).
+    gen_server:call(Server, Request, 60000).
 
 -spec init(map()) -> term().
 init(#{ignore := true}) ->

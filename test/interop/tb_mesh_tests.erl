@@ -3,7 +3,7 @@
 -module(tb_mesh_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 180).
+-define(TIMEOUT, 600).
 -define(HOSTS, 5).
 -define(INTERVAL, 2000).
 
@@ -116,7 +116,7 @@ five() ->
                 tb_lib:until(fun() -> is_mesh(Net, Is) end),
                 Formed = now_ms() - Start,
                 ?assert(Formed =< ?INTERVAL + 1000),
-                ok = gen_server:call({dns_cluster, N}, {await, ?HOSTS, [mesh]}, 10000),
+                ok = gen_server:call({dns_cluster, N}, {await, ?HOSTS, [mesh]}, 60000),
                 wait_output(Tiebeam, "discovery.mesh\\] \\[dns_cluster\\] all 5 nodes are linked"),
                 ?assertMatch(#{mesh := #{kind := all, members := 5, missing := 0}}, gen_server:call({dns_cluster, N}, info)),
                 [nothing_of_ours(name(Net, I)) || I <- Is],
@@ -150,7 +150,7 @@ stopping() ->
         with_beams(Net, [1, 2], ["-connect_all", "false"], fun() ->
             Source = {source, {epmd, [tb_bridge:address(Net, I) || I <- [1, 2]]}},
             with_tiebeam(Net, [Source, {basename, "app"}, {interval, 500}, {mesh, all}], fun(_, N) ->
-                ok = gen_server:call({dns_cluster, N}, {await, 2, [mesh]}, 10000),
+                ok = gen_server:call({dns_cluster, N}, {await, 2, [mesh]}, 60000),
                 %% init:stop/0 waits for this process, a child of kernel's
                 {ok, _} = ask(name(Net, 2), supervisor, start_child, [
                     kernel_safe_sup,
@@ -189,7 +189,7 @@ attached() ->
                 {connect_timeout, 2000}
             ],
             with_tiebeam(Net, Instance, fun(Tiebeam, N) ->
-                Ask = fun(Request) -> gen_server:call({dns_cluster, N}, Request, 15000) end,
+                Ask = fun(Request) -> gen_server:call({dns_cluster, N}, Request, 60000) end,
                 ?assertEqual({[name(Net, 2)], [{name(Net, 3), not_in_epmd}]}, Ask(discover_nodes)),
                 wait_output(Tiebeam, lists:concat([name(Net, 3), ": epmd does not know that name, only nothing"])),
                 ?assertEqual([name(Net, 1)], tb_lib:call(N, {nodes, visible}) -- [node()]),

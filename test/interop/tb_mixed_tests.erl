@@ -13,7 +13,7 @@
 -export([begin_other/1, bridge/1, seen/1, carry_all/3, post_wide/2, stop_wide/1]).
 -export([use_pid/1, watch/1, outcome/1, serve/0, start/2]).
 
--define(TIMEOUT, 60).
+-define(TIMEOUT, 300).
 -define(PATIENCE, 15000).
 
 -record(world, {

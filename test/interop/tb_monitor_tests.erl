@@ -125,7 +125,7 @@ gone(N, B) ->
 one_message() ->
     receive
         Message -> Message
-    after 15000 -> error(no_message)
+    after 60000 -> error(no_message)
     end.
 
 %% A process of that node that ends with the first message that it gets.
@@ -398,7 +398,7 @@ many_subscribers(N) ->
     [receive {subscribed, P} -> ok after 60000 -> error(too_late) end || P <- Pids],
     ?assertEqual(Count, maps:get(subscribers, ?MON:info(N))),
     B = with_beam(N, mon_many, fun(_, Node) -> Node end),
-    All = [receive {events, E} -> E after 30000 -> error(too_late) end || _ <- Pids],
+    All = [receive {events, E} -> E after 60000 -> error(too_late) end || _ <- Pids],
     ?assertEqual([[{nodeup, B}, {nodedown, B}]], lists:usort([[E || {E, _} <- L] || L <- All])),
     Ups = [T || [{_, T}, _] <- All],
     io:format(user, "  one nodeup to ~b subscribers: ~b ms from the first to the last~n", [

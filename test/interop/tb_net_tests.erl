@@ -4,7 +4,7 @@
 -module(tb_net_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 60).
+-define(TIMEOUT, 300).
 -define(USAGE, 2).
 -define(IN_USE, 75).
 

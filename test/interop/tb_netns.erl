@@ -140,7 +140,7 @@ answer(Port, Text) ->
     receive
         {Port, {data, {eol, Text}}} -> ok;
         {Port, Other} -> error({wire, Other})
-    after 5000 -> error({wire, silent})
+    after 60000 -> error({wire, silent})
     end.
 
 ip(Command) ->

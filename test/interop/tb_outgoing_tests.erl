@@ -65,7 +65,7 @@ tables(Node) ->
     maps:with([monitors, links, calls, timers, processes], maps:get(tables, ask(Node, info))).
 
 ask(Node, Request) ->
-    gen_server:call({probe, Node}, Request, 20000).
+    gen_server:call({probe, Node}, Request, 60000).
 
 %% All that the probe has been sent, once it has come to as much.
 seen(Node, N) ->
@@ -173,7 +173,7 @@ call_disconnect(Node) ->
     Request = gen_server:send_request({probe, Node}, {call, Sleeper, x, 20000}),
     tb_lib:until(fun() -> maps:is_key(BeamNode, maps:get(nodes, ask(Node, info))) end),
     tb_lib:end_beam(Beam),
-    ?assertEqual({reply, {noconnection, noconnection}}, gen_server:receive_response(Request, 10000)).
+    ?assertEqual({reply, {noconnection, noconnection}}, gen_server:receive_response(Request, 60000)).
 
 %% What takes a signal back comes behind it, also where both had to wait for
 %% the connection.
@@ -201,7 +201,7 @@ link_taken_back(Node) ->
     with_stranger(Node, fun(_, Pid) ->
         R1 = gen_server:send_request({probe, Node}, {link, Pid}),
         R2 = gen_server:send_request({probe, Node}, {unlink, Pid}),
-        [?assertEqual({reply, ok}, gen_server:receive_response(R, 5000)) || R <- [R1, R2]]
+        [?assertEqual({reply, ok}, gen_server:receive_response(R, 60000)) || R <- [R1, R2]]
     end).
 
 many_calls(Node) ->
@@ -210,7 +210,7 @@ many_calls(Node) ->
         {N, gen_server:send_request({probe, Node}, {call, Pid, {echo, N}, 10000})}
      || N <- lists:seq(1, 500)
     ],
-    [?assertEqual({reply, {ok, N}}, gen_server:receive_response(R, 10000)) || {N, R} <- Requests],
+    [?assertEqual({reply, {ok, N}}, gen_server:receive_response(R, 60000)) || {N, R} <- Requests],
     gen_server:stop(Pid).
 
 %% -------------------------------------------------------------------- erpc
@@ -347,7 +347,7 @@ unlink_races(Node) ->
             ok = ask(Node, {link, Pid}),
             R = gen_server:send_request({probe, Node}, {unlink, Pid}),
             Pid ! oops,
-            {reply, ok} = gen_server:receive_response(R, 5000),
+            {reply, ok} = gen_server:receive_response(R, 60000),
             _ = ask(Node, seen),
             {ok, node} = {element(1, erpc(Node, erlang, node, [])), node},
             ?assertEqual([], ask(Node, seen))
@@ -473,7 +473,7 @@ probe(Node) ->
     Request = gen_server:send_request({probe, Node}, {probe, BeamNode}),
     timeout = gen_server:wait_response(Request, 300),
     tb_lib:signal(Beam, "KILL"),
-    ?assertEqual({reply, {noconnection, noconnection}}, gen_server:receive_response(Request, 10000)),
+    ?assertEqual({reply, {noconnection, noconnection}}, gen_server:receive_response(Request, 60000)),
     tb_lib:end_beam(Beam).
 
 sys_requests(Node) ->

@@ -9,10 +9,10 @@
 -module(tb_partition_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 180).
+-define(TIMEOUT, 600).
 -define(LONG, 1800).
 -define(NAME, jobs).
--define(SLOW, 30000).
+-define(SLOW, 60000).
 %% net_ticktime in seconds
 -define(TICK, 4).
 
@@ -239,7 +239,7 @@ one_link() ->
         always(Same, 3 * ?TICK * 1000),
         heal(Wires),
         link_all(Bs, [T]),
-        _ = until_all_run([T], Bs, Args, 5000),
+        _ = until_all_run([T], Bs, Args, ?SLOW),
         ?assertMatch({Args, Pids, Pids}, running(Bs)),
         {ok, New} = ask(T, {start_child, dynamic(new)}),
         ?assert(lists:member(node(New), Bs))
@@ -250,9 +250,9 @@ two_sides() ->
         Args = start_all(T1),
         _ = until_all_run(Ts, Bs, Args, ?SLOW),
         Ms = split(Wires, Bs, Ts, Args),
-        Healed = joined(Wires, Bs, Ts, Args, 15000),
+        Healed = joined(Wires, Bs, Ts, Args, ?SLOW),
         {ok, _} = ask(T3, {start_child, named(new)}),
-        _ = until_all_run(Ts, Bs, lists:sort([new | Args]), 15000),
+        _ = until_all_run(Ts, Bs, lists:sort([new | Args]), ?SLOW),
         io:format(user, "  all on each side ~w ms after the cut, once ~w ms after they are linked~n", [Ms, Healed])
     end).
 
@@ -260,8 +260,8 @@ two_sides() ->
 split(Wires, [B1, B2, B3, B4], [T1, T3], Args) ->
     Start = erlang:monotonic_time(millisecond),
     cut(Wires, sides()),
-    _ = until_all_run([T1], [B1, B2], Args, ?TICK * 1250 + 10000),
-    _ = until_all_run([T3], [B3, B4], Args, 5000),
+    _ = until_all_run([T1], [B1, B2], Args, ?TICK * 1250 + ?SLOW),
+    _ = until_all_run([T3], [B3, B4], Args, ?SLOW),
     erlang:monotonic_time(millisecond) - Start.
 
 joined(Wires, Bs, Ts, Args, Most) ->
@@ -307,10 +307,10 @@ changes() ->
                 [{l, N} || N <- lists:seq(1, 10)] ++ [{r, N} || N <- lists:seq(1, 10)] ++
                 [{K, N} || K <- [nl, nr, both], N <- lists:seq(1, 5)]
         ),
-        Ms = joined(Wires, Bs, Ts, Expected, 15000),
+        Ms = joined(Wires, Bs, Ts, Expected, ?SLOW),
         Stopped = [{n, N} || N <- lists:seq(16, 25)],
-        [?assertEqual(Stopped, lists:sort([I || {I, undefined, _, _} <- ask(T, which_children)])) || T <- Ts],
-        ?assertEqual(Stopped, lists:sort([A || {_, A, stopped} <- tables(Bs)])),
+        [tb_lib:until_equal(Stopped, fun() -> lists:sort([I || {I, undefined, _, _} <- ask(T, which_children)]) end) || T <- Ts],
+        tb_lib:until_equal(Stopped, fun() -> lists:sort([A || {_, A, stopped} <- tables(Bs)]) end),
         [?assertEqual(pid(T1, I), pid(T3, I)) || I <- [{both, 1}, {n, 1}]],
         io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
     end).

@@ -5,7 +5,7 @@
 
 -export([helper/0, scope_pid/1]).
 
--define(TIMEOUT, 300).
+-define(TIMEOUT, 600).
 
 -spec pg_test_() -> tuple().
 pg_test_() ->
@@ -63,7 +63,7 @@ stop_scope(Pid) ->
 %% A tiebeam with these scopes, connected to this node.
 with_tiebeam(Name, Scopes, Fun) ->
     tb_lib:with_daemon(Name, config(Scopes), fun(D, N) ->
-        pong = net_adm:ping(N),
+        tb_lib:until_equal(pong, fun() -> net_adm:ping(N) end),
         Fun(D, N)
     end).
 
@@ -71,7 +71,7 @@ config(Scopes) ->
     #{config => [{tiebeam, [{discovery, []}, {pg, [{scopes, Scopes}]}]}]}.
 
 ask(N, Scope, Request) ->
-    gen_server:call({Scope, N}, Request, 10000).
+    gen_server:call({Scope, N}, Request, 60000).
 
 members(N, Scope, Group) ->
     lists:sort(ask(N, Scope, {get_members, Group})).
@@ -193,7 +193,7 @@ requests() ->
 next() ->
     receive
         M -> M
-    after 5000 -> timeout
+    after 60000 -> timeout
     end.
 
 monitors() ->
@@ -261,7 +261,7 @@ reconnects() ->
                 begin
                     true = erlang:disconnect_node(N),
                     tb_lib:until_equal([P], fun() -> pg:get_members(s7, g) end),
-                    pong = net_adm:ping(N),
+                    tb_lib:until_equal(pong, fun() -> net_adm:ping(N) end),
                     Check()
                 end
              || _ <- lists:seq(1, 20)
@@ -349,7 +349,7 @@ hostile() ->
             ?assertEqual({error, system_limit}, ask(N, s9, {monitor, Big})),
             %% a connection made anew makes it right again
             true = erlang:disconnect_node(N),
-            pong = net_adm:ping(N),
+            tb_lib:until_equal(pong, fun() -> net_adm:ping(N) end),
             tb_lib:until_equal([P], fun() -> members(N, s9, g) end),
             tb_lib:until_equal([g], fun() -> ask(N, s9, which_groups) end),
             ?assertEqual(Scope, pid_at(N, s9)),
@@ -372,7 +372,7 @@ too_many() ->
             ok = pg:join(s11, i, P),
             ?assertEqual([], ask(N, s11, which_groups)),
             true = erlang:disconnect_node(N),
-            pong = net_adm:ping(N),
+            tb_lib:until_equal(pong, fun() -> net_adm:ping(N) end),
             tb_lib:until_equal([g, i], fun() -> lists:sort(ask(N, s11, which_groups)) end),
             ?assertEqual(Scope, pid_at(N, s11))
         end)
@@ -412,7 +412,7 @@ gentle() ->
 
 gentle_step(N, _, 1) ->
     true = erlang:disconnect_node(N),
-    pong = net_adm:ping(N);
+    tb_lib:until_equal(pong, fun() -> net_adm:ping(N) end);
 gentle_step(N, _, 2) ->
     case pid_at(N, node_monitor) of
         undefined -> ok;
@@ -496,10 +496,9 @@ storm() ->
         Scopes = storm_scopes(Nodes),
         {Last, Ends, Counts} = storm_steps(Steps, Nodes, Scopes, #{}),
         storm_link(Last),
-        Agree = fun() -> storm_views(Last) end,
-        tb_lib:until(fun() -> length(lists:usort(Agree())) =:= 1 end, 60000),
-        [View | _] = Agree(),
-        ?assertEqual(storm_truth(Last), View),
+        %% who was killed last may still be ending
+        tb_lib:until(fun() -> lists:usort(storm_views(Last)) =:= [storm_truth(Last)] end),
+        View = storm_truth(Last),
         ?assertEqual(Ends, storm_scopes(Last)),
         io:format(user, "  ~w steps: ~0p, ~w memberships of ~w groups~n", [
             Steps, lists:sort(maps:to_list(Counts)), lists:sum([length(Ps) || {_, Ps} <- View]), length(View)

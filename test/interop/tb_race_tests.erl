@@ -258,7 +258,7 @@ settle(#worker{downs = Downs, exits = Exits} = W) when
 ->
     receive
         Message -> settle(account(W, Message))
-    after 20000 -> exit({still_owed, Downs, Exits})
+    after 60000 -> exit({still_owed, Downs, Exits})
     end;
 settle(W) ->
     _ = [link_known(W#worker.node, Pid) || Pid <- W#worker.services],

@@ -3,7 +3,7 @@
 -module(tb_release_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 120).
+-define(TIMEOUT, 300).
 
 -spec release_test_() -> tuple().
 release_test_() ->

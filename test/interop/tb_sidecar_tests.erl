@@ -6,7 +6,7 @@
 %% What runs on other nodes: a handler of logger, and MFAs of discovery.
 -export([log/2, hold/1, own_connect/2, own_disconnect/2, own_list/1]).
 
--define(TIMEOUT, 120).
+-define(TIMEOUT, 300).
 
 -spec sidecar_test_() -> tuple().
 sidecar_test_() ->
@@ -223,7 +223,7 @@ log_lines() ->
         ok = rpc(Node, gen_server, call, [{nodes, rpc(Node, tiebeam_sidecar, name, [])}, {reconfigure, [{source, {nodes, [nobody@nowhere]}}]}]),
         receive
             {event, #{level := Level, meta := #{tiebeam_event := <<"discovery.not_connected">>}}} -> ?assertEqual(notice, Level)
-        after 15000 -> error({no_event, tb_lib:output(Beam)})
+        after 60000 -> error({no_event, tb_lib:output(Beam)})
         end,
         ok = rpc(Node, logger, remove_handler, [keep])
     end).
@@ -253,7 +253,7 @@ telemetry() ->
         receive
             {[libcluster, connect_node, error], #{duration := D1}, #{node := Friend, topology := friends, reason := not_in_epmd}} ->
                 ?assert(is_integer(D1))
-        after 15000 -> error(no_event)
+        after 60000 -> error(no_event)
         end,
         tb_lib:with_beam(friend, #{}, fun(_, _) ->
             #{duration := D2} = wait_event([libcluster, connect_node, ok], Friend),
@@ -268,7 +268,7 @@ telemetry() ->
 wait_event(Event, Node) ->
     receive
         {Event, Measurements, #{node := Node, topology := friends}} -> Measurements
-    after 15000 -> error({no_event, Event})
+    after 60000 -> error({no_event, Event})
     end.
 
 %% As a libcluster with Partisan would have it: functions of the node's own.

@@ -3,7 +3,7 @@
 -module(tb_split_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 180).
+-define(TIMEOUT, 600).
 
 -spec split_test_() -> tuple().
 split_test_() ->
@@ -84,7 +84,7 @@ link_all(Bs, Ts) ->
 
 tb_call(T, Name, Request) ->
     true = net_kernel:hidden_connect_node(T),
-    gen_server:call({Name, T}, Request, 10000).
+    gen_server:call({Name, T}, Request, 60000).
 
 tb_member_start(Node) ->
     {ok, Pid} = rpc(Node, tiebeam_cluster, start, [tb_member, #{}, []]),

@@ -7,7 +7,7 @@
 
 -export([probe/0, fail/1]).
 
--define(TIMEOUT, 60).
+-define(TIMEOUT, 300).
 
 %% One daemon and one second BEAM for all tests that leave them as they are.
 -spec shared_test_() -> tuple().
@@ -240,7 +240,7 @@ send_requests(N, B) ->
 wait(Request) ->
     case erlang:function_exported(gen_server, receive_response, 2) of
         true -> apply(gen_server, receive_response, [Request, 5000]);
-        false -> gen_server:wait_response(Request, 5000)
+        false -> gen_server:wait_response(Request, 60000)
     end.
 
 many_requests(N, _) ->
@@ -273,7 +273,7 @@ monitor_noproc(N, B) ->
 down(Ref) ->
     receive
         {'DOWN', Ref, Type, Object, Reason} -> {Type, Object, Reason}
-    after 10000 -> error({no_down, tb_lib:mailbox()})
+    after 60000 -> error({no_down, tb_lib:mailbox()})
     end.
 
 monitor_normal(N, _) ->
@@ -366,7 +366,7 @@ monitor_nodes(N, _) ->
 one_message() ->
     receive
         Message -> Message
-    after 10000 -> error(no_message)
+    after 60000 -> error(no_message)
     end.
 
 %% A request that is still waited for when the connection goes.
@@ -404,7 +404,7 @@ trapping(Fun) ->
 exit_of(Pid) ->
     receive
         {'EXIT', Pid, Reason} -> Reason
-    after 10000 -> error({no_exit, tb_lib:mailbox()})
+    after 60000 -> error({no_exit, tb_lib:mailbox()})
     end.
 
 links(N, _) ->
@@ -713,7 +713,7 @@ erpc_requests(N, B) ->
     R1 = erpc:send_request(N, tiebeam, echo, [x]),
     ?assertEqual(x, erpc:receive_response(R1)),
     R2 = erpc:send_request(N, tiebeam, echo, [y]),
-    ?assertEqual({response, y}, erpc:wait_response(R2, 5000)),
+    ?assertEqual({response, y}, erpc:wait_response(R2, 60000)),
     R3 = erpc:send_request(N, tiebeam, echo, [z]),
     ?assertEqual({response, z}, erpc:check_response(one_message(), R3)),
     same(N, B, fun(Node) -> erpc:receive_response(erpc:send_request(Node, nomod, nofun, [])) end),
@@ -904,7 +904,7 @@ sys_suspend_long(N, _) ->
     ok = sys:suspend(To),
     Few = time_casts(N, To),
     [gen_server:cast(To, I) || I <- lists:seq(1, 100000)],
-    yes = gen_server:call({net_kernel, N}, {is_auth, node()}, 20000),
+    yes = gen_server:call({net_kernel, N}, {is_auth, node()}, 60000),
     Many = time_casts(N, To),
     ?assertEqual(true, Many < 5 * Few + 500 orelse {Few, Many}),
     Last = gen_server:send_request(To, {echo, last}),

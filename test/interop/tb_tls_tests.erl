@@ -4,7 +4,7 @@
 -module(tb_tls_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 60).
+-define(TIMEOUT, 300).
 -define(USAGE, 2).
 
 -spec tls_test_() -> tuple().

@@ -36,6 +36,9 @@
 
 c_decl {
     \#include <stdlib.h>
+    \#include <string.h>
+    short plan[64];
+    unsigned char bound[43 * 64];
     \#define OPTION(name) (getenv(name) ? atoi(getenv(name)) : 0)
 };
 
@@ -50,8 +53,13 @@ c_decl {
 #define NO_DROP 8        /* copies of a former backup stay */
 #define NO_VIEW 9        /* a tiebeam node acts without having seen all hosts */
 #define NO_GAP 10        /* a tiebeam node remembers lost hosts over a gap of its own */
+#define NO_BACK 11       /* a host that others see again stays confirmed down until it is attached */
 byte mutant;
 byte lag;                /* 0: events and leases take no time; 1: leases; 2: nothing */
+byte most;               /* commands after the last failure, recovery or request; 0: not counted */
+byte work;
+bit calm;
+byte cuts0;
 bit one;                 /* one tiebeam node */
 bit two;                 /* two hosts: the third is not in the set */
 byte at;                 /* where the child is at the beginning; 3: it is to be started */
@@ -89,7 +97,6 @@ typedef View {           /* of one incarnation, as a tiebeam node remembers it *
     byte seq;
     byte own;
     byte bk;
-    byte hs;             /* all that entries here ever stood in for, and tombstones */
     Entry e
 };
 typedef Cmd {
@@ -108,7 +115,7 @@ Entry ent[NH];
 bit tomb[NH];
 byte bk[NH] = NONE;
 byte seq[NH];
-byte hs[NH];
+byte news[6];            /* tiebeam node, host: what entries stood in for, and tombstones, untold */
 byte own[NH] = NONE;
 byte xh = NONE;          /* whose second incarnation is NH */
 Copy cp[12];             /* host, incarnation */
@@ -142,6 +149,58 @@ byte pauses;
 byte moves;
 byte removals;
 
+/* Steps have names, so that a schedule can be given: those that PLAN names are taken in
+ * that order only, as long as it is not through. "name:1:2" binds all steps of that name,
+ * "@name:1:2" only this one; ONLY=1 binds all but those that take no time. */
+#define L_attach           1
+#define L_events           2
+#define L_lease            3
+#define L_expire           4
+#define L_hdown            5
+#define L_tdown            6
+#define L_confirm_down     7
+#define L_not_down         8
+#define L_deliver          9
+#define L_lost_command     10
+#define L_copying          11
+#define L_start            12
+#define L_start_ack        13
+#define L_remove           14
+#define L_remove_ack       15
+#define L_standin          16
+#define L_delete_removed   17
+#define L_bury             18
+#define L_forget           19
+#define L_delete_loser     20
+#define L_move_to_0        21
+#define L_move_to_2        22
+#define L_move_done        23
+#define L_move_on          24
+#define L_backup           25
+#define L_drops            26
+#define L_failover_memory  27
+#define L_forget_memory    28
+#define L_failover_copy    29
+#define L_drop_lost        30
+#define L_host_crash       31
+#define L_machine_crash    32
+#define L_host_back        33
+#define L_tiebeam_crash    34
+#define L_tiebeam_back     35
+#define L_cutth            36
+#define L_cuthh            37
+#define L_cuth             38
+#define L_cutht            39
+#define L_health           40
+#define L_healhh           41
+#define L_heal             42
+#define LABELS "attach", "events", "lease", "expire", "hdown", "tdown", "confirm_down", "not_down", "deliver", "lost_command", "copying", "start", "start_ack", "remove", "remove_ack", "standin", "delete_removed", "bury", "forget", "delete_loser", "move_to_0", "move_to_2", "move_done", "move_on", "backup", "drops", "failover_memory", "forget_memory", "failover_copy", "drop_lost", "host_crash", "machine_crash", "host_back", "tiebeam_crash", "tiebeam_back", "cutth", "cuthh", "cuth", "cutht", "health", "healhh", "heal"
+#define NUMBER(l, a, b, c) ((l) * 64 + (a) * 16 + (b) * 4 + (c))
+#define MAY(n) (!bound[n] || plan[now.stage] == (n) || plan[now.stage] == 0)
+#define STEP(name, a, b, c, guard) \
+    d_step { c_expr { MAY(NUMBER(L_##name, a, b, c)) } && guard -> c_code { took(L_##name, a, b, c); };
+
+byte stage;
 hidden byte x;
 hidden byte y;
 hidden byte z;
@@ -154,6 +213,70 @@ hidden byte z;
 #define A(t, h) att[TH(t, h)]
 #define BIT(i) (1 << (i))
 #define BURIED 128
+
+c_code {
+    static const char *const labels[] = { LABELS };
+
+    extern int readtrail;
+
+    static int through, planned;
+
+    static void
+    say(void)
+    {
+        if (planned)
+            printf("plan: %d of %d steps\n", through, planned);
+    }
+
+    void
+    took(int l, int a, int b, int c)
+    {
+        if (plan[now.stage] == NUMBER(l, a, b, c))
+            now.stage++;
+        if (now.stage > through)
+            through = now.stage;
+        if (l >= L_host_crash || l == L_expire || l == L_start || l == L_remove ||
+            l == L_move_to_0 || l == L_move_to_2)
+            now.work = 0;
+        if (readtrail)
+            printf("%s:%d:%d:%d\n", labels[l - 1], a, b, c);
+    }
+
+    static void
+    read_plan(void)
+    {
+        char *text = getenv("PLAN");
+        int n = 0;
+
+        memset(bound, OPTION("ONLY"), sizeof(bound));
+        if (OPTION("LAG") < 1)
+            memset(&bound[NUMBER(L_events, 0, 0, 0)], 0, 64);
+        if (OPTION("LAG") < 2)
+            memset(&bound[NUMBER(L_lease, 0, 0, 0)], 0, 64);
+
+        for (text = text ? strtok(strdup(text), ",") : NULL; text; text = strtok(NULL, ",")) {
+            int one = *text == '@', a = 0, b = 0, c = 0, l = 0;
+            char name[32] = "";
+
+            sscanf(text + one, "%31[^:]:%d:%d:%d", name, &a, &b, &c);
+            while (l < (int)(sizeof(labels) / sizeof(*labels)) && strcmp(labels[l], name))
+                l++;
+            if (l == (int)(sizeof(labels) / sizeof(*labels)) || n == 63) {
+                printf("pan: no such step: %s\n", name);
+                exit(1);
+            }
+            plan[n] = NUMBER(l + 1, a, b, c);
+            if (one)
+                bound[plan[n]] = 1;
+            else
+                memset(&bound[NUMBER(l + 1, 0, 0, 0)], 1, 64);
+            n++;
+        }
+        planned = n;
+        atexit(say);
+    }
+};
+
 #define SETTLE(t, seen) settle(t, 0, seen); settle(t, 1, seen); settle(t, 2, seen); settle(t, 3, seen)
 
 /* what is connected, in truth */
@@ -229,21 +352,26 @@ inline elect(h) {
 
 #define CLEAR(e) e.st = GONE; e.to = 0; e.c = 0; e.s = 0
 
+inline tell(h, what) {
+    if :: A(0, h) -> news[TH(0, h)] = news[TH(0, h)] | (what) :: else fi;
+    if :: A(1, h) -> news[TH(1, h)] = news[TH(1, h)] | (what) :: else fi
+}
+
 inline apply(h, t) {
     if
     :: cmd[t].k == START ->
         if
         :: ent[h].st != RUN ->
             ent[h].st = RUN; ent[h].to = 0; ent[h].c = cmd[t].c; ent[h].s = cmd[t].s;
-            hs[h] = hs[h] | cmd[t].s; seq[h]++
+            tell(h, cmd[t].s); seq[h]++
         :: else
         fi
     :: cmd[t].k == DELETE ->
-        tomb[h] = tomb[h] | cmd[t].a; hs[h] = hs[h] | (cmd[t].a -> BURIED : 0);
+        tomb[h] = tomb[h] | cmd[t].a; tell(h, (cmd[t].a -> BURIED : 0));
         if :: ent[h].st != GONE -> CLEAR(ent[h]); seq[h]++ :: else fi
     :: cmd[t].k == MOVE ->
         if :: ent[h].st == RUN -> ent[h].st = MOVING; ent[h].to = cmd[t].a; seq[h]++ :: else fi
-    :: cmd[t].k == BURY -> tomb[h] = 1; hs[h] = hs[h] | BURIED
+    :: cmd[t].k == BURY -> tomb[h] = 1; tell(h, BURIED)
     :: cmd[t].k == FORGET -> tomb[h] = 0
     :: cmd[t].k == BACKUP -> bk[h] = cmd[t].a
     :: cmd[t].k == DROP ->
@@ -256,13 +384,13 @@ inline apply(h, t) {
 inline look(t, h) {
     x = TI(t, cur[h]);
     vw[x].known = 1; vw[x].ep = 1; vw[x].tomb = tomb[h]; vw[x].seq = seq[h];
-    vw[x].own = own[h]; vw[x].bk = bk[h]; vw[x].hs = hs[h];
+    vw[x].own = own[h]; vw[x].bk = bk[h];
     vw[x].e.st = ent[h].st; vw[x].e.to = ent[h].to; vw[x].e.c = ent[h].c; vw[x].e.s = ent[h].s
 }
 
 inline unknow(t, i) {
     y = TI(t, i);
-    vw[y].known = 0; vw[y].ep = 0; vw[y].tomb = 0; vw[y].seq = 0; vw[y].own = 0; vw[y].bk = 0; vw[y].hs = 0;
+    vw[y].known = 0; vw[y].ep = 0; vw[y].tomb = 0; vw[y].seq = 0; vw[y].own = 0; vw[y].bk = 0;
     CLEAR(vw[y].e)
 }
 
@@ -285,7 +413,7 @@ inline gap(t, i) {
     vw[TI(t, cur[h])].bk != bk[h] || vw[TI(t, cur[h])].tomb != tomb[h])
 
 #define ATTACH(t, h) \
-    :: d_step { LT(t, h) && !A(t, h) && !(cmd[t].k && HOST(cmd[t].i) == h) -> printf("attach %d %d\n", t, h); \
+    :: STEP(attach, t, h, 0, LT(t, h) && !A(t, h) && !(cmd[t].k && HOST(cmd[t].i) == h)) \
         hatt[TH(t, h)] = 1; hrdy[TH(t, h)] = 0; hexp[TH(t, h)] = 0; \
         A(t, h) = 1; dn[TH(t, h)] = 0; \
         z = (tI[TH(t, h)] == cur[h]); \
@@ -306,47 +434,48 @@ inline gap(t, i) {
     fi;
 
 #define EVENTS(t, h) \
-    :: d_step { URG_E(t, h) -> printf("events %d %d\n", t, h); \
-        look(t, h); z = hs[h]; SETTLE(t, z); \
+    :: STEP(events, t, h, 0, URG_E(t, h)) \
+        look(t, h); z = news[TH(t, h)]; news[TH(t, h)] = 0; SETTLE(t, z); \
         if :: wt[t] && cmd[t].k == IDLE && cmd[t].i == cur[h] -> wt[t] = 0; cmd[t].i = 0 :: else fi; x = 0 }
 
 #define LEASE(t, h) \
-    :: d_step { URG_L(t, h) -> printf("lease %d %d\n", t, h); hrdy[TH(t, h)] = READY(t); hexp[TH(t, h)] = 0; elect(h); x = 0 }
+    :: STEP(lease, t, h, 0, URG_L(t, h)) hrdy[TH(t, h)] = READY(t); hexp[TH(t, h)] = 0; elect(h); x = 0 }
 
 #define EXPIRE(t, h) \
-    :: d_step { pauses > 0 && up[h] && hatt[TH(t, h)] && hrdy[TH(t, h)] && !hexp[TH(t, h)] -> printf("expire %d %d\n", t, h); \
+    :: STEP(expire, t, h, 0, pauses > 0 && up[h] && hatt[TH(t, h)] && hrdy[TH(t, h)] && !hexp[TH(t, h)]) \
         pauses--; hexp[TH(t, h)] = 1; elect(h); x = 0 }
 
 #define HDOWN(t, h) \
-    :: d_step { up[h] && hatt[TH(t, h)] && (lt[TH(t, h)] || !tup[t]) -> printf("hdown %d %d\n", t, h); \
+    :: STEP(hdown, t, h, 0, up[h] && hatt[TH(t, h)] && (lt[TH(t, h)] || !tup[t])) \
         hatt[TH(t, h)] = 0; hrdy[TH(t, h)] = 0; hexp[TH(t, h)] = 0; elect(h); x = 0 }
 
 #define TDOWN(t, h) \
-    :: d_step { tup[t] && A(t, h) && (lt[TH(t, h)] || !hatt[TH(t, h)] || tI[TH(t, h)] != cur[h]) -> printf("tdown %d %d\n", t, h); \
-        A(t, h) = 0; \
+    :: STEP(tdown, t, h, 0, tup[t] && A(t, h) && (lt[TH(t, h)] || !hatt[TH(t, h)] || tI[TH(t, h)] != cur[h])) \
+        A(t, h) = 0; news[TH(t, h)] = 0; V(t, h).ep = 0; V(t, h).own = 0; V(t, h).bk = 0; V(t, h).tomb = 0; \
         if :: wt[t] && HOST(cmd[t].i) == h && (cmd[t].k == IDLE) -> wt[t] = 0; cmd[t].i = 0 :: else fi; x = 0 }
 
 #define CONFIRM(t, h) \
-    :: d_step { tup[t] && !A(t, h) && !dn[TH(t, h)] && (lt[TH(t, h)] || !up[h]) && !SEEN(t, h) -> printf("confirm_down %d %d\n", t, h); dn[TH(t, h)] = 1; x = 0 } \
-    :: d_step { tup[t] && dn[TH(t, h)] && SEEN(t, h) -> printf("not_down %d %d\n", t, h); dn[TH(t, h)] = 0; x = 0 }
+    :: STEP(confirm_down, t, h, 0, tup[t] && !A(t, h) && !dn[TH(t, h)] && (lt[TH(t, h)] || !up[h]) && !SEEN(t, h)) dn[TH(t, h)] = 1; x = 0 } \
+    :: STEP(not_down, t, h, 0, mutant != NO_BACK && tup[t] && dn[TH(t, h)] && SEEN(t, h)) dn[TH(t, h)] = 0; x = 0 }
 
 /* A command arrives, maybe late; it is lost only with its connection. */
 #define VALID(t, h) ((cmd[t].ok && own[h] == t) || mutant == NO_EPOCH)
 #define DELIVER(t) \
-    :: d_step { cmd[t].k != IDLE && HOST(cmd[t].i) != NONE -> printf("deliver %d\n", t); \
+    :: STEP(deliver, t, 0, 0, cmd[t].k != IDLE && HOST(cmd[t].i) != NONE) \
         x = HOST(cmd[t].i); \
         if :: up[x] && cur[x] == cmd[t].i && VALID(t, x) -> \
-            assert(cmd[t].ok && own[x] == t); apply(x, t) :: else fi; \
+            assert(cmd[t].ok && own[x] == t); apply(x, t); \
+            assert(cuts < cuts0 || xh != NONE || RUNNING <= 1) :: else fi; \
         IDLED(t); x = 0 } \
-    :: d_step { cmd[t].k != IDLE && (!tup[t] || lt[TH(t, HOST(cmd[t].i))] || !up[HOST(cmd[t].i)] || \
-        cur[HOST(cmd[t].i)] != cmd[t].i) -> printf("lost_command %d\n", t); IDLED(t); x = 0 }
+    :: STEP(lost_command, t, 0, 0, cmd[t].k != IDLE && (!tup[t] || lt[TH(t, HOST(cmd[t].i))] || !up[HOST(cmd[t].i)] || \
+        cur[HOST(cmd[t].i)] != cmd[t].i)) IDLED(t); x = 0 }
 /* if the connection has been seen to end, there will be no outcome */
 #define IDLED(t) \
     cmd[t].k = IDLE; cmd[t].a = 0; cmd[t].c = 0; cmd[t].s = 0; cmd[t].ok = 0; \
     if :: !tup[t] || !A(t, HOST(cmd[t].i)) || tI[TH(t, HOST(cmd[t].i))] != cmd[t].i -> wt[t] = 0; cmd[t].i = 0 :: else fi
 
 #define COPYING(h, b) \
-    :: d_step { LH(h, b) && bk[h] == b && (!cp[BI(b, cur[h])].ok || cp[BI(b, cur[h])].seq != seq[h]) -> printf("copying %d %d\n", h, b); \
+    :: STEP(copying, h, b, 0, LH(h, b) && bk[h] == b && (!cp[BI(b, cur[h])].ok || cp[BI(b, cur[h])].seq != seq[h])) \
         x = BI(b, cur[h]); \
         cp[x].ok = 1; cp[x].seq = seq[h]; \
         cp[x].e.st = ent[h].st; cp[x].e.to = ent[h].to; cp[x].e.c = ent[h].c; cp[x].e.s = ent[h].s; x = 0 }
@@ -356,16 +485,17 @@ inline gap(t, i) {
 inline issue(t, h, kind, arg, starts, stands) {
     cmd[t].k = kind; cmd[t].i = tI[TH(t, h)]; cmd[t].a = arg; cmd[t].c = starts; cmd[t].s = stands;
     cmd[t].ok = V(t, h).ep;
-    wt[t] = 1
+    wt[t] = 1;
+    if :: most -> work++; assert(work <= most) :: else fi
 }
 
 #define CALLS(t, h) \
-    :: d_step { !started && ACTS(t) && A(t, h) -> printf("start %d %d\n", t, h); started = 1; ps[t] = 1; issue(t, h, START, 0, 1, 0); x = 0 } \
-    :: d_step { ps[t] && tup[t] && RUNS(t, h) && ACK2(t, h) && ACTS(t) -> printf("start_ack %d %d\n", t, h); ps[t] = 0; ack_start = 1; x = 0 }
+    :: STEP(start, t, h, 0, !started && ACTS(t) && A(t, h)) started = 1; ps[t] = 1; issue(t, h, START, 0, 1, 0); x = 0 } \
+    :: STEP(start_ack, t, h, 0, ps[t] && tup[t] && RUNS(t, h) && ACK2(t, h) && ACTS(t)) ps[t] = 0; ack_start = 1; x = 0 }
 
 #define REMOVE(t) \
-    :: d_step { removals > 0 && ack_start && ACTS(t) && ANY(t) && !rm[t] -> printf("remove %d\n", t); removals--; rm[t] = 1; removing = 1; x = 0 } \
-    :: d_step { rm[t] && ACTS(t) && !ANY(t) && GRAVE(t) && SYNCED(t, 0) && SYNCED(t, 1) && SYNCED(t, 2) -> printf("remove_ack %d\n", t); \
+    :: STEP(remove, t, 0, 0, removals > 0 && ack_start && ACTS(t) && ANY(t) && !rm[t]) removals--; rm[t] = 1; removing = 1; x = 0 } \
+    :: STEP(remove_ack, t, 0, 0, rm[t] && ACTS(t) && !ANY(t) && GRAVE(t) && SYNCED(t, 0) && SYNCED(t, 1) && SYNCED(t, 2)) \
         rm[t] = 0; ack_rm = 1; x = 0 }
 #define AWAY(t) (mutant != NO_TOMB && (!ALL(t) || (mutant != NO_DROP && (STRAYS(t) || LOSTANY(t)))))
 #define GRAVE1(t, h) (!A(t, h) || V(t, h).tomb)
@@ -386,69 +516,70 @@ inline issue(t, h, kind, arg, starts, stands) {
 #define ARRIVED(t, h) (THERE(t, 0, h) || THERE(t, 1, h) || THERE(t, 2, h))
 
 #define STANDIN(t, h) \
-    :: d_step { ACTS(t) && HAS(t, h) && STANDS(t, h) && \
-        ORIGINSAFE(t, h, 0) && ORIGINSAFE(t, h, 1) && ORIGINSAFE(t, h, 2) -> printf("standin %d %d\n", t, h); issue(t, h, DELETE, 0, 0, 0); x = 0 }
+    :: STEP(standin, t, h, 0, ACTS(t) && HAS(t, h) && STANDS(t, h) && \
+        ORIGINSAFE(t, h, 0) && ORIGINSAFE(t, h, 1) && ORIGINSAFE(t, h, 2)) issue(t, h, DELETE, 0, 0, 0); x = 0 }
 
 #define TIDY(t, h) \
     /* a removal, of a caller or of one before */ \
-    :: d_step { ACTS(t) && HAS(t, h) && (rm[t] || TOMB(t)) -> printf("delete_removed %d %d\n", t, h); x = AWAY(t); issue(t, h, DELETE, x, 0, 0); x = 0 } \
-    :: d_step { ACTS(t) && rm[t] && !ANY(t) && A(t, h) && AWAY(t) && !V(t, h).tomb -> printf("bury %d %d\n", t, h); issue(t, h, BURY, 0, 0, 0); x = 0 } \
-    :: d_step { ACTS(t) && !rm[t] && A(t, h) && V(t, h).tomb && ALL(t) && !ANY(t) && !HOLDSANY(t) && !LOSTANY(t) -> printf("forget %d %d\n", t, h); issue(t, h, FORGET, 0, 0, 0); x = 0 } \
+    :: STEP(delete_removed, t, h, 0, ACTS(t) && HAS(t, h) && (rm[t] || TOMB(t))) x = AWAY(t); issue(t, h, DELETE, x, 0, 0); x = 0 } \
+    :: STEP(bury, t, h, 0, ACTS(t) && rm[t] && !ANY(t) && A(t, h) && AWAY(t) && !V(t, h).tomb) issue(t, h, BURY, 0, 0, 0); x = 0 } \
+    :: STEP(forget, t, h, 0, ACTS(t) && !rm[t] && A(t, h) && V(t, h).tomb && ALL(t) && !ANY(t) && !HOLDSANY(t) && !LOSTANY(t)) issue(t, h, FORGET, 0, 0, 0); x = 0 } \
     /* two instances */ \
     STANDIN(t, h) \
-    :: d_step { ACTS(t) && RUNS(t, h) && !STANDS(t, h) && (WINS(t, 0, h) || WINS(t, 1, h) || WINS(t, 2, h)) -> printf("delete_loser %d %d\n", t, h); \
+    :: STEP(delete_loser, t, h, 0, ACTS(t) && RUNS(t, h) && !STANDS(t, h) && (WINS(t, 0, h) || WINS(t, 1, h) || WINS(t, 2, h))) \
         issue(t, h, DELETE, 0, 0, 0); x = 0 } \
     /* a move */ \
-    :: d_step { moves > 0 && ack_start && ACTS(t) && RUNS(t, h) && !rm[t] && h != 0 && A(t, 0) -> printf("move_to_0 %d %d\n", t, h); moves--; issue(t, h, MOVE, 0, 0, 0); x = 0 } \
-    :: d_step { moves > 0 && ack_start && ACTS(t) && RUNS(t, h) && !rm[t] && h != 2 && A(t, 2) -> printf("move_to_2 %d %d\n", t, h); moves--; issue(t, h, MOVE, 2, 0, 0); x = 0 } \
-    :: d_step { ACTS(t) && HAS(t, h) && V(t, h).e.st == MOVING && (MOVED(t, 0, h) || MOVED(t, 1, h) || MOVED(t, 2, h)) -> printf("move_done %d %d\n", t, h); \
+    :: STEP(move_to_0, t, h, 0, moves > 0 && ack_start && ACTS(t) && RUNS(t, h) && !rm[t] && h != 0 && A(t, 0)) moves--; issue(t, h, MOVE, 0, 0, 0); x = 0 } \
+    :: STEP(move_to_2, t, h, 0, moves > 0 && ack_start && ACTS(t) && RUNS(t, h) && !rm[t] && h != 2 && A(t, 2)) moves--; issue(t, h, MOVE, 2, 0, 0); x = 0 } \
+    :: STEP(move_done, t, h, 0, ACTS(t) && HAS(t, h) && V(t, h).e.st == MOVING && (MOVED(t, 0, h) || MOVED(t, 1, h) || MOVED(t, 2, h))) \
         issue(t, h, DELETE, 0, 0, 0); x = 0 } \
-    :: d_step { ACTS(t) && !rm[t] && !TOMB(t) && HAS(t, h) && V(t, h).e.st == MOVING && !ARRIVED(t, h) -> printf("move_on %d %d\n", t, h); \
+    :: STEP(move_on, t, h, 0, ACTS(t) && !rm[t] && !TOMB(t) && HAS(t, h) && V(t, h).e.st == MOVING && !ARRIVED(t, h)) \
         x = V(t, h).e.to; \
         if \
         :: A(t, x) && !HAS(t, x) -> y = x; z = V(t, h).e.c + 1; x = V(t, h).e.s; issue(t, y, START, 0, z, x) \
         :: else -> z = V(t, h).e.c + 2; x = V(t, h).e.s; issue(t, h, START, 0, z, x) \
         fi; x = 0 } \
     /* where the copies go */ \
-    :: d_step { ACTS(t) && A(t, h) && !(BK(t, h) != NONE && A(t, BK(t, h)) && LH(BK(t, h), h)) && \
-        (CANBK(t, h) || BK(t, h) != NONE) -> printf("backup %d %d\n", t, h); \
+    :: STEP(backup, t, h, 0, ACTS(t) && A(t, h) && !(BK(t, h) != NONE && A(t, BK(t, h)) && LH(BK(t, h), h)) && \
+        (CANBK(t, h) || BK(t, h) != NONE)) \
         x = (A(t, 0) && LH(0, h) -> 0 : (A(t, 1) && LH(1, h) -> 1 : (A(t, 2) && LH(2, h) -> 2 : NONE))); \
         issue(t, h, BACKUP, x, 0, 0); x = 0 }
 
 #define DROPS(t, b, h) \
-    :: d_step { mutant != NO_DROP && ACTS(t) && STRAY(t, b, h) && TWO(t, h) -> printf("drops %d %d %d\n", t, b, h); issue(t, b, DROP, tI[TH(t, h)], 0, 0); x = 0 }
+    :: STEP(drops, t, b, h, mutant != NO_DROP && ACTS(t) && STRAY(t, b, h) && TWO(t, h)) issue(t, b, DROP, tI[TH(t, h)], 0, 0); x = 0 }
 
 /* an entry that has taken the place, in two places */
 #define TAKEN(t) ((HAS(t, 0) && TWO(t, 0)) || (HAS(t, 1) && TWO(t, 1)) || (HAS(t, 2) && TWO(t, 2)))
 
 #define FAILOVER(t, i) \
-    :: d_step { ACTS(t) && !rm[t] && LOST(t, i) && !ANY(t) && !TOMB(t) && BESTM(t, i) && vw[TI(t, i)].e.st != GONE && \
-        !(vw[TI(t, i)].e.s & ATTSET(t)) -> printf("failover_memory %d %d\n", t, i); x = LOW(t); y = TI(t, i); \
+    :: STEP(failover_memory, t, i, 0, ACTS(t) && !rm[t] && LOST(t, i) && !ANY(t) && !TOMB(t) && BESTM(t, i) && vw[TI(t, i)].e.st != GONE && \
+        !(vw[TI(t, i)].e.s & ATTSET(t))) x = LOW(t); y = TI(t, i); \
         z = (vw[y].e.st == MOVING -> 2 : 1) + vw[y].e.c; y = vw[y].e.s | (vw[y].e.st == MOVING -> 0 : BIT(i)); issue(t, x, START, 0, z, y); x = 0 } \
     FAILOVERC(t, i, 0) FAILOVERC(t, i, 1) FAILOVERC(t, i, 2) \
     /* it has been dealt with: the copies go first, they may be older than what is remembered */ \
-    :: d_step { ACTS(t) && LOST(t, i) && vw[TI(t, i)].known && !CS(t, 0, i) && !CS(t, 1, i) && !CS(t, 2, i) && \
-        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i)) -> printf("forget_memory %d %d\n", t, i); unknow(t, i); x = 0 }
+    :: STEP(forget_memory, t, i, 0, ACTS(t) && LOST(t, i) && vw[TI(t, i)].known && !CS(t, 0, i) && !CS(t, 1, i) && !CS(t, 2, i) && \
+        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i))) unknow(t, i); x = 0 }
 
 #define FAILOVERC(t, i, b) \
-    :: d_step { ACTS(t) && !rm[t] && LOST(t, i) && !ANY(t) && !TOMB(t) && BESTC(t, b, i) && cp[BI(b, i)].e.st != GONE && \
-        !(cp[BI(b, i)].e.s & ATTSET(t)) -> printf("failover_copy %d %d %d\n", t, i, b); x = LOW(t); y = BI(b, i); \
+    :: STEP(failover_copy, t, i, b, ACTS(t) && !rm[t] && LOST(t, i) && !ANY(t) && !TOMB(t) && BESTC(t, b, i) && cp[BI(b, i)].e.st != GONE && \
+        !(cp[BI(b, i)].e.s & ATTSET(t))) x = LOW(t); y = BI(b, i); \
         z = (cp[y].e.st == MOVING -> 2 : 1) + cp[y].e.c; y = cp[y].e.s | (cp[y].e.st == MOVING -> 0 : BIT(i)); issue(t, x, START, 0, z, y); x = 0 } \
-    :: d_step { ACTS(t) && LOST(t, i) && A(t, b) && cp[BI(b, i)].ok && \
-        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i)) -> printf("drop_lost %d %d %d\n", t, i, b); issue(t, b, DROP, i, 0, 0); x = 0 }
+    :: STEP(drop_lost, t, i, b, ACTS(t) && LOST(t, i) && A(t, b) && cp[BI(b, i)].ok && \
+        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i))) issue(t, b, DROP, i, 0, 0); x = 0 }
 
 /* ---------------------------------------------------------------- failures */
 
 inline tdie(t) {
     tup[t] = 0; ps[t] = 0; rm[t] = 0; wt[t] = 0;
     A(t, 0) = 0; A(t, 1) = 0; A(t, 2) = 0;
+    news[TH(t, 0)] = 0; news[TH(t, 1)] = 0; news[TH(t, 2)] = 0;
     dn[TH(t, 0)] = 0; dn[TH(t, 1)] = 0; dn[TH(t, 2)] = two;
     tI[TH(t, 0)] = NONE; tI[TH(t, 1)] = NONE; tI[TH(t, 2)] = NONE;
     unknow(t, 0); unknow(t, 1); unknow(t, 2); unknow(t, 3)
 }
 
 inline hdie(h) {
-    up[h] = 0; xh = h; tomb[h] = 0; bk[h] = NONE; seq[h] = 0; hs[h] = 0; own[h] = NONE; CLEAR(ent[h]);
+    up[h] = 0; xh = h; tomb[h] = 0; bk[h] = NONE; seq[h] = 0; own[h] = NONE; CLEAR(ent[h]);
     hatt[TH(0, h)] = 0; hatt[TH(1, h)] = 0; hrdy[TH(0, h)] = 0; hrdy[TH(1, h)] = 0; hexp[TH(0, h)] = 0; hexp[TH(1, h)] = 0;
     x = 0;
     do
@@ -458,29 +589,38 @@ inline hdie(h) {
 }
 
 #define CRASH(h) \
-    :: d_step { crashes > 0 && xh == NONE && up[h] && started -> printf("host_crash %d\n", h); crashes--; hdie(h); x = 0 } \
-    :: d_step { crashes > 0 && xh == NONE && up[h] && started && h < NT && tup[h % NT] -> printf("machine_crash %d\n", h); crashes--; hdie(h); tdie(h % NT); x = 0 } \
-    :: d_step { !up[h] && xh == h -> printf("host_back %d\n", h); up[h] = 1; cur[h] = NH; x = 0 }
+    :: STEP(host_crash, h, 0, 0, crashes > 0 && xh == NONE && up[h] && started) crashes--; hdie(h); x = 0 } \
+    :: STEP(machine_crash, h, 0, 0, crashes > 0 && xh == NONE && up[h] && started && h < NT && tup[h % NT]) crashes--; hdie(h); tdie(h % NT); x = 0 } \
+    :: STEP(host_back, h, 0, 0, !up[h] && xh == h && !(calm && (A(0, h) || A(1, h)))) up[h] = 1; cur[h] = NH; x = 0 }
 #define TCRASH(t) \
-    :: d_step { tcrashes > 0 && tup[t] && started -> printf("tiebeam_crash %d\n", t); tcrashes--; tdie(t); x = 0 } \
-    :: d_step { !tup[t] && !(one && t == 1) && cmd[t].k == IDLE && !hatt[TH(t, 0)] && !hatt[TH(t, 1)] && !hatt[TH(t, 2)] -> printf("tiebeam_back %d\n", t); tup[t] = 1; cmd[t].i = 0; x = 0 }
+    :: STEP(tiebeam_crash, t, 0, 0, tcrashes > 0 && tup[t] && started) tcrashes--; tdie(t); x = 0 } \
+    :: STEP(tiebeam_back, t, 0, 0, !tup[t] && !(one && t == 1) && cmd[t].k == IDLE && !hatt[TH(t, 0)] && !hatt[TH(t, 1)] && !hatt[TH(t, 2)]) tup[t] = 1; cmd[t].i = 0; x = 0 }
 
 #define WHOLE (!(lt[0] || lt[1] || lt[2] || lt[3] || lt[4] || lt[5] || lh[1] || lh[2] || lh[5]))
 #define CUTTABLE (cuts > 0 && WHOLE && started)
+#define NOBODY \
+    if :: two -> lt[2] = 0; lt[5] = 0; lh[2] = 0; lh[5] = 0; lh[6] = 0; lh[7] = 0 :: else fi; \
+    if :: one -> lt[3] = 0; lt[4] = 0; lt[5] = 0 :: else fi
 #define CUTTH(t, h) \
-    :: d_step { CUTTABLE -> printf("cutth %d %d\n", t, h); cuts--; lt[TH(t, h)] = 1; x = 0 }
+    :: STEP(cutth, t, h, 0, CUTTABLE && !(two && h == 2) && !(one && t == 1)) cuts--; lt[TH(t, h)] = 1; x = 0 }
 #define CUTHH(a, b) \
-    :: d_step { CUTTABLE -> printf("cuthh %d %d\n", a, b); cuts--; lh[a * NH + b] = 1; lh[b * NH + a] = 1; x = 0 }
+    :: STEP(cuthh, a, b, 0, CUTTABLE && !(two && b == 2)) cuts--; lh[a * NH + b] = 1; lh[b * NH + a] = 1; x = 0 }
 /* a host alone, or with tiebeam node t */
 #define CUTH(h, a, b) \
-    :: d_step { CUTTABLE -> printf("cuth %d %d %d\n", h, a, b); cuts--; lt[TH(0, h)] = 1; lt[TH(1, h)] = 1; \
-        lh[h * NH + a] = 1; lh[a * NH + h] = 1; lh[h * NH + b] = 1; lh[b * NH + h] = 1; x = 0 }
+    :: STEP(cuth, h, a, b, CUTTABLE && !(two && h == 2)) cuts--; lt[TH(0, h)] = 1; lt[TH(1, h)] = 1; \
+        lh[h * NH + a] = 1; lh[a * NH + h] = 1; lh[h * NH + b] = 1; lh[b * NH + h] = 1; NOBODY; x = 0 }
 #define CUTHT(t, h, a, b) \
-    :: d_step { CUTTABLE -> printf("cutht %d %d %d %d\n", t, h, a, b); cuts--; lt[TH(1 - t, h)] = 1; lt[TH(t, a)] = 1; lt[TH(t, b)] = 1; \
-        lh[h * NH + a] = 1; lh[a * NH + h] = 1; lh[h * NH + b] = 1; lh[b * NH + h] = 1; x = 0 }
-/* links come back one by one */
-#define HEALTH(t, h) :: d_step { lt[TH(t, h)] -> printf("health %d %d\n", t, h); lt[TH(t, h)] = 0; x = 0 }
-#define HEALHH(a, b) :: d_step { lh[a * NH + b] -> printf("healhh %d %d\n", a, b); lh[a * NH + b] = 0; lh[b * NH + a] = 0; x = 0 }
+    :: STEP(cutht, t, h, a, CUTTABLE && !(two && h == 2) && !(one && t == 1)) cuts--; lt[TH(1 - t, h)] = 1; lt[TH(t, a)] = 1; lt[TH(t, b)] = 1; \
+        lh[h * NH + a] = 1; lh[a * NH + h] = 1; lh[h * NH + b] = 1; lh[b * NH + h] = 1; NOBODY; x = 0 }
+/* Links come back one by one; with CALM=1 all at once, when all have noticed, and so does a host. */
+#define NOTICED(t, h) (!lt[TH(t, h)] || (!hatt[TH(t, h)] && !A(t, h)))
+#define HEAL \
+    :: STEP(heal, 0, 0, 0, calm && !WHOLE && NOTICED(0, 0) && NOTICED(0, 1) && NOTICED(0, 2) && \
+        NOTICED(1, 0) && NOTICED(1, 1) && NOTICED(1, 2)) \
+        lt[0] = 0; lt[1] = 0; lt[2] = 0; lt[3] = 0; lt[4] = 0; lt[5] = 0; \
+        lh[1] = 0; lh[2] = 0; lh[3] = 0; lh[5] = 0; lh[6] = 0; lh[7] = 0; x = 0 }
+#define HEALTH(t, h) :: STEP(health, t, h, 0, !calm && lt[TH(t, h)]) lt[TH(t, h)] = 0; x = 0 }
+#define HEALHH(a, b) :: STEP(healhh, a, b, 0, !calm && lh[a * NH + b]) lh[a * NH + b] = 0; lh[b * NH + a] = 0; x = 0 }
 
 #define EACH6(M) M(0, 0) M(0, 1) M(0, 2) M(1, 0) M(1, 1) M(1, 2)
 #define EACH8(M) M(0, 0) M(0, 1) M(0, 2) M(0, 3) M(1, 0) M(1, 1) M(1, 2) M(1, 3)
@@ -533,6 +673,8 @@ init {
             now.two = (uchar)OPTION("TWO"); now.one = (uchar)OPTION("ONE"); now.at = (uchar)OPTION("AT");
             now.crashes = (uchar)OPTION("CRASHES"); now.tcrashes = (uchar)OPTION("TCRASHES");
             now.cuts = (uchar)OPTION("CUTS"); now.pauses = (uchar)OPTION("PAUSES");
+            read_plan();
+            now.most = (uchar)OPTION("MOST"); now.calm = (uchar)OPTION("CALM"); now.cuts0 = (uchar)OPTION("CUTS");
             now.moves = (uchar)OPTION("MOVES"); now.removals = (uchar)OPTION("REMOVALS");
         };
         begin(); x = 0
@@ -562,9 +704,10 @@ init {
     CUTH(0, 1, 2) CUTH(1, 0, 2) CUTH(2, 0, 1)
     CUTHT(0, 0, 1, 2) CUTHT(1, 0, 1, 2) CUTHT(0, 1, 0, 2) CUTHT(1, 1, 0, 2) CUTHT(0, 2, 0, 1) CUTHT(1, 2, 0, 1)
     EACH6(HEALTH)
-    HEALHH(0, 1) HEALHH(0, 2) HEALHH(1, 2)
+    HEAL HEALHH(0, 1) HEALHH(0, 2) HEALHH(1, 2)
     :: timeout ->
         /* all is whole, and nothing is left to be done */
+        if :: c_expr { plan[now.stage] == 0 } -> skip :: else -> break fi;
         assert(ENTRIES <= 1 && ENTRIES == RUNNING);
         assert(!(ack_start && !removing) || RUNNING == 1);
         assert(!ack_rm || ENTRIES == 0);

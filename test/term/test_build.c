@@ -1,4 +1,5 @@
 /* test_build.c - terms from templates. */
+#include <stdio.h>
 #include <string.h>
 
 #include "tb_test.h"
