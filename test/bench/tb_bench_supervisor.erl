@@ -152,6 +152,7 @@ rows() ->
         {"count_children of 100,000: ms", {count, ?MANY}, {value, '=<', 1}},
         {"which_children of 10,000: ms", {which, ?FEW}, none},
         {"which_children of 100,000: ms", {which, ?MANY}, {value, '=<', 60}},
+        {"which_children of 100,000: server's CPU, ms", {which_cpu, ?MANY}, none},
         {"bytes per child, at 10,000", {bytes, ?FEW}, none},
         {"bytes per child, at 100,000", {bytes, ?MANY}, {value, '=<', 300}}
     ].
@@ -230,18 +231,26 @@ sample(Caller, Sup, Bytes, More, Pid) ->
     One = Starts(1, ?FEW div 2),
     Half = ?FEW div 2,
     {Many, Cpu} = with_cpu(Pid, fun() -> Starts(16, Half) end),
-    Few = sizes(Caller, Sup, Bytes, ?FEW),
+    Few = sizes(Caller, Sup, Bytes, ?FEW, Pid),
     _ = More(?MANY - ?FEW),
-    All = sizes(Caller, Sup, Bytes, ?MANY),
+    All = sizes(Caller, Sup, Bytes, ?MANY, Pid),
     Late = Starts(16, Half),
     maps:merge(maps:merge(Few, All), #{one => One, many => Many, cpu => Cpu / Half / 1000, late => Late, kept => Late / Many}).
 
-sizes(Caller, Sup, Bytes, N) ->
+sizes(Caller, Sup, Bytes, N, Pid) ->
     Memory = Bytes(N),
+    Times = 5,
     Ms = fun(Request) ->
-        tb_bench:median([erpc:call(Caller, ?MODULE, timed_call, [Sup, Request], infinity) || _ <- lists:seq(1, 5)])
+        [erpc:call(Caller, ?MODULE, timed_call, [Sup, Request], infinity) || _ <- lists:seq(1, Times)]
     end,
-    #{{bytes, N} => Memory, {count, N} => Ms(count_children), {which, N} => Ms(which_children)}.
+    Count = Ms(count_children),
+    {Which, Cpu} = with_cpu(Pid, fun() -> Ms(which_children) end),
+    #{
+        {bytes, N} => Memory,
+        {count, N} => tb_bench:median(Count),
+        {which, N} => tb_bench:median(Which),
+        {which_cpu, N} => Cpu / Times / 1.0e6
+    }.
 
 %% -------------------------------------------------------- hosts go and come
 
