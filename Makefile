@@ -142,9 +142,13 @@ DAEMON_SRC := \
     c_src/services/homes.c \
     c_src/services/host_events.c \
     c_src/services/hosts.c \
+    c_src/services/host_filter.c \
     c_src/services/lives.c \
     c_src/services/moves.c \
     c_src/services/places.c \
+    c_src/services/locate.c \
+    c_src/services/pace.c \
+    c_src/services/reconfigure.c \
     c_src/services/requests.c \
     c_src/services/shows.c \
     c_src/services/supervisor.c \
@@ -319,9 +323,9 @@ bench-doc: ## the same into priv/doc/bench.md
 sanitize: ## unit tests and suites with ASan and UBSan
 	@$(MAKE) --no-print-directory MODE=asan unit corpus interop
 
-long: $(BIN) ## the life and race suites at their full length
-	@TB_RESTARTS=1000 TB_CYCLES=1000 TB_RACES=200000 \
-	    $(MAKE) --no-print-directory interop SUITES="tb_life_tests tb_race_tests tb_monitor_tests"
+long: $(BIN) ## the life, race and memory suites at their full length
+	@TB_RESTARTS=1000 TB_CYCLES=1000 TB_RACES=200000 TB_STARTS=100000 \
+	    $(MAKE) --no-print-directory interop SUITES="tb_life_tests tb_race_tests tb_monitor_tests tb_memory_tests"
 	@$(MAKE) --no-print-directory chaos
 
 chaos: $(BIN) ## supervisors while tiebeam, hosts and links go: 100 kills, 10,000 children, 10,000 calls, 20 cuts

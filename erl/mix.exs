@@ -12,7 +12,6 @@ defmodule Tiebeam.MixProject do
       app: :tiebeam,
       version: to_string(@keys[:vsn]),
       description: to_string(@keys[:description]),
-      language: :erlang,
       erlc_options: [:debug_info],
       compilers: [:tiebeam_program | Mix.compilers()],
       deps: []

@@ -5,6 +5,11 @@
 #include "daemon/settings.h"
 #include "services/services.h"
 
+struct tb_supervisor_entry {
+    char *name;
+    struct tb_wr opts;
+};
+
 struct tb_config {
     char *path;        /* owned; NULL: no file */
     struct tb_wr body; /* the file as a term; entries borrow from it */
@@ -15,7 +20,7 @@ struct tb_config {
     char **scopes; /* owned, and each: scopes of pg */
     size_t n_scopes;
     bool has_supervisors;
-    struct tb_supervisor_config *supervisors; /* owned, and all in it */
+    struct tb_supervisor_entry *supervisors; /* owned, and all in it */
     size_t n_supervisors;
     struct tb_cluster_config *clusters; /* owned */
     size_t n_clusters;

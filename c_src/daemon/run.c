@@ -134,12 +134,12 @@ reload(struct daemon *d)
     } else {
         compare_settings(d, &now);
         if (!tb_pg_section_same(&d->r->config, &config) ||
-            !tb_cluster_section_same(&d->r->config, &config) ||
-            !tb_supervisor_section_same(&d->r->config, &config))
+            !tb_cluster_section_same(&d->r->config, &config))
             tb_log(TB_NOTICE, "config.changed",
-                   "key=pg, process_clusters or supervisors needs a restart");
+                   "key=pg or process_clusters needs a restart");
         tb_instances_reload(&d->instances, d->node, &config);
         tb_monitor_section_reload(d->node, &d->r->config, &config);
+        tb_supervisor_section_reload(d->node, &d->r->config, &config);
         take_log_level(d, &now);
         renew_tls(d, &now, &errors);
         tb_log(TB_NOTICE, "config.reloaded", "file=%s",
@@ -282,9 +282,8 @@ start_services(struct daemon *d)
         err = tb_cluster_section_start(d->node, &d->r->config);
     if (err >= 0)
         err = tb_instances_start(&d->instances, d->node, &d->r->config);
-    for (size_t i = 0; err >= 0 && i < d->r->config.n_supervisors; i++)
-        err = tb_start(d->node, &tb_supervisor, &d->r->config.supervisors[i],
-                       TB_PERMANENT, &pid);
+    if (err >= 0)
+        err = tb_supervisor_section_start(d->node, &d->r->config);
     if (err < 0)
         tb_log(TB_CRITICAL, "service.failed", "error=%s", tb_strerror(err));
     return err;

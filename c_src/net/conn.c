@@ -332,6 +332,7 @@ on_read(void *owner, const uint8_t *p, size_t n)
     c->read_ms = uv_now(c->net->loop);
     c->bytes_in += n;
     c->net->turn_bytes += n;
+    c->net->moved += n;
     if (!c->leaving && !c->doomed)
         take_bytes(c, p, n);
     share_turn(c, n);
@@ -380,6 +381,7 @@ static void
 flight_done(struct tb_conn *c)
 {
     c->bytes_out += c->flight.len;
+    c->net->moved += c->flight.len;
     c->flown = 0;
     c->flying = false;
     if (c->flight.cap > TB_READ_CHUNK)

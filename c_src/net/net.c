@@ -18,6 +18,11 @@
 /* How long before one that is left at the listener is looked at again. */
 #define RETRY_MS 20
 
+/* When memory is given back: after so much, in a sweep with so little. */
+#define MUCH_BYTES  ((size_t)1 << 20)
+#define QUIET_BYTES ((size_t)64 << 10)
+#define BUSY_SWEEPS 60
+
 static void accept_or_refuse(struct tb_net *net);
 
 static void
@@ -125,6 +130,27 @@ sweep_interval(const struct tb_net *net)
     return quarter < 1000 ? quarter : 1000;
 }
 
+/* What many messages at once took is free behind them, but in pieces, which the
+ * C library keeps: they go back when it is quiet again, or after a minute. */
+static void
+give_back(struct tb_net *net)
+{
+    bool quiet = net->moved < QUIET_BYTES;
+
+    net->handled += net->moved;
+    net->moved = 0;
+    net->busy = net->handled ? net->busy + 1 : 0;
+    if (net->handled >= MUCH_BYTES && (quiet || net->busy >= BUSY_SWEEPS)) {
+        net->handled = 0;
+        net->busy = 0;
+        net->freed = 1;
+    }
+    if (net->freed > 0) {
+        net->freed--;
+        tb_mem_give_back();
+    }
+}
+
 static void
 on_sweep(uv_timer_t *t)
 {
@@ -137,10 +163,7 @@ on_sweep(uv_timer_t *t)
     net->swept_ms = now;
     TB_LIST_EACH (c, &net->conns, struct tb_conn, link)
         tb_conn_sweep(c, now, late);
-    if (net->freed > 0) {
-        net->freed--;
-        tb_mem_give_back();
-    }
+    give_back(net);
 }
 
 /* Some descriptors are left for what is no connection of a peer, and so that

@@ -56,9 +56,12 @@ struct tb_net {
     size_t queued, max_queued; /* that wait to be written, likewise */
     bool held;                 /* nothing is read: see tb_net_hold() */
     unsigned freed;            /* sweeps that give memory back */
-    uv_tcp_t *listener;        /* owned; NULL: does not listen */
-    unsigned accepted;         /* in this turn */
-    uv_tcp_t refused;          /* while .refusing */
+    size_t moved,
+        handled;        /* bytes of this sweep; since memory was given back */
+    unsigned busy;      /* sweeps, since then */
+    uv_tcp_t *listener; /* owned; NULL: does not listen */
+    unsigned accepted;  /* in this turn */
+    uv_tcp_t refused;   /* while .refusing */
     bool refusing;
     bool waiting; /* another one at the listener meanwhile */
     uint16_t port;

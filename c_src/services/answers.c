@@ -180,6 +180,14 @@ tb_request_hold(struct tb_proc *self, struct tb_supervisor *sup,
 
 /* ------------------------------------------------------------ passing on -- */
 
+static bool
+is_connected(struct tb_proc *self, tb_atom node)
+{
+    struct tb_peer_info info;
+
+    return tb_peer_info(tb_self_node(self), node, &info);
+}
+
 static int
 on_forwarded(struct tb_proc *self, void *state, void *ctx, int status,
              struct tb_term result)
@@ -197,10 +205,25 @@ on_forwarded(struct tb_proc *self, void *state, void *ctx, int status,
     }
     if (status != 0)
         r->again = true;
+    if (status == -TB_ENOCONNECTION && tb_view_owner(sup) &&
+        !is_connected(self, tb_view_owner(sup)))
+        sup->unreached = tb_view_owner(sup);
     tb_request_hold(self, sup, r);
     if (status == -TB_ETIMEOUT)
         tb_requests_expire(self, sup);
     return TB_NOREPLY;
+}
+
+/* Two tiebeam nodes may not know each other's port, as sidecars without epmd;
+ * both are connected to the hosts. 0: it is asked from here. */
+static tb_atom
+relay_to(struct tb_proc *self, const struct tb_supervisor *sup, tb_atom owner)
+{
+    if (sup->unreached == owner && !is_connected(self, owner))
+        TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+            if (h->phase == TB_HOST_ATTACHED && h->owner == owner)
+                return h->node;
+    return 0;
 }
 
 static void
@@ -208,14 +231,27 @@ forward(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
         tb_atom owner)
 {
     uint64_t now = tb_now_ms(tb_self_node(self));
-    struct tb_wr key = { 0 };
+    uint64_t left = r->due_ms > now ? r->due_ms - now : 0;
+    tb_atom relay = relay_to(self, sup, owner);
+    struct tb_wr request = { 0 }, key = { 0 };
+    struct tb_val v;
 
     tb_key_put(&key, r->key);
+    tb_build(&request, "{'$tb_forward', Key, Again, Request}",
+             TB_ARGS(tb_v_term(tb_wr_term(&key)), tb_v_bool(r->again),
+                     tb_v_term(r->term)));
+    v = tb_v_term(tb_wr_term(&request));
     r->forwarded = true;
-    tb_call_name(self, sup->name, owner, "{'$tb_forward', Key, Again, Request}",
-                 TB_ARGS(tb_v_term(tb_wr_term(&key)), tb_v_bool(r->again),
-                         tb_v_term(r->term)),
-                 r->due_ms > now ? r->due_ms - now : 0, on_forwarded, r);
+    if (relay)
+        tb_erpc(self, relay, "gen_server", "call",
+                "[{Name, Owner}, Request, Ms]",
+                TB_ARGS(tb_v_atom(sup->name), tb_v_node(owner), v,
+                        tb_v_int((int64_t)left)),
+                left, on_forwarded, r);
+    else
+        tb_call_name(self, sup->name, owner, "Request", TB_ARGS(v), left,
+                     on_forwarded, r);
+    tb_wr_free(&request);
     tb_wr_free(&key);
 }
 

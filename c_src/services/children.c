@@ -117,19 +117,36 @@ insert(struct tb_children *t, struct tb_child *c, enum tb_index by)
 }
 
 static void
-make_room(struct tb_children *t, enum tb_index by)
+resize(struct tb_children *t, enum tb_index by, size_t cap)
 {
-    size_t cap = t->index[by].cap;
     struct tb_child **old = t->index[by].at;
+    size_t before = t->index[by].cap;
 
-    if ((t->index[by].n + 1) * 4 <= cap * 3)
-        return;
-    t->index[by].cap = cap ? cap * 2 : FIRST_CAP;
-    t->index[by].at = tb_alloc(t->index[by].cap * sizeof(void *));
-    for (size_t i = 0; i < cap; i++)
+    t->index[by].cap = cap;
+    t->index[by].at = tb_alloc(cap * sizeof(void *));
+    for (size_t i = 0; i < before; i++)
         if (old[i])
             insert(t, old[i], by);
     tb_free(old);
+}
+
+static void
+make_room(struct tb_children *t, enum tb_index by)
+{
+    size_t cap = t->index[by].cap;
+
+    if ((t->index[by].n + 1) * 4 > cap * 3)
+        resize(t, by, cap ? cap * 2 : FIRST_CAP);
+}
+
+/* What many children took does not stay when they are gone. */
+static void
+give_room(struct tb_children *t, enum tb_index by)
+{
+    size_t cap = t->index[by].cap;
+
+    if (cap > FIRST_CAP && t->index[by].n * 8 < cap)
+        resize(t, by, cap / 2);
 }
 
 static void
@@ -160,6 +177,7 @@ take_out(struct tb_children *t, struct tb_child *c, enum tb_index by)
         hole = i;
     }
     t->index[by].n--;
+    give_room(t, by);
 }
 
 /* ------------------------------------------------------------ children -- */

@@ -4,6 +4,7 @@
 #include "services/supervisor.h"
 
 #define ENOUGH (1u << 20) /* bytes in one message */
+#define KEEP   (1u << 14) /* that stay for the next one */
 
 int64_t
 tb_generation(const struct tb_supervisor *sup)
@@ -37,7 +38,7 @@ tb_host_send(struct tb_proc *self, struct tb_host *h)
                          tb_v_term(tb_wr_term(&list))));
     tb_wr_free(&list);
     tb_wr_free(&stamp);
-    if (h->run.cap > ENOUGH)
+    if (h->run.cap > KEEP)
         tb_wr_free(&h->run);
     h->run.len = 0;
     h->n_run = 0;
@@ -132,7 +133,8 @@ tb_work_send(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
     struct tb_wr bytes = { 0 };
     struct tb_val key;
 
-    if (!h || h->phase != TB_HOST_ATTACHED || !sup->owning)
+    if (!h || h->phase != TB_HOST_ATTACHED || !sup->owning ||
+        !tb_pace_start(self, sup, w))
         return;
     tb_key_put(&bytes, w->child->key);
     key = tb_v_term(tb_wr_term(&bytes));

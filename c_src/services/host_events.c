@@ -298,6 +298,7 @@ on_nodes(struct event *e, const struct tb_val *v)
 {
     e->host->nodes.len = 0;
     tb_wr_bytes(&e->host->nodes, v[0].term.p, v[0].term.n);
+    tb_host_reach(e->self, e->sup);
 }
 
 static void
@@ -512,8 +513,8 @@ take_key(struct tb_supervisor *sup, struct tb_host *h, struct tb_text key,
 }
 
 void
-tb_host_take_info(struct tb_supervisor *sup, struct tb_host *h,
-                  struct tb_term info)
+tb_host_take_info(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_host *h, struct tb_term info)
 {
     struct tb_val v[TB_MAX_HOLES];
     struct tb_elems items;
@@ -531,4 +532,5 @@ tb_host_take_info(struct tb_supervisor *sup, struct tb_host *h,
             take_key(sup, h, v[0].text, value);
     if (h->closed > sup->closed)
         sup->closed = h->closed;
+    tb_host_reach(self, sup);
 }

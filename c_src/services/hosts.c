@@ -86,55 +86,6 @@ set_phase(struct tb_host *h, enum tb_host_phase phase, const char *why)
     h->why = why;
 }
 
-/* -------------------------------------------------------------- filter -- */
-
-static bool
-in_list(struct tb_term list, tb_atom node)
-{
-    struct tb_elems e;
-    struct tb_term item;
-
-    if (!tb_elems_open(&e, list))
-        return false;
-    while (tb_elems_next(&e, &item))
-        if (tb_rule_node(item) == node)
-            return true;
-    return false;
-}
-
-static bool
-has_basename(const struct tb_supervisor *sup, tb_atom node)
-{
-    struct tb_text name = tb_atom_text(node);
-    size_t n = sup->o.hosts.len;
-
-    return name.n > n && name.p[n] == '@' &&
-           memcmp(name.p, sup->o.hosts.buf, n) == 0;
-}
-
-/* NULL: it may be one. */
-static const char *
-why_none(const struct tb_supervisor *sup, const struct tb_host *h)
-{
-    if (!h->visible)
-        return "hidden";
-    switch (sup->o.filter) {
-    case TB_HOSTS_BASENAME:
-        return has_basename(sup, h->node) ? NULL : "other_basename";
-    case TB_HOSTS_NODES:
-        return in_list(tb_wr_term(&sup->o.hosts), h->node) ? NULL
-                                                           : "not_listed";
-    case TB_HOSTS_MANAGED:
-        return sup->managed.len && in_list(tb_wr_term(&sup->managed), h->node)
-                   ? NULL
-                   : "not_managed";
-    case TB_HOSTS_MODULE:
-    case TB_HOSTS_ALL:
-        break;
-    }
-    return NULL;
-}
-
 /* -------------------------------------------------------------- attach -- */
 
 static void ask_attach(struct tb_proc *self, struct tb_host *h);
@@ -270,7 +221,7 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->n_run = 0;
     h->copied = 0;
     h->backup_asked = 0;
-    tb_host_take_info(sup, h, info);
+    tb_host_take_info(self, sup, h, info);
     h->monitor = tb_monitor_name(self, sup->host_name, h->node);
     h->monitored = true;
 }
@@ -319,7 +270,7 @@ ask_attach(struct tb_proc *self, struct tb_host *h)
 static void
 consider(struct tb_proc *self, struct tb_host *h)
 {
-    const char *why = why_none(h->sup, h);
+    const char *why = tb_host_why_none(h->sup, h);
 
     if (why)
         set_phase(h, TB_HOST_NO, why);
@@ -538,6 +489,15 @@ know_members(struct tb_proc *self, struct tb_supervisor *sup)
             host_get(self, sup, tb_rule_node(item));
 }
 
+/* What is none may be one by other options. */
+void
+tb_hosts_reconsider(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (h->phase == TB_HOST_NO && h->visible)
+            consider(self, h);
+}
+
 static int
 on_managed(struct tb_proc *self, void *state, void *ctx, int status,
            struct tb_term result)
@@ -550,7 +510,7 @@ on_managed(struct tb_proc *self, void *state, void *ctx, int status,
     sup->managed.len = 0;
     tb_wr_bytes(&sup->managed, result.p, result.n);
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
-        if (h->phase == TB_HOST_NO && h->visible && !why_none(sup, h))
+        if (h->phase == TB_HOST_NO && h->visible && !tb_host_why_none(sup, h))
             consider(self, h);
     return TB_NOREPLY;
 }

@@ -81,7 +81,9 @@ tb_child_exited(struct tb_proc *self, struct tb_supervisor *sup,
             h->leave = true;
             tb_sup_turn_ask(self, sup);
         } else {
-            tb_lives_restart(self, sup, tb_work_new(c, TB_WORK_RESTART));
+            w = tb_work_new(c, TB_WORK_RESTART);
+            w->paced = sup->taking_over;
+            tb_lives_restart(self, sup, w);
         }
         return;
     }
@@ -137,6 +139,8 @@ place(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *old,
         old->work->moves = false;
         hand_over(old->work, w);
     }
+    tb_located_used(sup, old->key);
+    w->paced = kind == TB_WORK_PLACE && !w->moves; /* one that moves has paid */
     tb_work_send(self, sup, w);
     return w;
 }
@@ -154,7 +158,7 @@ void
 tb_lives_move_on(struct tb_proc *self, struct tb_supervisor *sup,
                  struct tb_child *c)
 {
-    struct tb_host *to = tb_places_find(sup, tb_child_spec(c));
+    struct tb_host *to = tb_places_of(self, sup, c);
     struct tb_child *there =
         to ? tb_children_on(&sup->table, c->key, to->home) : NULL;
 
@@ -252,7 +256,7 @@ recover_child(struct tb_proc *self, struct tb_supervisor *sup,
         forget_lost(self, sup, c);
         return true;
     }
-    to = tb_places_find(sup, tb_child_spec(c));
+    to = tb_places_of(self, sup, c);
     there = to ? tb_children_on(&sup->table, c->key, to->home) : NULL;
     if (!to || (there && there->work))
         return false;
@@ -491,9 +495,11 @@ static void
 check_home(struct tb_proc *self, struct tb_supervisor *sup,
            struct tb_home *home)
 {
+    sup->taking_over = true;
     TB_LIST_EACH (c, &home->children, struct tb_child, link)
         if (!c->work)
             check_child(self, sup, c);
+    sup->taking_over = false;
 }
 
 /* After a host has attached, or this node has become the owner. */

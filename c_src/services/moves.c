@@ -123,7 +123,8 @@ tb_drain_forget_crashes(struct tb_supervisor *sup)
 /* ----------------------------------------------------------------- plans -- */
 
 static bool
-belongs_elsewhere(struct tb_supervisor *sup, struct tb_child *c)
+belongs_elsewhere(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_child *c)
 {
     struct tb_host *to;
 
@@ -131,22 +132,23 @@ belongs_elsewhere(struct tb_supervisor *sup, struct tb_child *c)
         c->state == TB_CHILD_STOPPING || c->state == TB_CHILD_MOVING ||
         tb_children_other(&sup->table, c))
         return false;
-    if (!c->home->host->draining && sup->o.locator != TB_LOCATE_PHASH2 &&
+    if (!c->home->host->draining && !c->home->host->excluded &&
+        sup->o.locator != TB_LOCATE_PHASH2 &&
         sup->o.locator != TB_LOCATE_RENDEZVOUS)
         return false; /* where it is, it may stay */
-    to = tb_places_find(sup, tb_child_spec(c));
+    to = tb_places_of(self, sup, c);
     return to && to->home != c->home;
 }
 
 /* Those that shall go come to the head of the list. */
 static void
-plan(struct tb_supervisor *sup, struct tb_host *h)
+plan(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
 {
     struct tb_list chosen;
 
     tb_list_init(&chosen);
     TB_LIST_EACH (c, &h->home->children, struct tb_child, link) {
-        c->wanted = belongs_elsewhere(sup, c);
+        c->wanted = belongs_elsewhere(self, sup, c);
         if (!c->wanted)
             continue;
         tb_list_del(&c->link);
@@ -160,15 +162,28 @@ plan(struct tb_supervisor *sup, struct tb_host *h)
     }
 }
 
+static bool
+is_free(const struct tb_child *c)
+{
+    return !c->work && c->state != TB_CHILD_MOVING &&
+           c->state != TB_CHILD_STOPPING;
+}
+
+static bool
+is_idle(const struct tb_child *c)
+{
+    return c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED;
+}
+
 static void
 set_off(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 {
-    struct tb_host *to = tb_places_find(sup, tb_child_spec(c));
+    struct tb_host *to = tb_places_of(self, sup, c);
     struct tb_work *w;
 
     if (!to || to->home == c->home)
         return;
-    if (c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED) {
+    if (is_idle(c)) {
         w = tb_work_keep_at(self, sup, c, to);
     } else {
         w = tb_work_new(c, TB_WORK_LEAVE);
@@ -189,11 +204,12 @@ pump(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
 
         if (!c->wanted)
             return;
+        if (is_free(c) && !is_idle(c) && !tb_pace_move(self, sup))
+            return;
         c->wanted = false;
         tb_list_del(&c->link);
         tb_list_add(&h->home->children, &c->link);
-        if (!c->work && c->state != TB_CHILD_MOVING &&
-            c->state != TB_CHILD_STOPPING)
+        if (is_free(c))
             set_off(self, sup, c);
     }
 }
@@ -212,7 +228,7 @@ tb_moves_turn(struct tb_proc *self, struct tb_supervisor *sup)
         if (h->phase != TB_HOST_ATTACHED || !h->home || !h->member)
             continue;
         if (h->leave || all)
-            plan(sup, h);
+            plan(self, sup, h);
         h->leave = false;
         pump(self, sup, h);
     }

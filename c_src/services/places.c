@@ -9,8 +9,8 @@
 static bool
 takes_children(const struct tb_host *h, tb_atom owner)
 {
-    return h->phase == TB_HOST_ATTACHED && h->member && !h->draining && owner &&
-           h->owner == owner;
+    return h->phase == TB_HOST_ATTACHED && h->member && !h->draining &&
+           !h->excluded && owner && h->owner == owner;
 }
 
 void
@@ -109,8 +109,8 @@ tb_places_ask(struct tb_proc *self, struct tb_supervisor *sup,
     tb_sup_turn_ask(self, sup);
 }
 
-static void
-put_places(const struct tb_supervisor *sup, struct tb_wr *w)
+void
+tb_places_put(const struct tb_supervisor *sup, struct tb_wr *w)
 {
     struct tb_wr names = { 0 };
 
@@ -142,7 +142,7 @@ tb_places_send(struct tb_proc *self, struct tb_supervisor *sup)
         n++;
     }
     tb_build_list(&list, n, &specs);
-    put_places(sup, &nodes);
+    tb_places_put(sup, &nodes);
     tb_erpc(
         self, sup->places[0].node, sup->o.module, sup->o.function,
         "[Specs, Nodes]",

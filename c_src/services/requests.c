@@ -13,9 +13,11 @@ ask(struct tb_work *w, struct tb_request *r)
 }
 
 static void
-after(struct tb_work *w, struct tb_request *r)
+after(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
+      struct tb_request *r)
 {
     tb_list_add(&w->later, &r->link);
+    tb_pace_hurry(self, sup, w);
 }
 
 /* What is being done to a child, be it on another host than where it is shown:
@@ -61,7 +63,7 @@ was_here(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r)
     if (c->work && c->work->kind == TB_WORK_START)
         ask(c->work, r);
     else if (c->work)
-        after(c->work, r);
+        after(self, sup, c->work, r);
     else if (c->pid.node)
         answer_pid(self, sup, r, "{ok, Pid}", c->pid);
     else
@@ -80,7 +82,7 @@ id_taken(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
     if (!c)
         return false;
     if (c->work && (c->state == TB_CHILD_NEW || c->work->kind >= TB_WORK_STOP))
-        after(c->work, r);
+        after(self, sup, c->work, r);
     else if (c->pid.node)
         answer_pid(self, sup, r, "{error, {already_started, Pid}}", c->pid);
     else
@@ -191,7 +193,7 @@ find_target(struct tb_proc *self, struct tb_supervisor *sup,
     }
     cut_short(self, sup, c);
     if (busy(sup, c)) {
-        after(busy(sup, c), r);
+        after(self, sup, busy(sup, c), r);
         return NULL;
     }
     return c;
@@ -231,14 +233,14 @@ find_idle(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
     } else if (c->work &&
                (c->state == TB_CHILD_NEW || c->work->kind == TB_WORK_START ||
                 c->work->kind >= TB_WORK_STOP)) {
-        after(c->work, r);
+        after(self, sup, c->work, r);
     } else if (c->pid.node) {
         tb_answer(self, sup, r, "{error, running}", TB_NONE);
     } else if (c->state == TB_CHILD_EXITED || c->state == TB_CHILD_MOVING ||
                c->work) {
         tb_answer(self, sup, r, "{error, restarting}", TB_NONE);
     } else if (busy(sup, c)) {
-        after(busy(sup, c), r);
+        after(self, sup, busy(sup, c), r);
     } else {
         return c;
     }
@@ -349,6 +351,7 @@ static const struct {
     { "{drain, Node:atom, keep}",   do_drain_keep },
     { "{undrain, Node:atom}",       do_undrain    },
     { "{'$tb_stop', Reason}",       do_stop       },
+    { "{'$tb_options', Options}",   tb_options_do },
 };
 /* clang-format on */
 

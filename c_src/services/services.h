@@ -26,11 +26,15 @@ extern const struct tb_rule tb_cluster_rules[];
 
 extern const struct tb_service tb_pg; /* its arg: the name of the scope */
 
-/* What an instance of tb_supervisor is started with. */
+/* What an instance of tb_supervisor is started with, by tb_start_owned().
+ * tb_supervisor_config_new - both are copied. */
 struct tb_supervisor_config {
-    const char *name;    /* registered */
-    struct tb_term opts; /* checked */
+    char *name;         /* owned; registered */
+    struct tb_wr *opts; /* owned; checked, and replaced by what is told later */
 };
+struct tb_supervisor_config *tb_supervisor_config_new(struct tb_text name,
+                                                      struct tb_term opts);
+void tb_supervisor_config_free(void *config);
 
 extern const struct tb_rule tb_discovery_rules[];
 /* tb_discovery_lacks - what options lack that are right one by one, for

@@ -186,6 +186,7 @@ state_of(const struct tb_host *h)
         return !h->member    ? "joining"
                : h->stopping ? "stopping"
                : h->draining ? "draining"
+               : h->excluded ? tb_host_excluded(h)
                              : "attached";
     if (h->down)
         return "down";
@@ -245,6 +246,8 @@ waiting_starts(const struct tb_supervisor *sup)
 
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
         n += home->lost ? home->n : 0;
+    TB_LIST_EACH (w, &sup->paced, struct tb_work, timed)
+        n++;
     return n + sup->table.n_fresh;
 }
 
@@ -311,7 +314,9 @@ on_explain(struct tb_proc *self, struct tb_supervisor *sup,
         tb_answer(self, sup, r, "#{child => not_found, hosts => Hosts}",
                   TB_ARGS(tb_v_term(tb_wr_term(&hosts))));
     } else {
-        to = tb_places_find(sup, tb_child_spec(c));
+        to = sup->o.locator == TB_LOCATE_FUN
+                 ? c->home->host /* not judged while it runs */
+                 : tb_places_find(sup, tb_child_spec(c));
         tb_answer(self, sup, r,
                   "#{node => Node, state => S, starts => N, pid => P, "
                   "belongs_to => To, spec => Spec, hosts => Hosts}",

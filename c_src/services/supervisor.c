@@ -6,6 +6,7 @@
  * decides, and may be killed at any moment.
  * Owns: struct tb_supervisor, see supervisor.h. Thread: loop. */
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "services/supervisor.h"
@@ -43,6 +44,7 @@ on_turn(struct tb_proc *self, void *state, const struct tb_msg *m)
     }
     tb_requests_dispatch(self, sup);
     tb_places_send(self, sup);
+    tb_located_send(self, sup);
     tb_hosts_look(self, sup);
     tb_commands_send(self, sup);
     tb_close_check(self, sup);
@@ -61,6 +63,7 @@ on_tick(struct tb_proc *self, void *state, const struct tb_msg *m)
         tb_view_leases(self, sup, true);
     tb_requests_expire(self, sup);
     tb_tombstones_tick(self, sup);
+    tb_located_tick(self, sup);
     tb_sup_turn_ask(self, sup);
     return TB_NOREPLY;
 }
@@ -243,7 +246,44 @@ on_stop_service(struct tb_proc *self, void *state, const struct tb_msg *m)
     return rc;
 }
 
+/* The configuration names it no more: what there is goes on without us. */
+static int
+on_leave_service(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+
+    tb_let_go(self);
+    sup->ended = true;
+    tb_view_leases(self, sup, true);
+    tb_reply(self, m, "ok", TB_NONE);
+    tb_stop(self, "normal", TB_NONE);
+    return TB_NOREPLY;
+}
+
 /* -------------------------------------------------------- life and death -- */
+
+struct tb_supervisor_config *
+tb_supervisor_config_new(struct tb_text name, struct tb_term opts)
+{
+    struct tb_supervisor_config *config = tb_new(struct tb_supervisor_config);
+
+    config->name = tb_alloc(name.n + 1);
+    memcpy(config->name, name.p, name.n);
+    config->opts = tb_new(struct tb_wr);
+    tb_wr_bytes(config->opts, opts.p, opts.n);
+    return config;
+}
+
+void
+tb_supervisor_config_free(void *arg)
+{
+    struct tb_supervisor_config *config = arg;
+
+    tb_wr_free(config->opts);
+    tb_free(config->opts);
+    tb_free(config->name);
+    tb_free(config);
+}
 
 static void
 free_works(struct tb_home *home)
@@ -287,6 +327,7 @@ terminate(struct tb_proc *self, void *state, struct tb_term why)
     for (int i = 0; i < TB_RECORDS; i++)
         tb_wr_free(&sup->record[i].value);
     tb_tombstones_free(sup);
+    tb_located_free(sup);
     tb_free(sup->places);
     tb_wr_free(&sup->managed);
     tb_wr_free(&sup->close_reason);
@@ -328,7 +369,7 @@ init(struct tb_proc *self, void *state, const void *arg)
 
     sup->config = config;
     sup->name = config->name;
-    rc = tb_supervisor_options_read(&sup->o, config->opts, &why);
+    rc = tb_supervisor_options_read(&sup->o, tb_wr_term(config->opts), &why);
     tb_wr_free(&why);
     if (rc == 0)
         rc = tb_register(self, config->name);
@@ -350,8 +391,11 @@ init(struct tb_proc *self, void *state, const void *arg)
     tb_list_init(&sup->held);
     tb_list_init(&sup->timed);
     tb_list_init(&sup->waiting);
+    tb_list_init(&sup->paced);
     tb_list_init(&sup->to_locate);
     sup->tombstones = tb_map_new();
+    sup->located = tb_map_new();
+    tb_list_init(&sup->unlocated);
     tb_monitor_nodes(self, true);
     take_stock(self, sup);
     tb_send_after(self, TB_SUP_TICK_MS, "tick", TB_NONE);
@@ -373,6 +417,9 @@ static const struct tb_clause clauses[] = {
     { TB_CALL, "{start_children, Specs}",                 on_start_children   },
     { TB_CALL, "{'$tb_forward', Key, Again:atom, Request}", on_forward        },
     { TB_CALL, "'$tb_stop_service'",                      on_stop_service     },
+    { TB_CALL, "'$tb_leave_service'",                     on_leave_service    },
+    { TB_CALL, "{reconfigure, Options}",                  tb_on_sup_reconfigure   },
+    { TB_CALL, "{reload, Options}",                       tb_on_sup_reload },
     { TB_CALL, "{'$tb_stop', _}",                         on_badarg           },
     { TB_CALL, "_",                                       on_request          },
     { TB_CAST, "rebalance",                               on_cast_rebalance   },
@@ -381,7 +428,9 @@ static const struct tb_clause clauses[] = {
     { TB_INFO, "{'DOWN', Ref:ref, process, _, Why}",      on_down             },
     { TB_INFO, "tick",                                    on_tick             },
     { TB_INFO, "look",                                    on_look             },
+    { TB_INFO, "reach",                                   tb_on_reach         },
     { TB_INFO, "due",                                     on_due              },
+    { TB_INFO, "pace",                                    tb_on_pace          },
     { 0 },
 };
 /* clang-format on */

@@ -20,6 +20,7 @@
 #define TB_SUP_WAIT_MS   15000 /* a request that cannot go on */
 #define TB_SUP_CALL_MS   5000  /* of a question to a node */
 #define TB_SUP_MAX_HELD  100000
+#define TB_SUP_IMPOSE_MS 5000 /* without a node that has the hosts' options */
 
 enum tb_record_id {
     TB_RECORD_OPTIONS,
@@ -66,6 +67,7 @@ struct tb_host {
 
     bool member;   /* of the agreed set */
     bool draining; /* its mark is among the records, or it stops */
+    bool excluded; /* by changed options: it is to be none any more */
     bool stopping;
     bool leave; /* what is there has to go elsewhere: to be planned */
     bool down;  /* confirmed */
@@ -126,7 +128,7 @@ enum tb_work_kind {
 
 struct tb_work {
     struct tb_list
-        timed; /* in tb_supervisor.timed or .waiting, or .next NULL */
+        timed; /* in tb_supervisor.timed, .waiting or .paced, or .next NULL */
     uint64_t due_ms;
     enum tb_work_kind kind;
     struct tb_child *child;
@@ -137,6 +139,9 @@ struct tb_work {
     bool fresh;     /* TB_WORK_START of a child that was not there */
     bool moves;     /* counted in tb_supervisor.moving */
     bool remove;    /* TB_WORK_STOP: the entry goes, too */
+    bool paced;     /* it is no request's: start_rate goes for it */
+    bool queued;    /* in tb_supervisor.paced */
+    bool paid;      /* its turn has come */
     bool waits;     /* for a DOWN: see ref */
     bool unwanted;  /* nobody waits for it: to be stopped again */
     unsigned attempts;
@@ -172,6 +177,9 @@ struct tb_supervisor {
     bool whole, owning, looked; /* see view.c */
     bool look_again;            /* at all children, in the next turn */
     bool differs;               /* the options of the hosts are others */
+    bool follows;               /* where they change, so do ours */
+    bool imposes;               /* nobody who has theirs is there: ours count */
+    uint64_t differ_ms;         /* since when, and nobody decides */
     int64_t options_counter;    /* of the record that was compared */
     tb_atom options_node;
     bool options_ours;
@@ -187,18 +195,29 @@ struct tb_supervisor {
     uint64_t changed_ms; /* when a host came or went */
     size_t moving;
     struct tb_wr managed;      /* owned: [Node], of the node monitor */
+    unsigned reaching;         /* nodes that are being dialled */
+    bool reach_again;          /* a timer runs */
+    tb_atom unreached;         /* another tiebeam node that cannot be dialled */
     struct tb_map *tombstones; /* struct tb_key -> it, owned */
 
     struct tb_place *places; /* owned: where children may start, sorted */
     size_t n_places;
     struct tb_list to_locate; /* struct tb_request, for {M, F} */
-    size_t n_to_locate;
+    struct tb_map *located;   /* struct tb_key -> struct tb_located, owned */
+    struct tb_list unlocated; /* of these: to be asked of {M, F} */
+    bool locating;            /* it has been asked, and has not answered */
+    uint64_t located_ms;      /* when it did */
 
     struct tb_list requests; /* every struct tb_request */
     struct tb_list held;     /* those that wait for a view or an owner */
     size_t n_held;
     struct tb_list timed;   /* struct tb_work that wait for their time */
     struct tb_list waiting; /* and those that wait for a DOWN */
+    struct tb_list paced;   /* and those that wait for start_rate */
+    int64_t tokens;         /* thousandths of starts that may be sent at once */
+    uint64_t pace_ms;       /* when they were counted */
+    bool pace_asked;        /* a timer runs for it */
+    bool taking_over;       /* what is found ended has ended before */
     uint64_t starts, restarts, failovers, moves; /* ever, for info */
 };
 
@@ -207,6 +226,7 @@ void tb_hosts_look(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_hosts_tick(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_host_connected(struct tb_proc *self, struct tb_supervisor *sup,
                        tb_atom node);
+void tb_hosts_reconsider(struct tb_proc *self, struct tb_supervisor *sup);
 struct tb_host *tb_host_find(struct tb_supervisor *sup, tb_atom node);
 void tb_hosts_free(struct tb_supervisor *sup);
 void tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup,
@@ -230,13 +250,21 @@ int tb_on_host_nodeup(struct tb_proc *self, void *state,
 int tb_on_host_nodedown(struct tb_proc *self, void *state,
                         const struct tb_msg *m);
 
+/* host_filter.c - who may be one, and connections to those that hosts see.
+ * tb_host_why_none - NULL: it may. */
+const char *tb_host_why_none(const struct tb_supervisor *sup,
+                             const struct tb_host *h);
+const char *tb_host_excluded(const struct tb_host *h);
+void tb_host_reach(struct tb_proc *self, struct tb_supervisor *sup);
+int tb_on_reach(struct tb_proc *self, void *state, const struct tb_msg *m);
+
 /* host_events.c - what hosts tell. */
 int tb_on_host_events(struct tb_proc *self, void *state,
                       const struct tb_msg *m);
 int tb_on_host_copied(struct tb_proc *self, void *state,
                       const struct tb_msg *m);
-void tb_host_take_info(struct tb_supervisor *sup, struct tb_host *host,
-                       struct tb_term info);
+void tb_host_take_info(struct tb_proc *self, struct tb_supervisor *sup,
+                       struct tb_host *host, struct tb_term info);
 
 /* view.c - what this node sees, whether it decides, and the shared records.
  * tb_sup_turn_ask - at the end of this turn. */
@@ -255,6 +283,18 @@ bool tb_set_has(const struct tb_supervisor *sup, tb_atom node);
 bool tb_all_attached(const struct tb_supervisor *sup);
 bool tb_has_no_hosts(const struct tb_supervisor *sup);
 
+bool tb_is_open(const struct tb_supervisor *sup);
+
+/* reconfigure.c - options that change. tb_options_see - compare ours with those
+ * of the hosts. tb_options_same - as terms. tb_options_do - a request. */
+void tb_options_see(struct tb_proc *self, struct tb_supervisor *sup);
+bool tb_options_same(const struct tb_wr *a, const struct tb_wr *b);
+void tb_options_do(struct tb_proc *self, struct tb_supervisor *sup,
+                   struct tb_request *r, const struct tb_val *v);
+int tb_on_sup_reconfigure(struct tb_proc *self, void *state,
+                          const struct tb_msg *m);
+int tb_on_sup_reload(struct tb_proc *self, void *state, const struct tb_msg *m);
+
 /* tombstones.c - what was removed while a host was away. */
 void tb_tombstones_tick(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_tombstones_free(struct tb_supervisor *sup);
@@ -269,6 +309,18 @@ void tb_host_send(struct tb_proc *self, struct tb_host *h);
 void tb_commands_send(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_work_send(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_work *w);
+
+/* pace.c - how fast. tb_pace_start - false: w waits for its turn, and is sent
+ * then. tb_pace_move - whether one more may set off; else there is a turn when
+ * it may. tb_pace_hurry - w waits no longer. tb_pace_go_on - the rate is
+ * another. */
+bool tb_pace_start(struct tb_proc *self, struct tb_supervisor *sup,
+                   struct tb_work *w);
+bool tb_pace_move(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_pace_hurry(struct tb_proc *self, struct tb_supervisor *sup,
+                   struct tb_work *w);
+void tb_pace_go_on(struct tb_proc *self, struct tb_supervisor *sup);
+int tb_on_pace(struct tb_proc *self, void *state, const struct tb_msg *m);
 
 /* works.c - decisions on their way. */
 struct tb_work *tb_work_new(struct tb_child *c, enum tb_work_kind kind);
@@ -325,6 +377,19 @@ struct tb_host *tb_places_find(struct tb_supervisor *sup, struct tb_term spec);
 void tb_places_ask(struct tb_proc *self, struct tb_supervisor *sup,
                    struct tb_request *r);
 void tb_places_send(struct tb_proc *self, struct tb_supervisor *sup);
+
+/* tb_places_put - append their names. */
+void tb_places_put(const struct tb_supervisor *sup, struct tb_wr *w);
+
+/* locate.c - the same for a child that is there already. tb_places_of - NULL:
+ * there is no host, or {M, F} has to be asked; there is a turn when it is
+ * known. tb_located_used - the child is on its way. */
+struct tb_host *tb_places_of(struct tb_proc *self, struct tb_supervisor *sup,
+                             const struct tb_child *c);
+void tb_located_used(struct tb_supervisor *sup, struct tb_key key);
+void tb_located_send(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_located_tick(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_located_free(struct tb_supervisor *sup);
 
 /* answers.c - requests that wait. */
 struct tb_request *tb_request_new(struct tb_proc *self,

@@ -24,6 +24,12 @@ positive(const struct tb_val *h)
 }
 
 static bool
+up_to_a_million(const struct tb_val *h)
+{
+    return h[0].i > 0 && h[0].i <= 1000000;
+}
+
+static bool
 at_most_an_hour(const struct tb_val *h)
 {
     return h[0].i >= 0 && h[0].i <= 3600000;
@@ -99,6 +105,8 @@ const struct tb_rule tb_supervisor_rules[] = {
     { "split_policy",     "restart",            NULL,     "restart; majority is not supported in this version" },
     { "settle_ms",        "N:int",              at_most_an_hour, "milliseconds in 0..3600000" },
     { "move_concurrency", "N:int",              positive, "an integer from 1 on" },
+    { "start_rate",       "infinity",           NULL,     "infinity or an integer in 1..1000000" },
+    { "start_rate",       "N:int",              up_to_a_million, NULL },
     { "backoff",          "none",               NULL,     BACKOFF },
     { "backoff",          "{Min:int, Max:int}", rising,   NULL },
     { "global",           "B:atom",             is_boolean, "true or false" },
@@ -202,6 +210,7 @@ read_number(struct tb_supervisor_options *o, struct tb_text key,
         { "max_children", &o->max_children },
         { "settle_ms", &o->settle_ms },
         { "move_concurrency", &o->move_concurrency },
+        { "start_rate", &o->start_rate },
     };
     struct tb_val h[TB_MAX_HOLES];
 
@@ -304,6 +313,73 @@ put_all(struct tb_supervisor_options *o)
     tb_wr_free(&backoff);
 }
 
+/* What each tiebeam node has for itself. */
+static void
+put_own(const struct tb_supervisor_options *o, struct tb_wr *w)
+{
+    tb_build(w,
+             "[{host_module, L}, {settle_ms, S}, {move_concurrency, C}, "
+             "{start_rate, R}, {global, G}]",
+             TB_ARGS(tb_v_atom(o->preloaded ? "preloaded" : "load"),
+                     tb_v_int(o->settle_ms), tb_v_int(o->move_concurrency),
+                     or_infinity(o->start_rate), tb_v_bool(o->global)));
+}
+
+/* The elements of a list, and how many. */
+static size_t
+put_items(struct tb_wr *w, struct tb_term list)
+{
+    struct tb_elems e;
+    struct tb_term item;
+    size_t n = 0;
+
+    for (tb_elems_open(&e, list); tb_elems_next(&e, &item); n++)
+        tb_wr_bytes(w, item.p, item.n);
+    return n;
+}
+
+static void
+put_list(const struct tb_supervisor_options *o, enum tb_options_kept kept,
+         const struct tb_term *more, struct tb_wr *w)
+{
+    struct tb_wr items = { 0 }, own = { 0 };
+    size_t n =
+        kept == TB_OPTIONS_ALL ? put_items(&items, tb_wr_term(&o->all)) : 0;
+
+    put_own(o, &own);
+    n += put_items(&items, tb_wr_term(&own));
+    if (more)
+        n += put_items(&items, *more);
+    tb_build_list(w, n, &items);
+    tb_wr_free(&items);
+    tb_wr_free(&own);
+}
+
+void
+tb_supervisor_options_put(const struct tb_supervisor_options *o,
+                          struct tb_wr *w)
+{
+    put_list(o, TB_OPTIONS_ALL, NULL, w);
+}
+
+int
+tb_supervisor_options_change(struct tb_supervisor_options *changed,
+                             const struct tb_supervisor_options *o,
+                             enum tb_options_kept kept, struct tb_term list,
+                             struct tb_wr *why)
+{
+    struct tb_wr both = { 0 };
+    int rc = tb_supervisor_options_read(changed, list, why);
+
+    if (rc < 0)
+        return rc;
+    tb_supervisor_options_fini(changed);
+    put_list(o, kept, &list, &both);
+    rc = tb_supervisor_options_read(changed, tb_wr_term(&both), why);
+    tb_wr_free(&both);
+    return rc;
+}
+
 int
 tb_supervisor_options_read(struct tb_supervisor_options *o, struct tb_term list,
                            struct tb_wr *why)
@@ -318,7 +394,8 @@ tb_supervisor_options_read(struct tb_supervisor_options *o, struct tb_term list,
                                          .max_children = -1,
                                          .auto_balance = true,
                                          .settle_ms = SETTLE_MS,
-                                         .move_concurrency = MOVE_CONCURRENCY };
+                                         .move_concurrency = MOVE_CONCURRENCY,
+                                         .start_rate = -1 };
     tb_build(&o->extra_arguments, "[]", TB_NONE);
     if (!tb_elems_open(&e, list)) {
         tb_build(why, "{supervisor_data, {invalid_type, L}}",

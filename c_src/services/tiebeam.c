@@ -95,30 +95,15 @@ copy_text(struct tb_text t)
     return s;
 }
 
-static void
-free_config(void *arg)
-{
-    struct tb_supervisor_config *config = arg;
-
-    tb_free((char *)(uintptr_t)config->name);
-    tb_free((uint8_t *)(uintptr_t)config->opts.p);
-    tb_free(config);
-}
-
 static int
 start_supervisor(struct tb_proc *self, const struct tb_msg *m)
 {
-    struct tb_supervisor_config *config = tb_new(struct tb_supervisor_config);
-    struct tb_term opts = m->arg[1].term;
-    uint8_t *bytes = tb_alloc(opts.n);
     struct tb_pid pid;
-    int rc;
+    int rc =
+        tb_start_owned(tb_self_node(self), &tb_supervisor,
+                       tb_supervisor_config_new(m->arg[0].text, m->arg[1].term),
+                       tb_supervisor_config_free, TB_PERMANENT, &pid);
 
-    memcpy(bytes, opts.p, opts.n);
-    config->name = copy_text(m->arg[0].text);
-    config->opts = (struct tb_term){ bytes, opts.n };
-    rc = tb_start_owned(tb_self_node(self), &tb_supervisor, config, free_config,
-                        TB_PERMANENT, &pid);
     return rc < 0 ? tb_reply(self, m, "{error, Why}",
                              TB_ARGS(tb_v_atom(tb_error_atom(rc))))
                   : tb_reply(self, m, "{ok, Pid}", TB_ARGS(tb_v_pid(pid)));

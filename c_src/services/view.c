@@ -271,60 +271,18 @@ mark_members(struct tb_supervisor *sup)
 
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
         h->member = tb_set_has(sup, h->node);
+        h->excluded = counts(h) && tb_host_excluded(h);
         h->draining = h->stopping ||
                       (drained->len && tb_drain_has(h, tb_wr_term(drained)));
     }
 }
 
-/* As texts: the same list can have several encodings. */
-static bool
-is_same(const struct tb_wr *a, const struct tb_wr *b)
-{
-    struct tb_wr x = { 0 }, y = { 0 };
-    bool same;
-
-    tb_print(&x, tb_wr_term(a));
-    tb_print(&y, tb_wr_term(b));
-    same = x.len == y.len && memcmp(x.buf, y.buf, x.len) == 0;
-    tb_wr_free(&x);
-    tb_wr_free(&y);
-    return same;
-}
-
 /* Options of a generation that is closed bind nobody. */
-static bool
-is_open(const struct tb_supervisor *sup)
+bool
+tb_is_open(const struct tb_supervisor *sup)
 {
     return sup->record[TB_RECORD_GENERATION].value.len &&
            tb_generation(sup) > sup->closed;
-}
-
-/* Compared once for each that is recorded. */
-static bool
-are_ours(struct tb_supervisor *sup)
-{
-    const struct tb_record *r = &sup->record[TB_RECORD_OPTIONS];
-
-    if (r->counter != sup->options_counter || r->node != sup->options_node) {
-        sup->options_counter = r->counter;
-        sup->options_node = r->node;
-        sup->options_ours = is_same(&r->value, &sup->o.all);
-    }
-    return sup->options_ours;
-}
-
-static void
-see_options(struct tb_supervisor *sup)
-{
-    bool differs = is_open(sup) && sup->record[TB_RECORD_OPTIONS].value.len &&
-                   !are_ours(sup);
-
-    if (differs && !sup->differs)
-        tb_log(TB_WARNING, "supervisor.options_differ",
-               "name=%s: the hosts have other options: this node does not "
-               "decide",
-               sup->name);
-    sup->differs = differs;
 }
 
 void
@@ -358,12 +316,12 @@ void
 tb_view_update(struct tb_proc *self, struct tb_supervisor *sup)
 {
     mark_members(sup);
-    see_options(sup);
+    tb_options_see(self, sup);
     sup->whole = is_whole(self, sup);
     own(sup, sup->whole && !sup->differs && !sup->ended &&
                  tb_view_owner(sup) == sup->self_node);
     tb_view_leases(self, sup, false);
-    if (is_open(sup))
+    if (tb_is_open(sup))
         sup->began_open = true;
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
         if (home->host && counts(home->host) && home->host->owner)
@@ -385,7 +343,7 @@ join(struct tb_proc *self, struct tb_supervisor *sup)
         if (h->member && counts(h) && lacks(sup, h, TB_RECORD_SET))
             return;
         if (!joiner && counts(h) && !h->member && !h->stopping &&
-            h->owner == sup->self_node)
+            !h->excluded && h->owner == sup->self_node)
             joiner = h;
     }
     if (!joiner)
@@ -419,7 +377,16 @@ open_generation(struct tb_supervisor *sup)
     tb_record_set(sup, TB_RECORD_GENERATION, tb_wr_term(&w));
     tb_wr_free(&w);
     tb_drain_forget_crashes(sup);
-    if (!is_same(&sup->record[TB_RECORD_OPTIONS].value, &sup->o.all))
+}
+
+/* Those of an open generation are ours, since we own, but where nobody else
+ * has decided for a while. */
+static void
+record_options(struct tb_supervisor *sup, bool opened)
+{
+    const struct tb_record *r = &sup->record[TB_RECORD_OPTIONS];
+
+    if ((opened || sup->imposes) && !tb_options_same(&r->value, &sup->o.all))
         tb_record_set(sup, TB_RECORD_OPTIONS, tb_wr_term(&sup->o.all));
 }
 
@@ -466,9 +433,12 @@ name_backup(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
 void
 tb_view_owner_work(struct tb_proc *self, struct tb_supervisor *sup)
 {
+    bool open = tb_is_open(sup);
+
     if (!sup->owning || sup->closing)
         return;
     open_generation(sup);
+    record_options(sup, !open);
     join(self, sup);
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
         if (!counts(h) || h->owner != sup->self_node)

@@ -14,20 +14,25 @@
 %%     {ok, [{max_restarts, 3}, {hosts, all}]}.
 %% '''
 %%
-%% The process that start_link gives is of this node and has the name of the
-%% supervisor here: it passes on what it is asked. It ends when the supervisor
-%% ends or its node is lost, and whoever supervises it starts it again; that it
-%% ends does nothing to the supervisor and its children, for other nodes may
-%% have started the same one. stop/1 ends all of it.
+%% Without `node' it is that of the node's own sidecar (tiebeam_sidecar). With
+%% `host => true' the children may run on this node: the process that is their
+%% parent here, tiebeam_host, is started with it, and stopped after it.
+%%
+%% The process that start_link registers is of this node and has the name of the
+%% supervisor here: it passes on what it is asked. While its tiebeam node cannot
+%% be reached requests wait for some seconds. It ends when the supervisor ends
+%% or its node is lost, and whoever supervises it starts it again; that it ends
+%% does nothing to the supervisor and its children, for other nodes may have
+%% started the same one. stop/1 ends all of it.
 -module(tiebeam_supervisor).
 -behaviour(gen_server).
 
 -export([start_link/1, start_link/2, start_link/3, child_spec/1]).
 -export([start_child/2, start_children/2, terminate_child/2, which_children/1, count_children/1]).
 -export([rebalance/1, locate/2, locate/3, drain/2, undrain/2, hosts/1, info/1, explain/2]).
--export([stop/1, stop/2, stop/3]).
+-export([reconfigure/2, stop/1, stop/2, stop/3]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
--export_type([ref/0, option/0, spec/0]).
+-export_type([ref/0, option/0, options/0, spec/0]).
 
 -type ref() :: pid() | atom() | {Name :: atom(), node()}.
 -type locator() :: phash2 | rendezvous | least_loaded | {module(), atom()}.
@@ -45,7 +50,10 @@
     | {split_policy, restart}
     | {settle_ms, non_neg_integer()}
     | {move_concurrency, pos_integer()}
+    | {start_rate, pos_integer() | infinity}
     | {backoff, none | {pos_integer(), pos_integer()}}.
+%% The keys of option(), and those of the process here.
+-type options() :: #{name := atom(), node => node(), host => boolean(), atom() => term()}.
 -type dynamic_spec() ::
     {{module(), atom(), list()}, permanent | transient | temporary, brutal_kill | timeout(), worker | supervisor,
         [module()] | dynamic}.
@@ -55,44 +63,57 @@
 -callback init(Args :: term()) -> {ok, [option()]} | ignore.
 
 -record(state, {
-    supervisor :: {atom(), node()},
-    monitor :: reference()
+    name :: atom(),
+    node :: node() | own,
+    flags :: [{atom(), term()}],
+    %% while it is there
+    monitor :: reference() | undefined,
+    %% while it is not, the newest first
+    waiting = [] :: [{Due :: integer(), gen_server:from(), Request :: term()}]
 }).
+
+%% How long a request waits for the tiebeam node, and how often that is looked for.
+-define(WAIT, 5000).
+-define(AGAIN, 100).
 
 %% ---------------------------------------------------------------- starting
 
-%% @doc Starts the supervisor `name' on the tiebeam `node', unless it is there,
+%% @doc Starts the supervisor `name' on the tiebeam node, unless it is there,
 %% with the other keys as its options.
--spec start_link(#{name := atom(), node := node(), atom() => term()}) -> {ok, pid()} | {error, term()}.
-start_link(#{name := Name, node := Node} = Options) ->
-    Flags = maps:to_list(maps:without([name, node], Options)),
-    gen_server:start_link({local, Name}, ?MODULE, {Name, Node, Flags}, []).
+-spec start_link(options()) -> {ok, pid()} | {error, term()}.
+start_link(#{name := Name} = Options) ->
+    Flags = maps:to_list(maps:without([name, node, host], Options)),
+    start_link(Name, Flags, maps:with([node, host], Options), []).
 
 %% @doc The same with what `Module:init(Args)' gives, and the module as the
 %% name. As in OTP, 1 restart in 5 seconds where it does not say otherwise.
 -spec start_link(module(), term()) -> {ok, pid()} | ignore | {error, term()}.
 start_link(Module, Args) ->
-    case application:get_env(tiebeam, node) of
-        {ok, Node} -> start_link(Module, Args, #{node => Node});
-        undefined -> {error, {badarg, node}}
-    end.
+    start_link(Module, Args, #{}).
 
-%% @doc `name', if it is another one, and the tiebeam `node'.
--spec start_link(module(), term(), #{node := node(), name => atom()}) -> {ok, pid()} | ignore | {error, term()}.
-start_link(Module, Args, #{node := Node} = Options) ->
-    Name = maps:get(name, Options, Module),
+%% @doc `name', if it is another one, `node' and `host'.
+-spec start_link(module(), term(), #{name => atom(), node => node(), host => boolean()}) ->
+    {ok, pid()} | ignore | {error, term()}.
+start_link(Module, Args, Options) ->
     case Module:init(Args) of
         {ok, Flags} when is_list(Flags) ->
             Defaults = [{max_restarts, 1} || not lists:keymember(max_restarts, 1, Flags)],
-            gen_server:start_link({local, Name}, ?MODULE, {Name, Node, Defaults ++ Flags}, []);
+            start_link(maps:get(name, Options, Module), Flags, Options, Defaults);
         ignore ->
             ignore;
         Other ->
             {error, {bad_return, {Module, init, Other}}}
     end.
 
+start_link(Name, Flags, Options, Defaults) ->
+    Args = {Name, maps:get(node, Options, own), Defaults ++ Flags},
+    case maps:get(host, Options, false) of
+        false -> gen_server:start_link({local, Name}, ?MODULE, Args, []);
+        true -> tiebeam_host_sup:start_link(Name, {gen_server, start_link, [{local, Name}, ?MODULE, Args, []]})
+    end.
+
 %% @doc For the supervision tree of an application.
--spec child_spec(#{name := atom(), node := node(), atom() => term()}) -> supervisor:child_spec().
+-spec child_spec(options()) -> supervisor:child_spec().
 child_spec(#{name := Name} = Options) ->
     #{id => Name, start => {?MODULE, start_link, [Options]}, type => supervisor}.
 
@@ -159,6 +180,12 @@ info(Ref) ->
 explain(Ref, Child) ->
     gen_server:call(Ref, {explain, Child}, infinity).
 
+%% @doc Other options, while it runs; those that are not named stay. They are
+%% told to all tiebeam nodes.
+-spec reconfigure(ref(), [option()]) -> ok | {error, term()}.
+reconfigure(Ref, Options) ->
+    gen_server:call(Ref, {reconfigure, Options}, infinity).
+
 %% @doc All children stop, on all hosts. The supervisor is then there again,
 %% without children.
 -spec stop(ref()) -> ok.
@@ -178,36 +205,72 @@ stop(Ref, Reason, Timeout) ->
 %% ---------------------------------------------- the process that passes on
 
 %% @private
--spec init({atom(), node(), [option()]}) -> {ok, #state{}} | {stop, term()}.
+-spec init({atom(), node() | own, [{atom(), term()}]}) -> {ok, #state{}} | {stop, term()}.
 init({Name, Node, Flags}) ->
-    case gen_server:call({tiebeam, Node}, {start_service, supervisors, Name, Flags}, infinity) of
-        {ok, _} -> watch(Name, Node);
-        {error, {already_started, _}} -> watch(Name, Node);
+    attach(#state{name = Name, node = Node, flags = Flags}).
+
+%% What does not answer is asked again; what refuses is an error.
+attach(#state{name = Name, flags = Flags} = S) ->
+    try gen_server:call({tiebeam, node_of(S)}, {start_service, supervisors, Name, Flags}, ?WAIT) of
+        {ok, _} -> attached(S);
+        {error, {already_started, _}} -> attached(S);
         {error, Reason} -> {stop, Reason}
+    catch
+        exit:_ ->
+            _ = erlang:send_after(?AGAIN, self(), attach),
+            {ok, S}
     end.
 
-watch(Name, Node) ->
-    Supervisor = {Name, Node},
-    {ok, #state{supervisor = Supervisor, monitor = erlang:monitor(process, Supervisor)}}.
+%% A sidecar's name is that of this node, which may get one later.
+node_of(#state{node = own}) ->
+    application:get_env(tiebeam, node, tiebeam_sidecar:name());
+node_of(#state{node = Node}) ->
+    Node.
+
+there(#state{name = Name} = S) ->
+    {Name, node_of(S)}.
+
+attached(#state{waiting = Waiting} = S) ->
+    Supervisor = there(S),
+    [pass_on(From, Request, Supervisor) || {_, From, Request} <- lists:reverse(Waiting)],
+    {ok, S#state{monitor = erlang:monitor(process, Supervisor), waiting = []}}.
 
 %% The answer goes from there to the caller.
+pass_on(From, Request, Supervisor) ->
+    Supervisor ! {'$gen_call', From, Request},
+    ok.
+
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) -> {reply, term(), #state{}} | {noreply, #state{}}.
-handle_call('$tb_supervisor', _, #state{supervisor = Supervisor} = S) ->
-    {reply, Supervisor, S};
-handle_call(Request, From, #state{supervisor = Supervisor} = S) ->
-    Supervisor ! {'$gen_call', From, Request},
+handle_call('$tb_supervisor', _, S) ->
+    {reply, there(S), S};
+handle_call(Request, From, #state{monitor = undefined, waiting = Waiting} = S) ->
+    Due = erlang:monotonic_time(millisecond) + ?WAIT,
+    {noreply, S#state{waiting = [{Due, From, Request} | Waiting]}};
+handle_call(Request, From, S) ->
+    pass_on(From, Request, there(S)),
     {noreply, S}.
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
-handle_cast(Request, #state{supervisor = Supervisor} = S) ->
-    gen_server:cast(Supervisor, Request),
+handle_cast(Request, S) ->
+    gen_server:cast(there(S), Request),
     {noreply, S}.
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
+handle_info(attach, #state{monitor = undefined} = S) ->
+    case attach(expire(S)) of
+        {ok, Next} -> {noreply, Next};
+        {stop, Reason} -> {stop, Reason, S}
+    end;
 handle_info({'DOWN', Monitor, process, _, Reason}, #state{monitor = Monitor} = S) ->
     {stop, Reason, S};
 handle_info(_, S) ->
     {noreply, S}.
+
+expire(#state{waiting = Waiting} = S) ->
+    Now = erlang:monotonic_time(millisecond),
+    {Left, Over} = lists:partition(fun({Due, _, _}) -> Due > Now end, Waiting),
+    _ = [gen_server:reply(From, {error, {not_attached, [node_of(S)]}}) || {_, From, _} <- Over],
+    S#state{waiting = Left}.

@@ -9,8 +9,8 @@
 #   TB_VERBOSE   1: one line for each test
 #   TB_ONLY      only the tests whose title contains this
 #   TB_TIMES     how often each of them (1)
-#   TB_RESTARTS, TB_CYCLES, TB_RACES, TB_ROUNDS: longer runs; see also the heads of
-#   tb_chaos_tests and tb_partition_tests
+#   TB_RESTARTS, TB_CYCLES, TB_RACES, TB_ROUNDS, TB_STARTS: longer runs; see also the
+#   heads of tb_chaos_tests and tb_partition_tests
 #   LANES        how many suites run at the same time (2)
 #
 # Arguments: the suites to run, default all. The last line is "N passed, N
@@ -26,7 +26,7 @@ all="tb_chaos_tests tb_partition_tests tb_failover_tests tb_detect_tests tb_mana
     tb_hostile_tests tb_discovery_tests tb_supervisor_tests tb_cluster_tests
     tb_split_tests tb_monitor_tests tb_life_tests tb_host_tests tb_sidecar_tests
     tb_mesh_tests tb_table_tests tb_tls_tests tb_pg_tests tb_cli_tests tb_outgoing_tests
-    tb_net_tests tb_race_tests tb_client_tests tb_genserver_test tb_migration_test"
+    tb_options_tests tb_memory_tests tb_net_tests tb_race_tests tb_client_tests tb_genserver_test tb_migration_test"
 
 [ -x "$TIEBEAM_BIN" ] || {
     echo "no daemon at $TIEBEAM_BIN: run make first"

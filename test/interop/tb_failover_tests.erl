@@ -28,6 +28,8 @@ cases() ->
         {"tiebeam is killed while children start", fun killed_while_starting/0},
         {"what ends while nobody watches is handled later", fun exits_meanwhile/0},
         {"a host is killed: its children run elsewhere", fun host_killed/0},
+        {"a host is killed: at the rate that is allowed", fun paced/0},
+        {"a host is killed: at another rate from then on", fun paced_less/0},
         {"a host is killed while children start", fun host_killed_while_starting/0},
         {"the only host is killed, and is back", fun only_host/0},
         {"the process of a host is killed", fun host_process/0},
@@ -38,6 +40,8 @@ cases() ->
         {"a host joins: rendezvous", fun join_rendezvous/0},
         {"a host joins: nothing moves by itself", fun join_no_balance/0},
         {"drain and undrain", fun drain/0},
+        {"a locator {Module, Function}", fun locator/0},
+        {"a locator {Module, Function} that fails", fun locator_fails/0},
         {"a rolling restart of all hosts", fun rolling/0},
         {"too many restarts on one host", fun intensity_moves/0},
         {"two tiebeam nodes: requests through both, and a take-over", fun two/0},
@@ -302,6 +306,124 @@ host_killed_while_starting() ->
 
 is_ok({reply, {ok, _}}) -> true;
 is_ok(_) -> false.
+
+%% It says where children go that have to go, and moves none that may stay.
+locator() ->
+    with([h1, h2, h3], [{locator, {tb_kid, place}}, {settle_ms, 0}], fun(Node, Beams, _) ->
+        [N1, N2, N3] = nodes_of(Beams),
+        Args = lists:seq(1, 60),
+        Pids = start(Node, Args),
+        Named = #{id => named, start => {tb_kid, start_link, [named]}},
+        {ok, Pid} = ask(Node, {start_child, Named}),
+        ?assertEqual([N3], lists:usort([node(P) || P <- [Pid | Pids]])),
+        All = [named | Args],
+        end_beam(lists:last(Beams)),
+        Rest = lists:droplast(Beams),
+        all_run(Node, Rest, All),
+        ?assertEqual([N2], lists:usort([node(P) || P <- pids(Node)])),
+        ok = ask(Node, {drain, N2}),
+        tb_lib:until_equal([N1], fun() -> lists:usort([node(P) || P <- pids(Node), is_pid(P)]) end, ?SLOW),
+        all_run(Node, Rest, All),
+        Here = pids(Node),
+        ok = ask(Node, {undrain, N2}),
+        Moves = maps:get(moves, maps:get(counters, ask(Node, info))),
+        ok = ask(Node, rebalance),
+        Beam = host(h4),
+        join([Beam], Node),
+        are_hosts(Node, [Beam | Rest]),
+        %% a turn after the time at which they would set off
+        pause(1000),
+        ?assertEqual(Here, pids(Node)),
+        ?assertEqual(Moves, maps:get(moves, maps:get(counters, ask(Node, info)))),
+        end_beam(Beam)
+    end).
+
+locator_fails() ->
+    with([h1, h2, h3], [{locator, {tb_kid, place}}], fun(Node, Beams, Daemon) ->
+        [N1, _, _] = nodes_of(Beams),
+        Args = lists:seq(1, 40),
+        _ = start(Node, Args),
+        Seen = fun() -> length(binary:matches(tb_lib:output(Daemon), <<"supervisor.locator_failed">>)) end,
+        %% each way of failing on the node that is asked, the first one
+        lists:foldl(
+            fun(How, N) ->
+                ok = rpc:call(N1, tb_kid, placing, [How]),
+                Before = Seen(),
+                From = [node(P) || P <- pids(Node)],
+                [Drained | _] = lists:usort(From) -- [N1],
+                ok = ask(Node, {drain, Drained}),
+                %% calls are answered while it is asked
+                ?assert(is_list(pids(Node))),
+                tb_lib:until(fun() -> not lists:member(Drained, [node(P) || P <- pids(Node), is_pid(P)]) end, ?SLOW),
+                all_run(Node, Beams, Args),
+                ?assert(Seen() > Before),
+                ok = ask(Node, {undrain, Drained}),
+                N + 1
+            end,
+            0,
+            [crash, nowhere, hang]
+        ),
+        ok = rpc:call(N1, tb_kid, placing, [last])
+    end).
+
+%% start_rate: those of the lost host come back so many a second, what somebody
+%% asks for meanwhile does not wait, and all are there once in the end.
+paced() ->
+    with([h1, h2, h3], [{start_rate, 50}], fun(Node, [B1 | _] = Beams, _) ->
+        Args = lists:seq(1, 300),
+        Pids = start(Node, Args),
+        N1 = tb_lib:node_of(B1),
+        Lost = length([P || P <- Pids, node(P) =:= N1]),
+        ?assert(Lost > 50),
+        end_beam(B1),
+        Rest = tl(Beams),
+        %% before the first of them nothing counts
+        tb_lib:until(fun() -> failovers(Node) > 0 end, ?SLOW),
+        Begin = erlang:monotonic_time(millisecond),
+        First = failovers(Node),
+        {Us, {ok, New}} = timer:tc(fun() -> ask(Node, {start_child, spec(new)}) end),
+        ?assert(lists:member(node(New), nodes_of(Rest))),
+        %% an answer that had to wait for its turn would take a second and more
+        ?assert(Us < 1000000),
+        ?assert(failovers(Node) < Lost),
+        ?assert(maps:get(waiting, ask(Node, info)) > 0),
+        tb_lib:until(
+            fun() ->
+                Now = failovers(Node),
+                Ms = erlang:monotonic_time(millisecond) - Begin,
+                Allowed = First + 20 + 50 * Ms / 1000,
+                Now =< Allowed orelse error({too_many, Now, Ms}),
+                Now =:= Lost
+            end,
+            ?SLOW
+        ),
+        all_run(Node, Rest, [new | Args]),
+        ?assertEqual(Lost, failovers(Node))
+    end).
+
+failovers(Node) ->
+    #{counters := #{failovers := N}} = ask(Node, info),
+    N.
+
+%% One a second, till somebody is in a hurry: with one of them, and then with all.
+paced_less() ->
+    with([h1, h2], [{start_rate, 1}, {max_children, 100}], fun(Node, [B1 | _] = Beams, _) ->
+        Specs = [#{id => N, start => {tb_kid, start_link, [N]}} || N <- lists:seq(1, 100)],
+        Ids = [{Id, node(P)} || {Id, {ok, P}} <- lists:zip(lists:seq(1, 100), ask(Node, {start_children, Specs}))],
+        N1 = tb_lib:node_of(B1),
+        Lost = [Id || {Id, N} <- Ids, N =:= N1],
+        end_beam(B1),
+        tb_lib:until(fun() -> failovers(Node) > 0 end, ?SLOW),
+        ok = ask(Node, {terminate_child, lists:last(Lost)}),
+        ?assert(failovers(Node) < length(Lost)),
+        ?assertEqual({error, max_children}, ask(Node, {start_child, spec(new)})),
+        ok = ask(Node, {reconfigure, [{start_rate, infinity}]}),
+        all_but(Node, tl(Beams), lists:seq(1, 100) -- [lists:last(Lost)])
+    end).
+
+all_but(_, Beams, Args) ->
+    tb_lib:until_equal(Args, fun() -> running(Beams) end, ?SLOW),
+    ?assertEqual(length(Args), lists:sum([kids(N) || N <- nodes_of(Beams)])).
 
 only_host() ->
     with([h1], [], fun(Node, [H1], _) ->

@@ -3,7 +3,7 @@
 -module(tb_kid).
 
 -export([start_link/0, start_link/1, start/1, named/1, counted/1, slow/1]).
--export([loop/1, stubborn/1, ask/2, kids/0]).
+-export([loop/1, stubborn/1, ask/2, kids/0, place/2, placing/1]).
 
 -spec start_link() -> {ok, pid()}.
 start_link() ->
@@ -36,6 +36,26 @@ ask(Pid, Question) ->
 -spec kids() -> [pid()].
 kids() ->
     [P || P <- processes(), process_info(P, current_function) =:= {current_function, {?MODULE, loop, 1}}].
+
+%% A locator: all on the last node. Specs have the form in which children are started.
+-spec place([term()], [node()]) -> [node()].
+place(Specs, Nodes) ->
+    true = lists:all(fun is_spec/1, Specs),
+    case persistent_term:get({?MODULE, placing}, last) of
+        last -> [lists:last(Nodes) || _ <- Specs];
+        nowhere -> [nobody@nowhere || _ <- Specs];
+        crash -> error(no_place);
+        hang -> timer:sleep(infinity)
+    end.
+
+is_spec(#{id := _, start := {_, _, _}}) -> true;
+is_spec({{_, _, _}, _, _, _, _}) -> true;
+is_spec(_) -> false.
+
+%% How it goes on this node from now on.
+-spec placing(last | nowhere | crash | hang) -> ok.
+placing(How) ->
+    persistent_term:put({?MODULE, placing}, How).
 
 %% Every other way.
 -spec start(term()) -> term().

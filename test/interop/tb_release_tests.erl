@@ -21,7 +21,15 @@ cases() ->
             {"a cluster of three; the sidecar is killed; a release stops", fun life/2},
             {"no process is left when the emulator is killed", fun killed/2}
         ]
-    ].
+    ] ++
+        [
+            {"mix: " ++ Title, fun() -> with_cluster(mix, Case) end}
+         || filelib:is_regular(script(mix)),
+            {Title, Case} <- [
+                {"a supervisor for all of them", fun supervised/2},
+                {"a module's supervisor", fun module_based/2}
+            ]
+        ].
 
 %% A node of long names, hidden from those that it asks.
 join() ->
@@ -129,9 +137,10 @@ life(Names, Nodes) ->
     ?assertMatch([_, _], Before),
     #{os_pid := Old, node := Sidecar, starts := 1} = ask(First, tiebeam_sidecar, info, []),
     ?assertNot(is_on_command_line(Old, tb_lib:cookie())),
-    %% hidden, and known to its own node alone
+    %% hidden, and known to its own node alone, unless it has a supervisor for all
     ?assert(lists:member(Sidecar, ask(First, erlang, nodes, [hidden]))),
-    ?assertNot(lists:member(Sidecar, ask(Second, erlang, nodes, [connected]))),
+    ?assertNot(lists:member(Sidecar, ask(Second, erlang, nodes, []))),
+    ?assert(instance(First) =:= by_dns orelse not lists:member(Sidecar, ask(Second, erlang, nodes, [connected]))),
     tb_lib:signal(Old, "KILL"),
     until(fun() -> is_back(First, Old, Names) end, Nodes),
     ?assertEqual(Before, connections(First, Names)),
@@ -178,3 +187,56 @@ killed([First | Others], Nodes) ->
     tb_lib:signal(Emulator, "KILL"),
     until(fun() -> marked(First) =:= [] end, Nodes),
     until(fun() -> is_cluster(Others) end, Nodes).
+
+%% Its children start, go on without the sidecar, and move when a node stops.
+supervised([First | Others] = Names, Nodes) ->
+    Sorted = lists:sort(Names),
+    until(fun() -> lists:all(fun(N) -> jobs(N, hosts, []) =:= Sorted end, Names) end, Nodes),
+    Before = lists:sort([start_job(Name, N) || N <- lists:seq(1, 10), Name <- Names]),
+    ?assertEqual(Sorted, lists:usort([node(P) || P <- Before])),
+    [?assertEqual(Before, pids(Name)) || Name <- Names],
+    #{os_pid := Sidecar} = ask(First, tiebeam_sidecar, info, []),
+    tb_lib:signal(Sidecar, "KILL"),
+    New = start_job(First, new),
+    ?assertEqual(lists:sort([New | Before]), pids(First)),
+    ok = ask(First, init, stop, []),
+    until(fun() -> lists:usort([node(P) || P <- pids(hd(Others))]) =:= lists:sort(Others) end, Nodes),
+    until(fun() -> length(pids(hd(Others))) =:= 31 end, Nodes),
+    ?assertEqual([], [P || P <- Before ++ [New], node(P) =/= First] -- pids(hd(Others))).
+
+start_job(Name, N) ->
+    Spec = #{id => N, start => {'Elixir.Agent', start_link, [erlang, phash2, [{Name, N}]]}},
+    {ok, Pid} = ask(Name, 'Elixir.DynamicSupervisor', start_child, ['Elixir.App.Jobs', Spec]),
+    Pid.
+
+jobs(Name, Function, Args) ->
+    ask(Name, 'Elixir.Tiebeam.Supervisor', Function, ['Elixir.App.Jobs' | Args]).
+
+pids(Name) ->
+    lists:sort([P || {_, P, _, _} <- jobs(Name, which_children, []), is_pid(P)]).
+
+%% `use Tiebeam.Supervisor', and the functions of its own.
+module_based([First, Second | _] = Names, Nodes) ->
+    Own = fun(Node, Function, Args) -> ask(Node, 'Elixir.Tiebeam.Supervisor', Function, ['Elixir.App.Counters' | Args]) end,
+    Sorted = lists:sort(Names),
+    until(fun() -> lists:all(fun(N) -> Own(N, hosts, []) =:= Sorted end, Names) end, Nodes),
+    ?assertMatch(
+        #{shutdown := 60000, type := supervisor, start := {'Elixir.App.Counters', start_link, [x]}},
+        ask(First, 'Elixir.App.Counters', child_spec, [x])
+    ),
+    ?assertMatch({'EXIT', {#{'__struct__' := 'Elixir.ArgumentError'}, _}}, raised(First)),
+    Agent = fun(N) -> #{id => N, start => {'Elixir.Agent', start_link, [erlang, abs, [N]]}} end,
+    [{ok, A}, {ok, B}, {ok, C}, {error, max_children}] = Own(First, start_children, [[Agent(N) || N <- lists:seq(1, 4)]]),
+    [?assertEqual(node(Pid), Own(Second, locate, [Agent(N)])) || {N, Pid} <- [{1, A}, {2, B}, {3, C}]],
+    ?assertMatch(#{options := Options} when is_list(Options), Own(First, info, [])),
+    {max_restarts, 1} = lists:keyfind(max_restarts, 1, maps:get(options, Own(First, info, []))),
+    ?assertEqual(ok, Own(Second, terminate_child, [A])),
+    ?assertEqual({error, not_found}, Own(First, terminate_child, [A])),
+    ?assertMatch(#{active := 2}, Own(Second, count_children, [])),
+    ?assertEqual(ok, Own(Second, stop, [])),
+    until(fun() -> Own(First, hosts, []) =:= Sorted end, Nodes),
+    ?assertMatch(#{active := 0}, Own(First, count_children, [])).
+
+raised(Node) ->
+    {badrpc, Reason} = rpc:call(Node, 'Elixir.Tiebeam.Supervisor', start_link, [[{max_restarts, 3}]]),
+    Reason.

@@ -48,13 +48,15 @@ cases() ->
             {"locate: as GlobalSupervisor, 10,000 specs", fun locate/0},
             {"a locator on a BEAM node", fun locator/0},
             {"no hosts", fun no_hosts/0},
+            {"a host that only another one knows", fun reached/0},
             {"hosts, info, explain", fun shows/0},
             {"a back-off in place of the intensity", fun backoff/0},
             {"a release that starts its own host", fun own_host/0},
             {"options are checked", fun options/0},
             {"started and stopped on request", fun on_request/0},
             {"verbs", fun verbs/0},
-            {"the module tiebeam_supervisor", fun client/0}
+            {"the module tiebeam_supervisor", fun client/0},
+            {"tiebeam_supervisor: a tiebeam node that comes later", fun later/0}
         ].
 
 %% The seconds are many: a slow machine must not spread the restarts.
@@ -695,6 +697,21 @@ locator() ->
         ?assertEqual({error, {bad_locator, nobody@nowhere}}, ask(S, {start_child, five(nowhere)}))
     end).
 
+%% Only one of them has ever heard of the tiebeam node.
+reached() ->
+    Config = [{tiebeam, [{discovery, []}, {supervisors, [{?NAME, [{hosts, all}]}]}]}],
+    [B1, B2] = Beams = [host(h1), host(h2)],
+    [H1, H2] = Nodes = [tb_lib:node_of(B1), tb_lib:node_of(B2)],
+    try
+        tb_lib:with_daemon(zz_tiebeam, #{config => Config}, fun(_, Node) ->
+            pong = rpc:call(H1, net_adm, ping, [Node]),
+            _ = rpc:call(H1, net_kernel, connect_node, [H2]),
+            tb_lib:until(fun() -> Nodes -- gen_server:call({?NAME, Node}, hosts) =:= [] end)
+        end)
+    after
+        lists:foreach(fun tb_lib:end_beam/1, Beams)
+    end.
+
 no_hosts() ->
     Options = [{hosts, {nodes, [nobody@nowhere]}}],
     Config = [{tiebeam, [{discovery, []}, {supervisors, [{?NAME, Options}]}]}],
@@ -778,6 +795,7 @@ options() ->
         {split_policy, majority},
         {settle_ms, -1},
         {move_concurrency, 0},
+        {start_rate, 0},
         {global, 1},
         {max_restart, 3}
     ],
@@ -845,6 +863,22 @@ verbs() ->
         {1, _} = Run(["stop-child", "b", "jobs"]),
         {1, _} = Run(["drain", "nobody@nowhere", "jobs"])
     end).
+
+%% What is asked before is answered then, or in some seconds.
+later() ->
+    T = tiebeam_supervisor,
+    Node = list_to_atom("zz_later@" ++ tb_lib:host()),
+    {ok, Pid} = T:start_link(#{name => early, node => Node, hosts => all}),
+    unlink(Pid),
+    ?assertEqual({error, {not_attached, [Node]}}, T:start_child(early, five(a))),
+    Asked = gen_server:send_request(early, hosts),
+    tb_lib:with_daemon(zz_later, #{config => [{tiebeam, [{discovery, []}]}]}, fun(_, There) ->
+        ?assertEqual(Node, There),
+        ?assertMatch({reply, Hosts} when is_list(Hosts), gen_server:receive_response(Asked, 10000)),
+        ?assertEqual([], T:which_children(early))
+    end),
+    %% it ended with the supervisor
+    ?assertNotEqual(killed, gone(Pid)).
 
 client() ->
     T = tiebeam_supervisor,

@@ -222,6 +222,13 @@ test_children_many(void **state)
         assert_ptr_equal(by_id((int64_t)n), n % 3 == 0 ? c : NULL);
     }
     assert_counts(MANY - MANY / 5, MANY - MANY / 5, MANY - MANY / 5);
+    for (uint64_t n = 10; n < MANY; n++)
+        if (n % 5)
+            tb_child_free(&f.t, tb_children_best(&f.t, key_of(n)));
+    for (int by = 0; by < TB_INDEXES; by++)
+        assert_in_range(f.t.index[by].cap, 1, 64);
+    for (uint64_t n = 0; n < 10; n++)
+        assert_int_equal(tb_children_best(&f.t, key_of(n)) != NULL, n % 5 != 0);
     close_table();
 }
 

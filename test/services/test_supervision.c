@@ -40,6 +40,8 @@ test_options_refused(void **state)
         { "[{hosts, x}]", "{invalid_hosts,x}" },
         { "[{split_policy, majority}]", "{invalid_split_policy,majority}" },
         { "[{backoff, {5, 1}}]", "{invalid_backoff,{5,1}}" },
+        { "[{start_rate, 0}]", "{invalid_start_rate,0}" },
+        { "[{start_rate, x}]", "{invalid_start_rate,x}" },
         { "[{global, 1}]", "{invalid_global,1}" },
         { "[{no_such, 1}]", "{invalid_no_such,1}" },
         { "[x]", "{invalid_option,x}" },
@@ -94,6 +96,49 @@ test_options_read(void **state)
 }
 
 /* ------------------------------------------------------------- intensity -- */
+
+/* A list on top of what there is: all of it stays, or only what each node has
+ * for itself. */
+static void
+test_options_changed(void **state)
+{
+    struct tb_supervisor_options o, now;
+    struct tb_wr why = { 0 }, list = { 0 };
+
+    (void)state;
+    tb_supervisor_options_read(
+        &o, tb_test_term("[{max_restarts, 1}, {start_rate, 9}]"), &why);
+    assert_int_equal(o.start_rate, 9);
+    assert_int_equal(
+        tb_supervisor_options_change(&now, &o, TB_OPTIONS_ALL,
+                                     tb_test_term("[{max_children, 2}]"), &why),
+        0);
+    assert_int_equal(now.max_restarts, 1);
+    assert_int_equal(now.max_children, 2);
+    assert_int_equal(now.start_rate, 9);
+    tb_supervisor_options_put(&now, &list);
+    tb_supervisor_options_fini(&now);
+    assert_int_equal(tb_supervisor_options_read(&now, tb_wr_term(&list), &why),
+                     0);
+    assert_int_equal(now.max_children, 2);
+    assert_int_equal(now.start_rate, 9);
+    tb_supervisor_options_fini(&now);
+    assert_int_equal(
+        tb_supervisor_options_change(&now, &o, TB_OPTIONS_OWN,
+                                     tb_test_term("[{max_children, 2}]"), &why),
+        0);
+    assert_int_equal(now.max_restarts, 3);
+    assert_int_equal(now.start_rate, 9);
+    tb_supervisor_options_fini(&now);
+    assert_int_equal(tb_supervisor_options_change(&now, &o, TB_OPTIONS_ALL,
+                                                  tb_test_term("[x]"), &why),
+                     -TB_EBADARG);
+    assert_term(tb_wr_term(&why), "{supervisor_data,{invalid_option,x}}");
+    tb_supervisor_options_fini(&now);
+    tb_supervisor_options_fini(&o);
+    tb_wr_free(&list);
+    tb_wr_free(&why);
+}
 
 static void
 test_intensity_as_otp(void **state)
@@ -200,6 +245,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options_refused),
         cmocka_unit_test(test_options_read),
+        cmocka_unit_test(test_options_changed),
         cmocka_unit_test(test_intensity_as_otp),
         cmocka_unit_test(test_places_sorted),
         cmocka_unit_test(test_place_phash2),

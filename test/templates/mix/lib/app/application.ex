@@ -8,7 +8,10 @@ defmodule App.Application do
 
     children = [
       # was: {Cluster.Supervisor, [topologies, [name: App.ClusterSupervisor]]}
-      {:tiebeam, [topologies, [name: App.ClusterSupervisor]]}
+      {:tiebeam, [topologies, [name: App.ClusterSupervisor]]},
+      # was: {DynamicSupervisor, name: App.Jobs}
+      {Tiebeam.Supervisor, name: App.Jobs, locator: :rendezvous},
+      App.Counters
     ]
 
     Supervisor.start_link(children, strategy: :one_for_one, name: App.Supervisor)
