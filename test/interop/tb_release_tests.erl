@@ -103,7 +103,7 @@ is_cluster(Names) ->
 
 until(Condition, Nodes) ->
     try
-        tb_lib:until(Condition, 30000)
+        tb_lib:until(Condition, 60000)
     catch
         error:too_late -> error({too_late, [{Name, tb_lib:output(Program)} || {Name, Program} <- Nodes]})
     end.
