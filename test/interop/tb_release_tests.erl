@@ -230,9 +230,11 @@ module_based([First, Second | _] = Names, Nodes) ->
     [?assertEqual(node(Pid), Own(Second, locate, [Agent(N)])) || {N, Pid} <- [{1, A}, {2, B}, {3, C}]],
     ?assertMatch(#{options := Options} when is_list(Options), Own(First, info, [])),
     {max_restarts, 1} = lists:keyfind(max_restarts, 1, maps:get(options, Own(First, info, []))),
+    ?assertEqual(ok, Own(Second, reconfigure, [[{max_children, 4}]])),
+    ?assertMatch([{ok, _}], Own(First, start_children, [[Agent(4)]])),
     ?assertEqual(ok, Own(Second, terminate_child, [A])),
     ?assertEqual({error, not_found}, Own(First, terminate_child, [A])),
-    ?assertMatch(#{active := 2}, Own(Second, count_children, [])),
+    ?assertMatch(#{active := 3}, Own(Second, count_children, [])),
     ?assertEqual(ok, Own(Second, stop, [])),
     until(fun() -> Own(First, hosts, []) =:= Sorted end, Nodes),
     ?assertMatch(#{active := 0}, Own(First, count_children, [])).
