@@ -322,6 +322,7 @@ on_refused(struct event *e, const struct tb_val *v)
            v[0].text.p);
     memset(e->host->sent, 0, sizeof(e->host->sent));
     e->host->backup_asked = 0;
+    e->host->no_backup_asked = false;
     tb_lives_refused(e->self, e->sup, e->host);
     if (!tb_elems_open(&items, v[1].term))
         return;
@@ -345,6 +346,7 @@ on_backup(struct event *e, const struct tb_val *v)
             : 0;
     e->host->early_holder = 0;
     e->host->backup_asked = 0;
+    e->host->no_backup_asked = false;
     tb_answers_copied(e->self, e->sup, e->host);
 }
 

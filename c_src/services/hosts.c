@@ -222,6 +222,7 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->n_run = 0;
     h->copied = 0;
     h->backup_asked = 0;
+    h->no_backup_asked = false;
     tb_host_take_info(self, sup, h, info);
     h->monitor = tb_monitor_name(self, sup->host_name, h->node);
     h->monitored = true;
@@ -362,6 +363,7 @@ tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     tb_answers_copied(self, sup, h);
     h->copied = 0;
     h->backup = h->backup_asked = h->old_backup = 0;
+    h->no_backup_asked = false;
     tb_intensity_clear(&h->restarts);
     sup->whole = false;
     sup->balance_ms = 0; /* its loss moves nothing; the next that comes does */

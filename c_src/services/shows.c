@@ -55,16 +55,17 @@ pid_or_state(const struct tb_child *c)
     return tb_v_atom("restarting");
 }
 
+/* There may be many: what the child knows by itself is not read again. */
 static void
 put_child(struct tb_wr *w, const struct tb_child *c)
 {
-    struct tb_spec s;
+    struct tb_val v[TB_MAX_HOLES];
 
-    if (tb_spec_read(&s, tb_child_spec(c)))
+    if (tb_match("{_, Id, _, _, _, _, _, Modules}", tb_child_spec(c), v) == 1)
         tb_build(w, "{Id, Pid, Type, Modules}",
-                 TB_ARGS(tb_v_term(s.id), pid_or_state(c),
-                         tb_v_atom(s.supervisor ? "supervisor" : "worker"),
-                         tb_v_term(s.modules)));
+                 TB_ARGS(v[0], pid_or_state(c),
+                         tb_v_atom(c->supervisor ? "supervisor" : "worker"),
+                         v[1]));
 }
 
 static void
