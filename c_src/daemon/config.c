@@ -16,6 +16,30 @@
 #include "daemon/sections.h"
 #include "daemon/supervisor_section.h"
 
+/* The scope pg is there unless the file says otherwise. */
+bool
+tb_config_name_free(const struct tb_config *c, const char *name)
+{
+    static const char *const ours[] = {
+        "net_kernel",   "rex", "tiebeam",         "tiebeam_sup",
+        "node_monitor", "pg",  "process_cluster", TB_CLUSTER_SCOPE,
+    };
+
+    for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
+        if (strcmp(ours[i], name) == 0)
+            return false;
+    for (size_t i = 0; i < c->n_discovery; i++)
+        if (strcmp(c->discovery[i].name, name) == 0)
+            return false;
+    for (size_t i = 0; i < c->n_supervisors; i++)
+        if (strcmp(c->supervisors[i].name, name) == 0)
+            return false;
+    for (size_t i = 0; i < c->n_scopes; i++)
+        if (strcmp(c->scopes[i], name) == 0)
+            return false;
+    return true;
+}
+
 void
 tb_config_add(struct tb_config *c, char *name, struct tb_term opts)
 {

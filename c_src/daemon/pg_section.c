@@ -9,19 +9,20 @@
 #include "daemon/sections.h"
 
 static bool
-is_taken(const struct tb_config *c, const char *name)
+is_there(const struct tb_config *c, const char *name)
 {
-    static const char *const ours[] = { "net_kernel",      "rex",
-                                        "tiebeam",         "node_monitor",
-                                        "process_cluster", TB_CLUSTER_SCOPE };
-
-    for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
-        if (strcmp(ours[i], name) == 0)
-            return true;
     for (size_t i = 0; i < c->n_scopes; i++)
         if (strcmp(c->scopes[i], name) == 0)
             return true;
     return false;
+}
+
+/* pg itself is among the names that nobody else takes. */
+static bool
+is_free(const struct tb_config *c, const char *name)
+{
+    return strcmp(name, "pg") == 0 ? !is_there(c, name)
+                                   : tb_config_name_free(c, name);
 }
 
 static void
@@ -48,7 +49,7 @@ on_scope(struct tb_reader *r, const char *what, struct tb_term item)
         return;
     }
     name = tb_copy_n(h[0].text.p, h[0].text.n);
-    if (is_taken(c, name)) {
+    if (!is_free(c, name)) {
         tb_problem(r, item.p, "%s: the name %s is taken", what, name);
         tb_free(name);
         return;

@@ -15,7 +15,9 @@ struct tb_sections {
  * and the configuration, and append a line per error. */
 void tb_sections_check(struct tb_reader *r);
 
-/* tb_config_add - one more discovery; takes over name. */
+/* tb_config_name_free - whether nothing is registered by that name.
+ * tb_config_add - one more discovery; takes over name. */
+bool tb_config_name_free(const struct tb_config *c, const char *name);
 void tb_config_add(struct tb_config *c, char *name, struct tb_term opts);
 
 #endif

@@ -10,24 +10,6 @@
 #include "daemon/sections.h"
 #include "services/supervisor_options.h"
 
-bool
-tb_config_name_free(const struct tb_config *c, const char *name)
-{
-    static const char *const ours[] = { "net_kernel", "rex", "tiebeam",
-                                        "node_monitor" };
-
-    for (size_t i = 0; i < sizeof(ours) / sizeof(*ours); i++)
-        if (strcmp(ours[i], name) == 0)
-            return false;
-    for (size_t i = 0; i < c->n_discovery; i++)
-        if (strcmp(c->discovery[i].name, name) == 0)
-            return false;
-    for (size_t i = 0; i < c->n_supervisors; i++)
-        if (strcmp(c->supervisors[i].name, name) == 0)
-            return false;
-    return true;
-}
-
 static void
 add(struct tb_config *c, char *name, struct tb_term opts)
 {

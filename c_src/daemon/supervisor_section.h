@@ -19,7 +19,4 @@ int tb_supervisor_section_start(struct tb_node *node,
 void tb_supervisor_section_reload(struct tb_node *node, struct tb_config *c,
                                   struct tb_config *now);
 
-/* tb_config_name_free - whether no service of that name is there. */
-bool tb_config_name_free(const struct tb_config *c, const char *name);
-
 #endif

@@ -143,7 +143,8 @@ give_back(struct tb_net *net)
     if (net->handled >= MUCH_BYTES && (quiet || net->busy >= BUSY_SWEEPS)) {
         net->handled = 0;
         net->busy = 0;
-        net->freed = 1;
+        if (net->freed == 0) /* else there is more to come */
+            net->freed = 1;
     }
     if (net->freed > 0) {
         net->freed--;

@@ -21,6 +21,7 @@ tb_request_new(struct tb_proc *self, struct tb_supervisor *sup,
     r->from = m ? tb_from_keep(m) : NULL;
     r->due_ms = tb_now_ms(tb_self_node(self)) + TB_SUP_WAIT_MS;
     tb_list_add(&sup->requests, &r->all);
+    tb_sup_tick_ask(self, sup);
     return r;
 }
 

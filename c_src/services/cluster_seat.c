@@ -16,27 +16,15 @@ struct seat {
 /* ------------------------------------------------------------- options -- */
 
 static bool
-is_node(struct tb_term t)
-{
-    return tb_rule_node(t) != 0;
-}
-
-static bool
 is_seed(const struct tb_val *h)
 {
-    return is_node(h[0].term);
-}
-
-static bool
-are_seeds(const struct tb_val *h)
-{
-    return tb_rule_all(h[0].term, is_node);
+    return tb_rule_is_node(h[0].term);
 }
 
 /* clang-format off */
 const struct tb_rule tb_cluster_rules[] = {
     { "seed",   "Node",       is_seed,   "a node, or a list of nodes" },
-    { "seed",   "Nodes:list", are_seeds, NULL                         },
+    { "seed",   "Nodes:list", tb_rule_are_nodes, NULL                  },
     { "member", "Type",       NULL,      "the type of our member"     },
     { 0 },
 };
@@ -90,7 +78,7 @@ on_seeds(struct tb_proc *self, void *state, const struct tb_msg *m)
     (void)m;
     if (seeds.n == 0)
         return TB_NOREPLY;
-    if (is_node(seeds))
+    if (tb_rule_is_node(seeds))
         dial(self, tb_rule_node(seeds));
     else
         for (tb_elems_open(&e, seeds); tb_elems_next(&e, &item);)

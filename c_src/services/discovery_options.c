@@ -41,18 +41,6 @@ hosts_ok(const struct tb_val *h)
 }
 
 static bool
-is_node(struct tb_term t)
-{
-    return tb_rule_node(t) != 0;
-}
-
-static bool
-nodes_ok(const struct tb_val *h)
-{
-    return tb_rule_all(h[0].term, is_node);
-}
-
-static bool
 is_basename(struct tb_term t)
 {
     struct tb_wr w = { 0 };
@@ -176,7 +164,7 @@ const struct tb_rule tb_discovery_rules[] = {
       "{dns, \"name\"}, {srv, \"name\"}, {epmd, [\"host\"]}, "
       "{nodes, ['name@host']}, {hosts_file, \"path\"}, {mfa, M, F, [A]} or "
       "ignore" },
-    { "source", "{nodes, Nodes:list}",  nodes_ok,    NULL },
+    { "source", "{nodes, Nodes:list}",  tb_rule_are_nodes, NULL },
     { "source", "{dns, Queries}",       queries_ok,  NULL },
     { "source", "{srv, Queries}",       queries_ok,  NULL },
     { "source", "{hosts_file, Path}",   chars_ok,    NULL },

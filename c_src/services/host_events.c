@@ -354,7 +354,7 @@ on_refused(struct event *e, const struct tb_val *v)
            v[0].text.p);
     memset(e->host->sent, 0, sizeof(e->host->sent));
     e->host->backup_asked = 0;
-    e->host->none_asked = false;
+    e->host->no_backup_asked = false;
     e->host->clear_told = e->host->close_told = false;
     tb_lives_refused(e->self, e->sup, e->host);
     if (!tb_elems_open(&items, v[1].term))
@@ -380,7 +380,7 @@ on_backup(struct event *e, const struct tb_val *v)
     h->backup = now;
     h->early_holder = 0;
     h->backup_asked = 0;
-    h->none_asked = false;
+    h->no_backup_asked = false;
     tb_answers_copied(e->self, e->sup, h);
 }
 

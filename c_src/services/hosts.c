@@ -210,6 +210,7 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
         return;
     }
     set_phase(h, TB_HOST_READING, NULL);
+    h->not_spoken = false;
     h->down = h->confirming = h->stopping = false;
     h->told = h->close_told = h->clear_told = h->noted = false;
     h->gone_ms = 0;
@@ -222,12 +223,38 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->run.len = 0;
     h->n_run = 0;
     h->backup_asked = 0;
-    h->none_asked = false;
+    h->no_backup_asked = false;
     tb_host_take_info(self, sup, h, info);
     h->copied = h->backup && home->backed_by == h->backup ? home->backed : 0;
     tb_set_mark(self, sup, h);
     h->monitor = tb_monitor_name(self, sup->host_name, h->node);
     h->monitored = true;
+}
+
+static bool
+is_spoken(int64_t version)
+{
+    return version >= TB_HOST_OLDEST && version <= TB_HOST_VERSION;
+}
+
+/* It may be replaced by another one: asked again in a while. */
+static void
+not_spoken(struct tb_proc *self, struct tb_host *h, bool is_attached)
+{
+    if (!h->not_spoken)
+        tb_log(TB_WARNING, "host.other_version",
+               "node=%s name=%s: its tiebeam_host does not speak versions %d "
+               "to %d: it is no host",
+               tb_atom_text(h->node).p, h->sup->name, TB_HOST_OLDEST,
+               TB_HOST_VERSION);
+    h->not_spoken = true;
+    if (is_attached)
+        tb_send_name(self, h->sup->host_name, h->node,
+                     "{'$gen_cast', {detach, Me}}",
+                     TB_ARGS(tb_v_pid(tb_self(self))));
+    if (h->home)
+        tb_host_lost(self, h->sup, h, "other_version");
+    set_phase(h, TB_HOST_WAITING, "other_version");
 }
 
 static void
@@ -257,8 +284,14 @@ on_attached(struct tb_proc *self, void *state, void *ctx, int status,
     (void)state;
     if (!h)
         return TB_NOREPLY;
-    if (status == 0 && tb_match("{ok, V:int, Inc, Info:map}", result, v) == 1)
-        attached(self, h, v[1].term, v[2].term);
+    if (status == 0 && tb_match("{ok, V:int, Inc, Info:map}", result, v) == 1) {
+        h->version = v[0].i;
+        if (is_spoken(h->version))
+            attached(self, h, v[1].term, v[2].term);
+        else
+            not_spoken(self, h, true);
+    } else if (status == 0 && tb_match("{error, {version, _}}", result, v) == 1)
+        not_spoken(self, h, false);
     else if (status == -TB_ENOPROC)
         no_process(self, h);
     else
@@ -342,6 +375,7 @@ tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     tb_answers_copied(self, sup, h);
     h->copied = 0;
     h->backup = h->backup_asked = h->old_backup = 0;
+    h->no_backup_asked = false;
     tb_intensity_clear(&h->restarts);
     sup->whole = false;
     sup->balance_ms = 0; /* its loss moves nothing; the next that comes does */

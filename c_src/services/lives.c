@@ -296,14 +296,19 @@ is_known(struct tb_proc *self, struct tb_supervisor *sup, struct tb_home *home)
     return false;
 }
 
-/* What that host refused has no key to be known by: it is asked once more. */
+/* What that host refused has no key to be known by: it is asked once more; if
+ * another node decides now, when this one does again. */
 void
 tb_lives_refused(struct tb_proc *self, struct tb_supervisor *sup,
                  struct tb_host *host)
 {
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
-        if (home->lost && tb_home_asks(home, host->node))
-            ask_copies(self, host, home);
+        if (home->lost && tb_home_asks(home, host->node)) {
+            if (sup->owning)
+                ask_copies(self, host, home);
+            else
+                home->n_asked = 0;
+        }
 }
 
 void

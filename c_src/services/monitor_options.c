@@ -14,16 +14,10 @@
 /* -------------------------------------------------------------- checks -- */
 
 static bool
-node_ok(struct tb_term t)
-{
-    return tb_rule_node(t) != 0;
-}
-
-static bool
 nodes_ok(const struct tb_val *h)
 {
     return tb_rule_count(h[0].term) <= TB_MON_MAX_MANAGED &&
-           tb_rule_all(h[0].term, node_ok);
+           tb_rule_are_nodes(h);
 }
 
 /* Names go where C strings do. */

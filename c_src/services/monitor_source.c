@@ -162,12 +162,6 @@ failed(struct tb_proc *self, struct tb_monitor *mon, enum occasion occasion,
     tb_wr_free(&empty);
 }
 
-static bool
-is_node(struct tb_term t)
-{
-    return tb_rule_node(t) != 0;
-}
-
 static void
 failed_with(struct tb_proc *self, struct tb_monitor *mon,
             enum occasion occasion, const char *what, struct tb_term why)
@@ -196,7 +190,7 @@ on_fetched(struct tb_proc *self, void *state, void *ctx, int status,
         failed_with(self, mon, fetch.occasion, "", result);
     } else if (tb_rule_count(result) > TB_MON_MAX_MANAGED) {
         failed(self, mon, fetch.occasion, "too many nodes");
-    } else if (!tb_rule_all(result, is_node)) {
+    } else if (!tb_rule_all(result, tb_rule_is_node)) {
         failed_with(self, mon, fetch.occasion, "not a list of nodes: ", result);
     } else {
         if (mon->source_error[0])

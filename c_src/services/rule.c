@@ -40,6 +40,18 @@ tb_rule_node(struct tb_term t)
     return tb_match("N:atom", t, h) == 1 ? tb_intern(h[0].text) : 0;
 }
 
+bool
+tb_rule_is_node(struct tb_term t)
+{
+    return tb_rule_node(t) != 0;
+}
+
+bool
+tb_rule_are_nodes(const struct tb_val *holes)
+{
+    return tb_rule_all(holes[0].term, tb_rule_is_node);
+}
+
 /* A list of texts is iodata, too, and another thing than one text. */
 static bool
 has_texts(struct tb_term t)

@@ -55,16 +55,17 @@ pid_or_state(const struct tb_child *c)
     return tb_v_atom("restarting");
 }
 
+/* There may be many: what the child knows by itself is not read again. */
 static void
 put_child(struct tb_wr *w, const struct tb_child *c)
 {
-    struct tb_spec s;
+    struct tb_val v[TB_MAX_HOLES];
 
-    if (tb_spec_read(&s, tb_child_spec(c)))
+    if (tb_match("{_, Id, _, _, _, _, _, Modules}", tb_child_spec(c), v) == 1)
         tb_build(w, "{Id, Pid, Type, Modules}",
-                 TB_ARGS(tb_v_term(s.id), pid_or_state(c),
-                         tb_v_atom(s.supervisor ? "supervisor" : "worker"),
-                         tb_v_term(s.modules)));
+                 TB_ARGS(v[0], pid_or_state(c),
+                         tb_v_atom(c->supervisor ? "supervisor" : "worker"),
+                         v[1]));
 }
 
 static void
@@ -213,13 +214,15 @@ put_host(struct tb_wr *w, const struct tb_host *h)
     tb_build(w, "Node", TB_ARGS(tb_v_node(h->node)));
     tb_build(w,
              "#{state => S, children => N, owner => O, epoch => E, "
-             "incarnation => I, backup => B, draining => D, "
+             "incarnation => I, version => V, backup => B, draining => D, "
              "waiting_for_backup => U}",
              TB_ARGS(tb_v_atom(state_of(h)),
                      tb_v_int(h->home ? (int64_t)h->home->n : 0),
                      node_or_none(h->owner), tb_v_int(h->epoch),
-                     tb_v_term(tb_wr_term(&inc)), node_or_none(h->backup),
-                     tb_v_bool(h->draining),
+                     tb_v_term(tb_wr_term(&inc)),
+                     h->phase >= TB_HOST_READING ? tb_v_int(h->version)
+                                                 : tb_v_atom("none"),
+                     node_or_none(h->backup), tb_v_bool(h->draining),
                      tb_v_bool(!tb_list_empty(&h->unacked))));
     tb_wr_free(&inc);
 }

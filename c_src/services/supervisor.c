@@ -11,7 +11,8 @@
 
 #include "services/supervisor.h"
 
-#define MAX_BATCH 1000000
+#define MAX_BATCH  1000000
+#define IDLE_TICKS 10 /* one of so many looks at all of it anyway */
 
 /* ----------------------------------------------------------------- turns -- */
 
@@ -48,7 +49,73 @@ on_turn(struct tb_proc *self, void *state, const struct tb_msg *m)
     tb_hosts_look(self, sup);
     tb_commands_send(self, sup);
     tb_close_check(self, sup);
+    tb_sup_tick_ask(self, sup);
     return TB_NOREPLY;
+}
+
+/* --------------------------------------------------------------- ticks -- */
+
+static bool
+hosts_settled(const struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (h->phase != TB_HOST_ATTACHED && h->phase != TB_HOST_NO)
+            return false;
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        if (home->lost || !home->host)
+            return false;
+    return true;
+}
+
+/* Nothing waits for its time, but for leases. */
+static bool
+is_idle(struct tb_proc *self, const struct tb_supervisor *sup)
+{
+    return sup->whole && !sup->closing && !sup->differs && !sup->imposes &&
+           !sup->balance_ms && sup->o.filter != TB_HOSTS_MANAGED &&
+           tb_list_empty(&sup->requests) &&
+           tb_map_count(sup->tombstones) == 0 &&
+           tb_map_count(sup->located) == 0 && hosts_settled(sup) &&
+           tb_now_ms(tb_self_node(self)) - sup->since_ms > TB_SUP_SETTLE_MS;
+}
+
+/* 0: nothing will be due. */
+static uint64_t
+next_tick(struct tb_proc *self, const struct tb_supervisor *sup)
+{
+    uint64_t now = tb_now_ms(tb_self_node(self));
+
+    if (!is_idle(self, sup))
+        return now + TB_SUP_TICK_MS;
+    if (tb_has_no_hosts(sup))
+        return 0;
+    return sup->lease_ms > now ? sup->lease_ms : now;
+}
+
+void
+tb_sup_tick_ask(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    uint64_t now = tb_now_ms(tb_self_node(self)), at = next_tick(self, sup);
+
+    if (sup->lease_ms && sup->lease_ms < at && !tb_has_no_hosts(sup))
+        at = sup->lease_ms;
+    if (!at || sup->ended || (sup->tick_ms && sup->tick_ms <= at))
+        return;
+    if (sup->tick_ms)
+        tb_cancel_timer(self, sup->tick);
+    sup->tick_ms = at;
+    sup->tick = tb_send_after(self, at > now ? at - now : 0, "tick", TB_NONE);
+}
+
+static void
+renew_leases(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    uint64_t now = tb_now_ms(tb_self_node(self));
+
+    if (now < sup->lease_ms)
+        return;
+    tb_view_leases(self, sup, true);
+    sup->lease_ms = now + TB_HOST_LEASE_MS / 3;
 }
 
 static int
@@ -57,14 +124,17 @@ on_tick(struct tb_proc *self, void *state, const struct tb_msg *m)
     struct tb_supervisor *sup = state;
 
     (void)m;
-    tb_send_after(self, TB_SUP_TICK_MS, "tick", TB_NONE);
+    sup->tick_ms = 0;
+    renew_leases(self, sup);
+    if (is_idle(self, sup) && ++sup->idle_ticks % IDLE_TICKS) {
+        tb_sup_tick_ask(self, sup);
+        return TB_NOREPLY;
+    }
     tb_hosts_tick(self, sup);
-    if (++sup->ticks % (TB_HOST_LEASE_MS / TB_SUP_TICK_MS / 3) == 0)
-        tb_view_leases(self, sup, true);
     tb_requests_expire(self, sup);
     tb_tombstones_tick(self, sup);
     tb_located_tick(self, sup);
-    tb_sup_turn_ask(self, sup);
+    tb_sup_turn_ask(self, sup); /* which asks for the next tick */
     return TB_NOREPLY;
 }
 
@@ -398,7 +468,7 @@ init(struct tb_proc *self, void *state, const void *arg)
     tb_list_init(&sup->unlocated);
     tb_monitor_nodes(self, true);
     take_stock(self, sup);
-    tb_send_after(self, TB_SUP_TICK_MS, "tick", TB_NONE);
+    tb_sup_tick_ask(self, sup);
     if (sup->o.global)
         tb_send(self, tb_self(self), "join", TB_NONE);
     return 0;

@@ -12,7 +12,8 @@
 #include "services/host_beam.h"
 #include "services/supervisor_options.h"
 
-#define TB_HOST_VERSION  1
+#define TB_HOST_VERSION  1 /* of the wire, and the oldest that is spoken */
+#define TB_HOST_OLDEST   1
 #define TB_HOST_LEASE_MS 3000
 #define TB_SUP_TICK_MS   500
 #define TB_SUP_SETTLE_MS 1000  /* till then the first hosts have come */
@@ -46,7 +47,8 @@ struct tb_host {
     struct tb_supervisor *sup;
     tb_atom node;
     enum tb_host_phase phase;
-    const char *why;      /* of TB_HOST_NO, for explain */
+    const char *why;      /* of TB_HOST_NO and _WAITING, for explain */
+    int64_t version;      /* of the wire, that both speak */
     bool visible;         /* a BEAM node */
     uint32_t creation;    /* of the last connection */
     struct tb_home *home; /* of the incarnation last seen, or NULL */
@@ -56,8 +58,8 @@ struct tb_host {
     tb_atom owner, backup;
     int64_t epoch;
     tb_atom old_backup;   /* to be told that its copies are no longer needed */
-    bool none_asked;      /* to have no backup */
-    tb_atom backup_asked; /* what it was told last; 0: nothing */
+    tb_atom backup_asked; /* what it was told last; 0: nothing, or none */
+    bool no_backup_asked; /* it was told that it has none */
     bool ready_told, told;
     bool close_told;
     int64_t generation, closed;
@@ -75,8 +77,9 @@ struct tb_host {
     bool draining;   /* its mark is among the records, or it stops */
     bool excluded;   /* by changed options: it is to be none any more */
     bool stopping;
-    bool leave; /* what is there has to go elsewhere: to be planned */
-    bool down;  /* confirmed */
+    bool not_spoken; /* its versions; it has been logged */
+    bool leave;      /* what is there has to go elsewhere: to be planned */
+    bool down;       /* confirmed */
     bool confirming;
     uint64_t lost_ms, confirm_ms; /* since when it is away; when to ask again */
     uint64_t gone_ms; /* since when it has no incarnation, confirmed; or 0 */
@@ -189,24 +192,30 @@ struct tb_supervisor {
     bool differs;               /* the options of the hosts are others */
     bool follows;               /* where they change, so do ours */
     bool imposes;               /* nobody who has theirs is there: ours count */
-    uint64_t differ_ms;         /* since when, and nobody decides */
-    int64_t options_counter;    /* of the record that was compared */
-    tb_atom options_node;
     bool options_ours;
     bool turn_asked;
-    bool closing;              /* its generation is being closed */
-    bool ended;                /* closed: this process is about to end */
+    bool closing;            /* its generation is being closed */
+    bool ended;              /* closed: this process is about to end */
+    bool began_open;         /* a generation has been open while we looked */
+    bool reach_again;        /* a timer runs, to dial those that hosts see */
+    bool locating;           /* {M, F} has been asked, and has not answered */
+    bool pace_asked;         /* a timer runs for start_rate */
+    bool taking_over;        /* what is found ended has ended before */
+    uint64_t differ_ms;      /* since when, and nobody decides */
+    int64_t options_counter; /* of the record that was compared */
+    tb_atom options_node;
     struct tb_wr close_reason; /* owned */
     int64_t close_generation;
     struct tb_from *stopper; /* owned: told when it has ended; or NULL */
-    bool began_open;         /* a generation has been open while we looked */
-    unsigned ticks;
+    struct tb_ref tick;
+    uint64_t tick_ms;    /* when it comes; 0: none */
+    uint64_t lease_ms;   /* when leases are to be renewed */
     uint64_t balance_ms; /* when; 0: not */
     uint64_t changed_ms; /* when a host came or went */
     size_t moving;
-    struct tb_wr managed;      /* owned: [Node], of the node monitor */
-    unsigned reaching;         /* nodes that are being dialled */
-    bool reach_again;          /* a timer runs */
+    struct tb_wr managed; /* owned: [Node], of the node monitor */
+    unsigned reaching;    /* nodes that are being dialled */
+    unsigned idle_ticks;
     tb_atom unreached;         /* another tiebeam node that cannot be dialled */
     struct tb_map *tombstones; /* struct tb_key -> it, owned */
 
@@ -215,7 +224,6 @@ struct tb_supervisor {
     struct tb_list to_locate; /* struct tb_request, for {M, F} */
     struct tb_map *located;   /* struct tb_key -> struct tb_located, owned */
     struct tb_list unlocated; /* of these: to be asked of {M, F} */
-    bool locating;            /* it has been asked, and has not answered */
     uint64_t located_ms;      /* when it did */
 
     struct tb_list requests; /* every struct tb_request */
@@ -226,8 +234,6 @@ struct tb_supervisor {
     struct tb_list paced;   /* and those that wait for start_rate */
     int64_t tokens;         /* thousandths of starts that may be sent at once */
     uint64_t pace_ms;       /* when they were counted */
-    bool pace_asked;        /* a timer runs for it */
-    bool taking_over;       /* what is found ended has ended before */
     uint64_t starts, restarts, failovers, moves; /* ever, for info */
 };
 
@@ -280,6 +286,9 @@ int tb_on_host_copied(struct tb_proc *self, void *state,
                       const struct tb_msg *m);
 void tb_host_take_info(struct tb_proc *self, struct tb_supervisor *sup,
                        struct tb_host *host, struct tb_term info);
+
+/* supervisor.c - tb_sup_tick_ask - a tick when the next thing is due. */
+void tb_sup_tick_ask(struct tb_proc *self, struct tb_supervisor *sup);
 
 /* view.c - what this node sees, whether it decides, and the shared records.
  * tb_sup_turn_ask - at the end of this turn. */

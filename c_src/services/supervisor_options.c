@@ -62,18 +62,6 @@ chars(const struct tb_val *h)
 }
 
 static bool
-is_node(struct tb_term t)
-{
-    return tb_rule_node(t) != 0;
-}
-
-static bool
-nodes(const struct tb_val *h)
-{
-    return tb_rule_all(h[0].term, is_node);
-}
-
-static bool
 rising(const struct tb_val *h)
 {
     return h[0].i > 0 && h[1].i >= h[0].i && h[1].i <= 86400000;
@@ -100,7 +88,7 @@ const struct tb_rule tb_supervisor_rules[] = {
     { "hosts",            "all",                NULL,     NULL },
     { "hosts",            "managed",            NULL,     NULL },
     { "hosts",            "{basename, B}",      chars,    NULL },
-    { "hosts",            "{nodes, L:list}",    nodes,    NULL },
+    { "hosts",            "{nodes, L:list}",    tb_rule_are_nodes, NULL },
     { "host_module",      "load",               NULL,     "load or preloaded" },
     { "host_module",      "preloaded",          NULL,     NULL },
     { "split_policy",     "restart",            NULL,     "restart; majority is not supported in this version" },

@@ -310,14 +310,15 @@ name_backup(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
     tb_atom to = backup_of(sup, h);
     const struct tb_host *now = h->backup ? tb_host_find(sup, h->backup) : NULL;
 
-    if (to == h->backup || (to ? to == h->backup_asked : h->none_asked))
+    if (to == h->backup ||
+        (to ? to == h->backup_asked : h->no_backup_asked)) /* once */
         return;
     if (now && now->member && !now->down && now->phase == TB_HOST_AWAY)
         return; /* it may be back in a moment */
     if (h->backup && !h->old_backup)
         h->old_backup = h->backup;
     h->backup_asked = to;
-    h->none_asked = to == 0;
+    h->no_backup_asked = !to;
     if (to)
         tb_command(self, h, "{backup, Node}", TB_ARGS(tb_v_node(to)));
     else

@@ -142,14 +142,17 @@ rows() ->
     [
         {"starts, 1 caller: per s", one, {value, '>=', 4000}},
         {"starts, 16 callers: per s", many, {value, '>=', 25000}},
+        {"starts, 16 callers: server's CPU, µs each", cpu, none},
         {"starts, 16 callers, beside 100,000: per s", late, none},
         {"starts, that to the one above", kept, {value, '>=', 0.8}},
         {"starts, 10,000 in one request: per s", batch, {value, '>=', 100000}},
+        {"starts, 10,000 in one request: own CPU, µs each", batch_cpu, none},
         {"starts with an id, 1 caller, to 2,000: per s", ids, none},
         {"count_children of 10,000: ms", {count, ?FEW}, none},
         {"count_children of 100,000: ms", {count, ?MANY}, {value, '=<', 1}},
         {"which_children of 10,000: ms", {which, ?FEW}, none},
         {"which_children of 100,000: ms", {which, ?MANY}, {value, '=<', 60}},
+        {"which_children of 100,000: server's CPU, ms", {which_cpu, ?MANY}, none},
         {"bytes per child, at 10,000", {bytes, ?FEW}, none},
         {"bytes per child, at 100,000", {bytes, ?MANY}, {value, '=<', 300}}
     ].
@@ -174,16 +177,17 @@ dynamic_at(Where) ->
     Client = beam(client),
     Other = beam(other),
     Caller = tb_lib:node_of(Client),
-    Node =
+    Server =
         case Where of
-            local -> Caller;
-            remote -> tb_lib:node_of(Other)
+            local -> Client;
+            remote -> Other
         end,
+    Node = tb_lib:node_of(Server),
     {ok, Sup} = erpc:call(Node, ?MODULE, start_dynamic, []),
     Empty = erpc:call(Node, ?MODULE, memory, [Sup]),
     Bytes = fun(N) -> (erpc:call(Node, ?MODULE, memory, [Sup]) - Empty) / N end,
     More = fun(N) -> erpc:call(Caller, ?MODULE, starts, [Sup, 16, N], infinity) end,
-    Sample = sample(Caller, Sup, Bytes, More),
+    Sample = sample(Caller, Sup, Bytes, More, tb_lib:os_pid(Server)),
     {ok, Named} = erpc:call(Node, ?MODULE, start_supervisor, []),
     Ids = erpc:call(Caller, ?MODULE, id_starts, [Named, ?WITH_ID], infinity),
     [tb_lib:end_beam(B) || B <- [Client, Other]],
@@ -198,11 +202,11 @@ ours() ->
         Empty = tb_bench:resident_kib(Pid),
         Bytes = fun(N) -> (tb_bench:resident_kib(Pid) - Empty) * 1024 / N end,
         More = fun(N) -> rate(N, fun() -> start_all(Sup, N) end) end,
-        Sample = sample(Caller, Sup, Bytes, More),
-        Batch = More(?FEW),
+        Sample = sample(Caller, Sup, Bytes, More, Pid),
+        {Batch, BatchCpu} = with_cpu(Pid, fun() -> More(?FEW) end),
         Ids = erpc:call(Caller, ?MODULE, id_starts, [Sup, ?WITH_ID], infinity),
         tb_lib:end_beam(Client),
-        Sample#{ids => Ids, batch => Batch}
+        Sample#{ids => Ids, batch => Batch, batch_cpu => BatchCpu / ?FEW / 1000}
     end).
 
 start_all(Sup, N) when N > ?FEW ->
@@ -212,23 +216,41 @@ start_all(Sup, N) ->
     Results = gen_server:call(Sup, {start_children, [spec(erlang:unique_integer()) || _ <- lists:seq(1, N)]}, ?SLOW),
     [] = [R || R <- Results, element(1, R) =/= ok].
 
+%% With the nanoseconds that a program of this machine used for it.
+with_cpu(Pid, Fun) ->
+    Tool = tb_bench:tool('none@none', 0),
+    Before = tb_bench:cpu_ns(Tool, Pid),
+    Result = Fun(),
+    Used = tb_bench:cpu_ns(Tool, Pid) - Before,
+    port_close(Tool),
+    {Result, Used}.
+
 %% One by one to the smaller number; the larger one is made up by More.
-sample(Caller, Sup, Bytes, More) ->
+sample(Caller, Sup, Bytes, More, Pid) ->
     Starts = fun(Callers, N) -> erpc:call(Caller, ?MODULE, starts, [Sup, Callers, N], infinity) end,
     One = Starts(1, ?FEW div 2),
-    Many = Starts(16, ?FEW div 2),
-    Few = sizes(Caller, Sup, Bytes, ?FEW),
+    Half = ?FEW div 2,
+    {Many, Cpu} = with_cpu(Pid, fun() -> Starts(16, Half) end),
+    Few = sizes(Caller, Sup, Bytes, ?FEW, Pid),
     _ = More(?MANY - ?FEW),
-    All = sizes(Caller, Sup, Bytes, ?MANY),
-    Late = Starts(16, ?FEW div 2),
-    maps:merge(maps:merge(Few, All), #{one => One, many => Many, late => Late, kept => Late / Many}).
+    All = sizes(Caller, Sup, Bytes, ?MANY, Pid),
+    Late = Starts(16, Half),
+    maps:merge(maps:merge(Few, All), #{one => One, many => Many, cpu => Cpu / Half / 1000, late => Late, kept => Late / Many}).
 
-sizes(Caller, Sup, Bytes, N) ->
+sizes(Caller, Sup, Bytes, N, Pid) ->
     Memory = Bytes(N),
+    Times = 5,
     Ms = fun(Request) ->
-        tb_bench:median([erpc:call(Caller, ?MODULE, timed_call, [Sup, Request], infinity) || _ <- lists:seq(1, 5)])
+        [erpc:call(Caller, ?MODULE, timed_call, [Sup, Request], infinity) || _ <- lists:seq(1, Times)]
     end,
-    #{{bytes, N} => Memory, {count, N} => Ms(count_children), {which, N} => Ms(which_children)}.
+    Count = Ms(count_children),
+    {Which, Cpu} = with_cpu(Pid, fun() -> Ms(which_children) end),
+    #{
+        {bytes, N} => Memory,
+        {count, N} => tb_bench:median(Count),
+        {which, N} => tb_bench:median(Which),
+        {which_cpu, N} => Cpu / Times / 1.0e6
+    }.
 
 %% -------------------------------------------------------- hosts go and come
 

@@ -560,6 +560,12 @@ test_config_errors_tell_file_and_line(void **state)
                         "did you mean max_restarts?");
     assert_config_error(w, "[{tiebeam, [{supervisors, [\n{rex, []}]}]}].", 2,
                         "tiebeam.supervisors: the name rex is taken");
+    assert_config_error(w, "[{tiebeam, [{supervisors, [\n{pg, []}]}]}].", 2,
+                        "tiebeam.supervisors: the name pg is taken");
+    assert_config_error(w,
+                        "[{tiebeam, [{supervisors, [{jobs, []}]}, {pg, "
+                        "[{scopes, [pg,\njobs]}]}]}].",
+                        2, "tiebeam.pg.scopes: the name jobs is taken");
     assert_config_error(w, "[{tibeam, []}].", 1, "tibeam: did you mean tiebe");
     assert_config_error(w, "[{tiebeam, [{name, 'a@b.c'},\n{name, x}]}].", 2,
                         "tiebeam: name is given twice");

@@ -10,7 +10,7 @@ for name in "$@"; do
     dir=$out/corpus-$name
     log=$out/$name.log
     mkdir -p "$dir"
-    if "$out/fuzzers/$name" -max_total_time="$seconds" -timeout=10 \
+    if "$out/fuzzers/$name" -max_total_time="$seconds" -timeout=60 \
         -artifact_prefix="$out/$name-" \
         "$dir" "test/fuzz/corpus/$name" >"$log" 2>&1; then
         echo "$name clean, $(sed -n 's/^Done \([0-9]*\) runs.*/\1/p' "$log") runs"

@@ -68,8 +68,7 @@ every_request() ->
         say("TB_SEED=~w: ~w calls, ~w hosts killed, slowest call ~w ms; answers: ~w", [
             Seed, length(Account), Killed, lists:max([Ms || {_, _, _, Ms} <- Account]), kinds(Account)
         ]),
-        at({seed, Seed}, fun() -> agrees(Node, Last, Account) end),
-        tb_jobs:end_hosts(Last)
+        at({seed, Seed}, fun() -> agrees(Node, Last, Account) end)
     end).
 
 kill_hosts(Node, Beams, Callers, Accounts, N) ->
@@ -367,13 +366,13 @@ rolling_balanced() ->
 rolling(Options, Check) ->
     tb_jobs:with([h1, h2, h3], [{settle_ms, 50}, {locator, rendezvous} | Options], fun(Node, Beams, _) ->
         N = tb_lib:int_env("TB_ROLLED", 300),
+        _ = tb_lib:flush(),
         Args = [{self(), I} || I <- lists:seq(1, N)],
         Specs = [{{tb_kid, counted, [A]}, permanent, 5000, worker, [tb_kid]} || A <- Args],
         Results = tb_jobs:ask(Node, {start_children, Specs}, ?SLOW),
         ?assertEqual(N, length([P || {ok, P} <- Results])),
         ?assertEqual(N, length(started(N))),
-        Last = lists:foldl(fun(Name, Hosts) -> replace(Name, Node, Hosts, Args, Check) end, Beams, [h1, h2, h3]),
-        tb_jobs:end_hosts(Last)
+        _ = lists:foldl(fun(Name, Hosts) -> replace(Name, Node, Hosts, Args, Check) end, Beams, [h1, h2, h3])
     end).
 
 replace(Name, Node, Hosts, Args, Check) ->

@@ -592,7 +592,7 @@ in_c() ->
     ?assertEqual([{members, cc, [{beam, [A]}, {probe, [Self]}]}, {leader, cc, A}], Seen(2)),
     tb_lib:until_equal([{beam, [A]}, {probe, [Self]}], fun() -> lists:sort(tiebeam_cluster:plist(A)) end),
     tb_lib:with_beam(b, #{}, fun(_, Node) ->
-        tb_lib:link(Node, N),
+        tb_lib:until_equal(true, fun() -> rpc:call(Node, net_kernel, connect_node, [N]) end),
         B = tb_member:start(Node, [{cluster, cc}, {type, beam}]),
         ?assertEqual([{join, cc, beam, B, true}], Seen(1)),
         C = tb_member:start(Node, [{cluster, cc}, {type, beam}]),

@@ -33,6 +33,7 @@ cases() ->
         {"a host is killed while children start", fun host_killed_while_starting/0},
         {"the only host is killed, and is back", fun only_host/0},
         {"the process of a host is killed", fun host_process/0},
+        {"a host that stands still is told things once", fun still_host/0},
         {"a host with the only tiebeam is killed", fun machine/0},
         {"a name that is still held is waited for", fun held_name/0},
         {"named children keep what they were", fun named/0},
@@ -166,9 +167,13 @@ running_on(Node) ->
 all_run(Node, Beams, Args) ->
     Sorted = lists:sort(Args),
     tb_lib:until_equal(Sorted, fun() -> running(Beams) end, ?SLOW),
-    tb_lib:until(fun() ->
-        Pids = pids(Node),
-        is_list(Pids) andalso length(Pids) =:= length(Args) andalso lists:all(fun erlang:is_pid/1, Pids)
+    tb_lib:until_equal({length(Args), []}, fun() ->
+        case ask(Node, which_children) of
+            List when is_list(List) ->
+                {length(List), [{C, catch ask(Node, {explain, element(1, C)})} || {_, P, _, _} = C <- List, not is_pid(P)]};
+            Other ->
+                Other
+        end
     end, ?SLOW),
     %% none that is in no table
     tb_lib:until_equal(length(Args), fun() -> lists:sum([kids(N) || N <- nodes_of(Beams)]) end, ?SLOW).
@@ -438,6 +443,28 @@ only_host() ->
         join([Back], Node),
         all_run(Node, [Back], Args),
         end_beam(Back)
+    end).
+
+%% The other host is lost meanwhile, and there is none that takes copies.
+still_host() ->
+    with([h1, h2], [], fun(Node, [H1, H2], Daemon) ->
+        _ = start(Node, lists:seq(1, 20)),
+        N2 = tb_lib:node_of(H2),
+        Sent = fun() ->
+            #{nodes := #{N2 := #{bytes_out := Out, queued := Queued}}} = tb_lib:info(Node),
+            Out + Queued
+        end,
+        tb_lib:signal(H2, "STOP"),
+        try
+            Before = Sent(),
+            end_beam(H1),
+            _ = tb_lib:wait_output(Daemon, "host.lost. node=h1"),
+            Asked = [Sent() || _ <- lists:seq(1, 1000)],
+            ?assert(lists:last(Asked) - Before < 200000)
+        after
+            tb_lib:signal(H2, "CONT")
+        end,
+        all_run(Node, [H2], lists:seq(1, 20))
     end).
 
 host_process() ->

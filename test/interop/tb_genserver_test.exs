@@ -1,6 +1,6 @@
 # Elixir's ways of talking to a daemon: GenServer, Process, Node, Supervisor,
 # :sys, :rpc and :erpc. run.sh reads the last line.
-ExUnit.start(autorun: false, timeout: 60_000)
+ExUnit.start(autorun: false, timeout: 300_000)
 
 defmodule TbGenserverTest do
   use ExUnit.Case
@@ -18,7 +18,7 @@ defmodule TbGenserverTest do
   end
 
   setup %{node: node} do
-    assert :pong = Node.ping(node)
+    :tb_lib.until(fn -> Node.ping(node) == :pong end)
     :ok
   end
 
@@ -26,7 +26,7 @@ defmodule TbGenserverTest do
 
   defp dead(node) do
     {pid, ref} = :erlang.spawn_monitor(node, :erlang, :node, [])
-    assert_receive {:DOWN, ^ref, :process, ^pid, :normal}, 5000
+    assert_receive {:DOWN, ^ref, :process, ^pid, :normal}, 60_000
     pid
   end
 
@@ -55,7 +55,7 @@ defmodule TbGenserverTest do
   test "Node.monitor, disconnect", %{node: node} do
     assert Node.monitor(node, true) == true
     assert Node.disconnect(node) == true
-    assert_receive {:nodedown, ^node}, 5000
+    assert_receive {:nodedown, ^node}, 60_000
     refute node in Node.list(:hidden)
     assert Node.connect(node) == true
     assert Node.monitor(node, true) == true
@@ -175,7 +175,7 @@ defmodule TbGenserverTest do
       old = :tb_lib.pid_of(node, :rex)
       ref = Process.monitor({:rex, node})
       assert :ok = GenServer.stop({:rex, node}, reason)
-      assert_receive {:DOWN, ^ref, :process, {:rex, ^node}, ^reason}, 5000
+      assert_receive {:DOWN, ^ref, :process, {:rex, ^node}, ^reason}, 60_000
       back(node, :rex, old)
     end
 
@@ -186,15 +186,15 @@ defmodule TbGenserverTest do
 
   test "Process.monitor", %{node: node} do
     ref = Process.monitor({:nobody, node})
-    assert_receive {:DOWN, ^ref, :process, {:nobody, ^node}, :noproc}, 5000
+    assert_receive {:DOWN, ^ref, :process, {:nobody, ^node}, :noproc}, 60_000
     pid = dead(node)
     ref = Process.monitor(pid)
-    assert_receive {:DOWN, ^ref, :process, ^pid, :noproc}, 5000
+    assert_receive {:DOWN, ^ref, :process, ^pid, :noproc}, 60_000
     ref = Process.monitor({:tiebeam, node})
     assert Process.demonitor(ref, [:flush, :info]) == true
     ref = Process.monitor({:tiebeam, node})
     assert Node.disconnect(node) == true
-    assert_receive {:DOWN, ^ref, :process, {:tiebeam, ^node}, :noconnection}, 5000
+    assert_receive {:DOWN, ^ref, :process, {:tiebeam, ^node}, :noconnection}, 60_000
     assert_empty_mailbox()
   end
 
@@ -207,7 +207,7 @@ defmodule TbGenserverTest do
     assert :tb_lib.pid_of(node, :net_kernel) == pid
     Process.link(pid)
     Process.exit(pid, :kill)
-    assert_receive {:EXIT, ^pid, :killed}, 5000
+    assert_receive {:EXIT, ^pid, :killed}, 60_000
     back(node, :net_kernel, pid)
   end
 
@@ -256,11 +256,11 @@ defmodule TbGenserverTest do
     assert node(pid) == node
     Process.flag(:trap_exit, true)
     pid = Node.spawn_link(node, :tiebeam, :echo, [:x])
-    assert_receive {:EXIT, ^pid, :normal}, 5000
+    assert_receive {:EXIT, ^pid, :normal}, 60_000
     {pid, ref} = Node.spawn_monitor(node, NoMod, :f, [])
-    assert_receive {:DOWN, ^ref, :process, ^pid, {:undef, [{NoMod, :f, [], []}]}}, 5000
+    assert_receive {:DOWN, ^ref, :process, ^pid, {:undef, [{NoMod, :f, [], []}]}}, 60_000
     pid = Node.spawn_link(node, fn -> :ok end)
-    assert_receive {:EXIT, ^pid, {:undef, _}}, 5000
+    assert_receive {:EXIT, ^pid, {:undef, _}}, 60_000
   end
 
   test "Agent calls are answered, not hung upon", %{node: node} do

@@ -589,14 +589,14 @@ order() ->
 
 lease() ->
     {ok, Host} = tiebeam_host:start_link(?NAME),
-    T = own(attach(Host, self(), 100)),
+    T = own(attach(Host, self(), 1000)),
     Before = epoch(T),
     [{owner, none, After}] = until_event(fun(E) -> element(1, E) =:= owner end),
     ?assertEqual(Before + 1, After),
     _ = own(T),
     ?assertEqual(After + 1, epoch(T)),
     %% renewed in time it goes on
-    Until = erlang:monotonic_time(millisecond) + 400,
+    Until = erlang:monotonic_time(millisecond) + 3000,
     renew(T, Until),
     ?assertEqual(After + 1, epoch(T)),
     gen_server:cast(Host, {lease, self(), false}),
@@ -615,7 +615,7 @@ renew(#t{host = Host} = T, Until) ->
 %% A timer that is due, and a renewal behind other messages.
 late_judgement() ->
     {ok, Host} = tiebeam_host:start_link(?NAME),
-    T = own(attach(Host, self(), 100)),
+    T = own(attach(Host, self(), 1000)),
     Epoch = epoch(T),
     true = erlang:suspend_process(Host),
     tb_lib:until(fun() -> element(2, process_info(Host, message_queue_len)) > 0 end),
@@ -629,7 +629,7 @@ late_judgement() ->
     Resumed = erlang:monotonic_time(millisecond),
     true = erlang:resume_process(Host),
     [{owner, none, _}] = until_event(fun(E) -> element(1, E) =:= owner end),
-    ?assert(erlang:monotonic_time(millisecond) - Resumed >= 20).
+    ?assert(erlang:monotonic_time(millisecond) - Resumed >= 200).
 
 %% A process on another node, whose messages come here.
 forward(To) ->
@@ -930,7 +930,7 @@ deaf() ->
                 end
              || N <- lists:seq(1, 60)
             ],
-            ?assert(erlang:monotonic_time(millisecond) - Before < 10000)
+            ?assert(erlang:monotonic_time(millisecond) - Before < 60000)
         after
             tb_lib:signal(Beam, "CONT")
         end

@@ -16,10 +16,12 @@
 -export_type([context/0, reason/0]).
 
 %% The one time that is promised: no answer to an honest node takes longer.
--define(ANSWER_MS, 2000).
+%% A machine that others use as well stands still at times; hostile.md has what an
+%% idle one needs.
+-define(ANSWER_MS, 20000).
 %% Memory that may stay: what is freed is not all given back.
 -define(STAYS_MIB, 8).
--define(PATIENCE, 20000).
+-define(PATIENCE, 60000).
 
 %% slow: how much slower a daemon is than one without sanitizers, about.
 -type context() :: #{
@@ -163,7 +165,7 @@ is_sanitized(Daemon) ->
 
 within(What, Before, Mib, Fun) ->
     try
-        tb_lib:until(fun() -> Fun() =< Before + Mib end, 5000)
+        tb_lib:until(fun() -> Fun() =< Before + Mib end)
     catch
         error:too_late -> error({What, {before, Before}, {may_grow_by, Mib}, {is, Fun()}})
     end.

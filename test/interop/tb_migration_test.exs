@@ -1,6 +1,6 @@
 # The configurations of priv/doc/migration.md: each one under "new" is taken by
 # the sidecar and found right by the program. run.sh reads the last line.
-ExUnit.start(autorun: false, timeout: 60_000)
+ExUnit.start(autorun: false, timeout: 300_000)
 
 defmodule TbMigrationTest do
   use ExUnit.Case

@@ -24,7 +24,7 @@
 
 -define(PASS_THROUGH, 112).
 -define(VERSION, 131).
--define(TIMEOUT, 10000).
+-define(TIMEOUT, 60000).
 
 %% All that a node of OTP 25 announces, less the atom cache, fragments and
 %% PUBLISHED: so this peer is hidden.
@@ -58,7 +58,7 @@ announce(Name, Port) ->
     {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, tb_lib:epmd_port(), [binary, {active, false}]),
     Request = <<120, Port:16, 72, 0, 6:16, 5:16, (length(Name)):16, (list_to_binary(Name))/binary, 0:16>>,
     ok = gen_tcp:send(Socket, [<<(byte_size(Request)):16>>, Request]),
-    {ok, <<_, 0, _/binary>>} = gen_tcp:recv(Socket, 0, 5000),
+    {ok, <<_, 0, _/binary>>} = gen_tcp:recv(Socket, 0, ?TIMEOUT),
     Socket.
 
 %% net_adm:names/0 of the epmd at that port.

@@ -3,7 +3,7 @@
 -module(tb_release_tests).
 -include_lib("eunit/include/eunit.hrl").
 
--define(TIMEOUT, 300).
+-define(TIMEOUT, 900).
 
 -spec release_test_() -> tuple().
 release_test_() ->
@@ -103,7 +103,7 @@ is_cluster(Names) ->
 
 until(Condition, Nodes) ->
     try
-        tb_lib:until(Condition, 30000)
+        tb_lib:until(Condition, 120000)
     catch
         error:too_late -> error({too_late, [{Name, tb_lib:output(Program)} || {Name, Program} <- Nodes]})
     end.
@@ -111,7 +111,7 @@ until(Condition, Nodes) ->
 %% [] of a node that is not up.
 ask(Name, M, F, A) ->
     _ = net_kernel:hidden_connect_node(Name),
-    case rpc:call(Name, M, F, A, 5000) of
+    case rpc:call(Name, M, F, A, 60000) of
         {badrpc, _} -> [];
         Result -> Result
     end.
@@ -230,9 +230,11 @@ module_based([First, Second | _] = Names, Nodes) ->
     [?assertEqual(node(Pid), Own(Second, locate, [Agent(N)])) || {N, Pid} <- [{1, A}, {2, B}, {3, C}]],
     ?assertMatch(#{options := Options} when is_list(Options), Own(First, info, [])),
     {max_restarts, 1} = lists:keyfind(max_restarts, 1, maps:get(options, Own(First, info, []))),
+    ?assertEqual(ok, Own(Second, reconfigure, [[{max_children, 4}]])),
+    ?assertMatch([{ok, _}], Own(First, start_children, [[Agent(4)]])),
     ?assertEqual(ok, Own(Second, terminate_child, [A])),
     ?assertEqual({error, not_found}, Own(First, terminate_child, [A])),
-    ?assertMatch(#{active := 2}, Own(Second, count_children, [])),
+    ?assertMatch(#{active := 3}, Own(Second, count_children, [])),
     ?assertEqual(ok, Own(Second, stop, [])),
     until(fun() -> Own(First, hosts, []) =:= Sorted end, Nodes),
     ?assertMatch(#{active := 0}, Own(First, count_children, [])).

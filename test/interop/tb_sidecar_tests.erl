@@ -4,7 +4,7 @@
 -include_lib("eunit/include/eunit.hrl").
 
 %% What runs on other nodes: a handler of logger, and MFAs of discovery.
--export([log/2, hold/1, own_connect/2, own_disconnect/2, own_list/1]).
+-export([log/2, hold/1, own_connect/2, own_disconnect/2, own_list/1, steps/2]).
 
 -define(TIMEOUT, 300).
 
@@ -145,7 +145,7 @@ start_sidecar(Node, Options) ->
     {ok, _} = rpc(Node, supervisor, start_child, [kernel_safe_sup, Spec]).
 
 rpc(Node, M, F, A) ->
-    rpc:call(Node, M, F, A, 20000).
+    rpc:call(Node, M, F, A, 60000).
 
 info(Node) ->
     rpc(Node, tiebeam_sidecar, info, []).
@@ -308,12 +308,34 @@ no_name() ->
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
     Options = [{binary, tb_lib:binary()}, {discovery, []}],
     Name = tb_lib:name(late),
-    Start = lists:flatten(io_lib:format("spawn(fun() -> receive after 300 -> {ok, _} = net_kernel:start([~ts, shortnames]), "
-        "receive after 1500 -> ok = net_kernel:stop(), receive after 1500 -> halt() end end end end).", [Name])),
+    Go = tb_lib:tmp("no_name."),
+    Start = lists:flatten(io_lib:format("~s:steps(~ts, ~0p).", [?MODULE, Name, Go])),
     Program = tb_lib:start(Erl, ["-noinput", "-setcookie", tb_lib:cookie(), "-pa", filename:dirname(code:which(?MODULE))] ++ eval(Options) ++ ["-eval", Start]),
-    Output = wait_output(Program, "lost its name"),
-    ?assertMatch({match, _}, re:run(Output, "this node has no name: start it with -name or -sname.*node.started\\] node=tiebeam-" ++ Name, [dotall])),
+    [
+        begin
+            _ = wait_output(Program, Pattern),
+            ok = file:write_file(Go ++ Step, "")
+        end
+     || {Pattern, Step} <- [
+            {"this node has no name: start it with -name or -sname", "start"},
+            {"node.started\\] node=tiebeam-" ++ Name, "stop"},
+            {"lost its name", "halt"}
+        ]
+    ],
     ?assertEqual(0, tb_lib:wait_exit(Program)).
+
+%% A node that has a name for a while: each step when there is a file for it.
+-spec steps(atom(), file:filename()) -> pid().
+steps(Name, Go) ->
+    Until = fun(Step) -> tb_lib:until(fun() -> filelib:is_regular(Go ++ Step) end) end,
+    spawn(fun() ->
+        Until("start"),
+        {ok, _} = net_kernel:start([Name, shortnames]),
+        Until("stop"),
+        ok = net_kernel:stop(),
+        Until("halt"),
+        halt()
+    end).
 
 refused() ->
     with_sidecar(refused, #{}, [{discovery, [{dns, [{source, {dns, "x"}}, {intervall, 5}]}]}], fun(Beam, Node) ->

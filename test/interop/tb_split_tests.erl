@@ -47,7 +47,7 @@ heal(Wires) ->
 %% Asked over hidden connections: this VM is no part of the cluster.
 rpc(Node, M, F, A) ->
     true = net_kernel:hidden_connect_node(Node),
-    rpc:call(Node, M, F, A, 10000).
+    rpc:call(Node, M, F, A, 60000).
 
 beam(I) ->
     Args = ["-kernel", "net_ticktime", "4"],
@@ -78,9 +78,9 @@ with_cluster(Hosts, Fun) ->
     end).
 
 link_all(Bs, Ts) ->
-    [tb_lib:until(fun() -> true =:= rpc(A, net_kernel, connect_node, [B]) end, 30000) || A <- Bs, B <- Bs, A < B],
-    [tb_lib:until(fun() -> true =:= rpc(A, net_kernel, connect_node, [T]) end, 30000) || A <- Bs, T <- Ts],
-    [tb_lib:until(fun() -> ok =:= tb_call(T, tiebeam, {connect, U}) end, 30000) || T <- Ts, U <- Ts, T < U].
+    [tb_lib:until(fun() -> true =:= rpc(A, net_kernel, connect_node, [B]) end, 60000) || A <- Bs, B <- Bs, A < B],
+    [tb_lib:until(fun() -> true =:= rpc(A, net_kernel, connect_node, [T]) end, 60000) || A <- Bs, T <- Ts],
+    [tb_lib:until(fun() -> ok =:= tb_call(T, tiebeam, {connect, U}) end, 60000) || T <- Ts, U <- Ts, T < U].
 
 tb_call(T, Name, Request) ->
     true = net_kernel:hidden_connect_node(T),
@@ -118,8 +118,12 @@ holders(Nodes) ->
 alive(Pids) ->
     lists:all(fun(P) -> rpc(node(P), erlang, is_process_alive, [P]) end, Pids).
 
-leaders_told(Pid) ->
-    [L || {leader, L} <- rpc(node(Pid), tb_member, events, [Pid])].
+%% The last leader that it was told of.
+leader_told(Pid) ->
+    case lists:reverse([L || {leader, L} <- rpc(node(Pid), tb_member, events, [Pid])]) of
+        [Last | _] -> Last;
+        [] -> none
+    end.
 
 %% ------------------------------------------------------------------- cases
 
@@ -138,8 +142,8 @@ split_and_heal(Wires, [B1, B2, B3, B4] = Bs, Ts, [P1, P2, P3, P4] = Pids) ->
     {Right, Ms} = until_holder([B3, B4], [B3, B4]),
     until_plists([B1, B2], [P1, P2], [P1, P2]),
     until_plists([B3, B4], [P3, P4], [P3, P4]),
-    [tb_lib:until(fun() -> lists:last(leaders_told(P)) =:= Right end) || P <- [P3, P4]],
-    [tb_lib:until(fun() -> lists:last(leaders_told(P)) =:= Left end) || P <- [P1, P2]],
+    [tb_lib:until(fun() -> leader_told(P) =:= Right end) || P <- [P3, P4]],
+    [tb_lib:until(fun() -> leader_told(P) =:= Left end) || P <- [P1, P2]],
     %% each side has an answer of its own
     case Ts of
         [Only] ->
@@ -156,7 +160,7 @@ split_and_heal(Wires, [B1, B2, B3, B4] = Bs, Ts, [P1, P2, P3, P4] = Pids) ->
     ?assert(lists:member(One, [Left, Right])),
     until_plists(Bs, Pids, Pids),
     [tb_lib:until_equal(One, fun() -> tb_call(T, process_cluster, {leader, tb_member}) end) || T <- Ts],
-    [tb_lib:until(fun() -> lists:last(leaders_told(P)) =:= One end) || P <- Pids],
+    [tb_lib:until(fun() -> leader_told(P) =:= One end) || P <- Pids],
     ?assert(alive(Pids)),
-    [?assertEqual([], rpc(B, ets, tab2list, [global_locks])) || B <- Bs],
+    [tb_lib:until_equal([], fun() -> rpc(B, ets, tab2list, [global_locks]) end) || B <- Bs],
     io:format(user, "  the other side's own leader ~w ms after the cut; one leader ~w ms after they are linked~n", [Ms, Healed]).

@@ -12,9 +12,12 @@
  * Failures, as many as the environment says: CRASHES (a host, alone or with the
  * tiebeam node on the same machine; it comes back empty, as a new incarnation),
  * TCRASHES (a tiebeam node), CUTS (one link between any two; one host; one host with
- * a tiebeam node), PAUSES (a lease runs out). Links come back one by one, at any time.
+ * a tiebeam node), PAUSES (a lease runs out). Links come back one by one, at any time; with
+ * CALM=1 all at once, after all have noticed; with CALM=2 both ends also notice a cut at once,
+ * and after the last failure connections and copies take no time.
  * Requests: AT (where the child runs at the beginning, acknowledged; 3: it is started),
  * MOVES, REMOVALS. TWO=1: two hosts. ONE=1: one tiebeam node. MUTANT: a mechanism is left out, see below.
+ * PLAN: a schedule, see below.
  *
  * Abstracted: a stop takes no time; a start always succeeds; a message from a host brings
  * all that has changed until then, at any later time (LAG=2), so that what is under way is
@@ -22,12 +25,14 @@
  * with LAG=0 events too, while the connection lives. A copy and a set of copies are one message. Epochs are not
  * numbers but whether one is still the host's. The set does not change; there is one generation.
  * What a tiebeam node knows of copies (its table, and the answers to {copies, Node})
- * is not late. A tiebeam node has one command under way at a time.
+ * is not late, but for those that it had dropped. A tiebeam node has one command under way at a time.
  *
  * Checked: no command is run that its owner sent under another epoch (at once); and, when all
  * has healed and nothing is left to be done: at most one instance; exactly one of a child
  * whose start was acknowledged and that nobody removed; none of a child whose removal was
- * acknowledged. test/model/run.sh has the scenarios, and what each costs.
+ * acknowledged. At each start: no second instance as long as no link was cut and no host was
+ * lost. With MOST=n: not more than n commands after the last failure, recovery and request;
+ * as the number of those is bounded, work comes to an end. test/model/run.sh has the scenarios, and what each costs.
  */
 #define NH 3
 #define NT 2
@@ -54,11 +59,14 @@ c_decl {
 #define NO_VIEW 9        /* a tiebeam node acts without having seen all hosts */
 #define NO_GAP 10        /* a tiebeam node remembers lost hosts over a gap of its own */
 #define NO_BACK 11       /* a host that others see again stays confirmed down until it is attached */
+#define NO_AGAIN 12      /* a host that drops copies does not ask for them again */
+#define NO_SAFE 13       /* of two instances one goes before the other is in two places */
+#define NO_TOLD 14       /* a tiebeam node does not forget what another one had dropped */
 byte mutant;
 byte lag;                /* 0: events and leases take no time; 1: leases; 2: nothing */
 byte most;               /* commands after the last failure, recovery or request; 0: not counted */
 byte work;
-bit calm;
+byte calm;              /* 1: all links heal at once; 2: see above */
 byte cuts0;
 bit one;                 /* one tiebeam node */
 bit two;                 /* two hosts: the third is not in the set */
@@ -115,6 +123,7 @@ Entry ent[NH];
 bit tomb[NH];
 byte bk[NH] = NONE;
 byte seq[NH];
+byte sent[NH];           /* what its backup was sent, as it believes: seq + 1; 0: all is to be sent */
 byte news[6];            /* tiebeam node, host: what entries stood in for, and tombstones, untold */
 byte own[NH] = NONE;
 byte xh = NONE;          /* whose second incarnation is NH */
@@ -133,6 +142,7 @@ byte tI[6] = NONE;
 bit dn[6];
 View vw[8];
 Cmd cmd[NT];
+short dropped[NT];       /* copies that it had dropped, of which it was not told again: host, incarnation */
 bit wt[NT];
 bit ps[NT];              /* a caller waits for its start */
 bit rm[NT];              /* a caller waits for its removal */
@@ -324,15 +334,17 @@ c_code {
 /* an incarnation that is lost, and who knows most of it */
 #define LOST(t, i) (HOST(i) != NONE && !ATTINC(t, i) && (dn[TH(t, HOST(i))] || A(t, HOST(i))))
 #define MS(t, i) (vw[TI(t, i)].known -> vw[TI(t, i)].seq + 1 : 0)
-#define CS(t, b, i) (A(t, b) && cp[BI(b, i)].ok -> cp[BI(b, i)].seq + 1 : 0)
+#define DROPPED(t, b, i) (dropped[t] & BIT(BI(b, i)))
+#define CS(t, b, i) (A(t, b) && cp[BI(b, i)].ok && !DROPPED(t, b, i) -> cp[BI(b, i)].seq + 1 : 0)
 #define ANYSEQ (mutant == NO_SEQ)
 #define BESTM(t, i) (MS(t, i) > 0 && (ANYSEQ || (MS(t, i) >= CS(t, 0, i) && MS(t, i) >= CS(t, 1, i) && MS(t, i) >= CS(t, 2, i))))
 #define BESTC(t, b, i) (CS(t, b, i) > 0 && (ANYSEQ || (CS(t, b, i) >= MS(t, i) && CS(t, b, i) >= CS(t, 0, i) && \
     CS(t, b, i) >= CS(t, 1, i) && CS(t, b, i) >= CS(t, 2, i))))
 #define LOSTKEY(t, i) ((BESTM(t, i) && vw[TI(t, i)].e.st != GONE) || (BESTC(t, 0, i) && cp[BI(0, i)].e.st != GONE) || \
     (BESTC(t, 1, i) && cp[BI(1, i)].e.st != GONE) || (BESTC(t, 2, i) && cp[BI(2, i)].e.st != GONE))
-#define LOSTANY(t) ((LOST(t, 0) && LOSTKEY(t, 0)) || (LOST(t, 1) && LOSTKEY(t, 1)) || (LOST(t, 2) && LOSTKEY(t, 2)) || \
-    (LOST(t, 3) && LOSTKEY(t, 3)))
+/* some loss has not been dealt with yet, and another tiebeam node may know more of it */
+#define LEFT(t, i) (LOST(t, i) && (vw[TI(t, i)].known || CS(t, 0, i) || CS(t, 1, i) || CS(t, 2, i)))
+#define LOSTANY(t) (LEFT(t, 0) || LEFT(t, 1) || LEFT(t, 2) || LEFT(t, 3))
 #define LOW(t) (A(t, 0) -> 0 : (A(t, 1) -> 1 : 2))
 
 /* ------------------------------------------------------------------ hosts */
@@ -357,6 +369,10 @@ inline tell(h, what) {
     if :: A(1, h) -> news[TH(1, h)] = news[TH(1, h)] | (what) :: else fi
 }
 
+/* to the other tiebeam node: these copies are dropped */
+#define TOLD(t, h, i) if :: mutant != NO_TOLD && A(1 - t, h) -> \
+    news[TH(1 - t, h)] = news[TH(1 - t, h)] | BIT(i) :: else fi
+
 inline apply(h, t) {
     if
     :: cmd[t].k == START ->
@@ -373,9 +389,12 @@ inline apply(h, t) {
         if :: ent[h].st == RUN -> ent[h].st = MOVING; ent[h].to = cmd[t].a; seq[h]++ :: else fi
     :: cmd[t].k == BURY -> tomb[h] = 1; tell(h, BURIED)
     :: cmd[t].k == FORGET -> tomb[h] = 0
-    :: cmd[t].k == BACKUP -> bk[h] = cmd[t].a
+    :: cmd[t].k == BACKUP -> bk[h] = cmd[t].a; sent[h] = 0
     :: cmd[t].k == DROP ->
-        cp[BI(h, cmd[t].a)].ok = 0; cp[BI(h, cmd[t].a)].seq = 0; CLEAR(cp[BI(h, cmd[t].a)].e)
+        cp[BI(h, cmd[t].a)].ok = 0; cp[BI(h, cmd[t].a)].seq = 0; CLEAR(cp[BI(h, cmd[t].a)].e);
+        TOLD(t, h, cmd[t].a);
+        y = HOST(cmd[t].a);
+        if :: mutant != NO_AGAIN && y != NONE && cur[y] == cmd[t].a && bk[y] == h && LH(y, h) -> sent[y] = 0 :: else fi
     fi
 }
 
@@ -409,13 +428,13 @@ inline gap(t, i) {
     fi
 }
 
-#define DIFFERS(t, h) (vw[TI(t, cur[h])].seq != seq[h] || vw[TI(t, cur[h])].own != own[h] || !vw[TI(t, cur[h])].ep || \
+#define DIFFERS(t, h) (news[TH(t, h)] || vw[TI(t, cur[h])].seq != seq[h] || vw[TI(t, cur[h])].own != own[h] || !vw[TI(t, cur[h])].ep || \
     vw[TI(t, cur[h])].bk != bk[h] || vw[TI(t, cur[h])].tomb != tomb[h])
 
 #define ATTACH(t, h) \
     :: STEP(attach, t, h, 0, LT(t, h) && !A(t, h) && !(cmd[t].k && HOST(cmd[t].i) == h)) \
         hatt[TH(t, h)] = 1; hrdy[TH(t, h)] = 0; hexp[TH(t, h)] = 0; \
-        A(t, h) = 1; dn[TH(t, h)] = 0; \
+        A(t, h) = 1; dn[TH(t, h)] = 0; dropped[t] = 0; \
         z = (tI[TH(t, h)] == cur[h]); \
         NOINC(t, h) \
         tI[TH(t, h)] = cur[h]; \
@@ -446,12 +465,15 @@ inline gap(t, i) {
         pauses--; hexp[TH(t, h)] = 1; elect(h); x = 0 }
 
 #define HDOWN(t, h) \
-    :: STEP(hdown, t, h, 0, up[h] && hatt[TH(t, h)] && (lt[TH(t, h)] || !tup[t])) \
+    :: STEP(hdown, t, h, 0, up[h] && hatt[TH(t, h)] && (lt[TH(t, h)] || !tup[t]) && !(calm == 2 && A(t, h))) \
         hatt[TH(t, h)] = 0; hrdy[TH(t, h)] = 0; hexp[TH(t, h)] = 0; elect(h); x = 0 }
 
 #define TDOWN(t, h) \
     :: STEP(tdown, t, h, 0, tup[t] && A(t, h) && (lt[TH(t, h)] || !hatt[TH(t, h)] || tI[TH(t, h)] != cur[h])) \
-        A(t, h) = 0; news[TH(t, h)] = 0; V(t, h).ep = 0; V(t, h).own = 0; V(t, h).bk = 0; V(t, h).tomb = 0; \
+        A(t, h) = 0; news[TH(t, h)] = 0; \
+        if :: calm == 2 && up[h] && lt[TH(t, h)] && hatt[TH(t, h)] -> \
+            hatt[TH(t, h)] = 0; hrdy[TH(t, h)] = 0; hexp[TH(t, h)] = 0; elect(h) :: else fi; \
+        V(t, h).ep = 0; V(t, h).own = 0; V(t, h).bk = 0; V(t, h).tomb = 0; \
         if :: wt[t] && HOST(cmd[t].i) == h && (cmd[t].k == IDLE) -> wt[t] = 0; cmd[t].i = 0 :: else fi; x = 0 }
 
 #define CONFIRM(t, h) \
@@ -465,20 +487,25 @@ inline gap(t, i) {
         x = HOST(cmd[t].i); \
         if :: up[x] && cur[x] == cmd[t].i && VALID(t, x) -> \
             assert(cmd[t].ok && own[x] == t); apply(x, t); \
-            assert(cuts < cuts0 || xh != NONE || RUNNING <= 1) :: else fi; \
+            assert(cuts < cuts0 || xh != NONE || RUNNING <= 1) :: else -> dropped[t] = 0 fi; \
         IDLED(t); x = 0 } \
     :: STEP(lost_command, t, 0, 0, cmd[t].k != IDLE && (!tup[t] || lt[TH(t, HOST(cmd[t].i))] || !up[HOST(cmd[t].i)] || \
-        cur[HOST(cmd[t].i)] != cmd[t].i)) IDLED(t); x = 0 }
+        cur[HOST(cmd[t].i)] != cmd[t].i)) dropped[t] = 0; IDLED(t); x = 0 }
 /* if the connection has been seen to end, there will be no outcome */
 #define IDLED(t) \
     cmd[t].k = IDLE; cmd[t].a = 0; cmd[t].c = 0; cmd[t].s = 0; cmd[t].ok = 0; \
     if :: !tup[t] || !A(t, HOST(cmd[t].i)) || tI[TH(t, HOST(cmd[t].i))] != cmd[t].i -> wt[t] = 0; cmd[t].i = 0 :: else fi
 
+/* One that misses something asks for all of it. */
 #define COPYING(h, b) \
-    :: STEP(copying, h, b, 0, LH(h, b) && bk[h] == b && (!cp[BI(b, cur[h])].ok || cp[BI(b, cur[h])].seq != seq[h])) \
+    :: STEP(copying, h, b, 0, LH(h, b) && bk[h] == b && sent[h] != seq[h] + 1) \
         x = BI(b, cur[h]); \
-        cp[x].ok = 1; cp[x].seq = seq[h]; \
-        cp[x].e.st = ent[h].st; cp[x].e.to = ent[h].to; cp[x].e.c = ent[h].c; cp[x].e.s = ent[h].s; x = 0 }
+        if \
+        :: sent[h] == 0 || cp[x].ok -> \
+            cp[x].ok = 1; cp[x].seq = seq[h]; sent[h] = seq[h] + 1; \
+            cp[x].e.st = ent[h].st; cp[x].e.to = ent[h].to; cp[x].e.c = ent[h].c; cp[x].e.s = ent[h].s \
+        :: else -> sent[h] = 0 \
+        fi; x = 0 }
 
 /* ------------------------------------------------------------ what T does */
 
@@ -506,9 +533,10 @@ inline issue(t, h, kind, arg, starts, stands) {
 /* h's entry stands in for one that is attached, and all of those are safe or do not have it */
 #define ORIGIN(t, h, o) (h != o && A(t, o) && (V(t, h).e.s & BIT(tI[TH(t, o)])))
 #define STANDS(t, h) (mutant != NO_STANDIN && (ORIGIN(t, h, 0) || ORIGIN(t, h, 1) || ORIGIN(t, h, 2)))
-#define ORIGINSAFE(t, h, o) (!ORIGIN(t, h, o) || !HAS(t, o) || DEL2(t, o))
+#define SAFE2(t, h) (DEL2(t, h) || (mutant == NO_SAFE && A(t, h)))
+#define ORIGINSAFE(t, h, o) (!ORIGIN(t, h, o) || !HAS(t, o) || SAFE2(t, o))
 /* g's instance wins over h's */
-#define WINS(t, g, h) (g != h && RUNS(t, g) && !STANDS(t, g) && DEL2(t, g) && \
+#define WINS(t, g, h) (g != h && RUNS(t, g) && !STANDS(t, g) && SAFE2(t, g) && \
     (V(t, g).e.c > V(t, h).e.c || (V(t, g).e.c == V(t, h).e.c && g < h)))
 /* the move of h's entry has come to its end: not by one that stands in for h, which will go */
 #define THERE(t, g, h) (g != h && RUNS(t, g) && V(t, g).e.c > V(t, h).e.c && !(V(t, g).e.s & BIT(tI[TH(t, h)])))
@@ -558,20 +586,22 @@ inline issue(t, h, kind, arg, starts, stands) {
     FAILOVERC(t, i, 0) FAILOVERC(t, i, 1) FAILOVERC(t, i, 2) \
     /* it has been dealt with: the copies go first, they may be older than what is remembered */ \
     :: STEP(forget_memory, t, i, 0, ACTS(t) && LOST(t, i) && vw[TI(t, i)].known && !CS(t, 0, i) && !CS(t, 1, i) && !CS(t, 2, i) && \
-        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i))) unknow(t, i); x = 0 }
+        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i))) unknow(t, i); \
+        if :: A(t, 0) -> TOLD(t, 0, i) :: else fi; if :: A(t, 1) -> TOLD(t, 1, i) :: else fi; \
+        if :: A(t, 2) -> TOLD(t, 2, i) :: else fi; x = 0 }
 
 #define FAILOVERC(t, i, b) \
     :: STEP(failover_copy, t, i, b, ACTS(t) && !rm[t] && LOST(t, i) && !ANY(t) && !TOMB(t) && BESTC(t, b, i) && cp[BI(b, i)].e.st != GONE && \
         !(cp[BI(b, i)].e.s & ATTSET(t))) x = LOW(t); y = BI(b, i); \
         z = (cp[y].e.st == MOVING -> 2 : 1) + cp[y].e.c; y = cp[y].e.s | (cp[y].e.st == MOVING -> 0 : BIT(i)); issue(t, x, START, 0, z, y); x = 0 } \
-    :: STEP(drop_lost, t, i, b, ACTS(t) && LOST(t, i) && A(t, b) && cp[BI(b, i)].ok && \
-        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i))) issue(t, b, DROP, i, 0, 0); x = 0 }
+    :: STEP(drop_lost, t, i, b, ACTS(t) && LOST(t, i) && CS(t, b, i) && \
+        (TAKEN(t) || TOMB(t) || !LOSTKEY(t, i))) issue(t, b, DROP, i, 0, 0); dropped[t] = dropped[t] | BIT(BI(b, i)); x = 0 }
 
 /* ---------------------------------------------------------------- failures */
 
 inline tdie(t) {
     tup[t] = 0; ps[t] = 0; rm[t] = 0; wt[t] = 0;
-    A(t, 0) = 0; A(t, 1) = 0; A(t, 2) = 0;
+    A(t, 0) = 0; A(t, 1) = 0; A(t, 2) = 0; dropped[t] = 0;
     news[TH(t, 0)] = 0; news[TH(t, 1)] = 0; news[TH(t, 2)] = 0;
     dn[TH(t, 0)] = 0; dn[TH(t, 1)] = 0; dn[TH(t, 2)] = two;
     tI[TH(t, 0)] = NONE; tI[TH(t, 1)] = NONE; tI[TH(t, 2)] = NONE;
@@ -579,7 +609,10 @@ inline tdie(t) {
 }
 
 inline hdie(h) {
-    up[h] = 0; xh = h; tomb[h] = 0; bk[h] = NONE; seq[h] = 0; own[h] = NONE; CLEAR(ent[h]);
+    if :: bk[0] == h -> sent[0] = 0 :: else fi;
+    if :: bk[1] == h -> sent[1] = 0 :: else fi;
+    if :: bk[2] == h -> sent[2] = 0 :: else fi;
+    up[h] = 0; sent[h] = 0; xh = h; tomb[h] = 0; bk[h] = NONE; seq[h] = 0; own[h] = NONE; CLEAR(ent[h]);
     hatt[TH(0, h)] = 0; hatt[TH(1, h)] = 0; hrdy[TH(0, h)] = 0; hrdy[TH(1, h)] = 0; hexp[TH(0, h)] = 0; hexp[TH(1, h)] = 0;
     x = 0;
     do
@@ -598,13 +631,15 @@ inline hdie(h) {
 
 #define WHOLE (!(lt[0] || lt[1] || lt[2] || lt[3] || lt[4] || lt[5] || lh[1] || lh[2] || lh[5]))
 #define CUTTABLE (cuts > 0 && WHOLE && started)
+#define UNSENT(h) if :: bk[h] != NONE && lh[h * NH + bk[h]] -> sent[h] = 0 :: else fi
 #define NOBODY \
+    UNSENT(0); UNSENT(1); UNSENT(2); \
     if :: two -> lt[2] = 0; lt[5] = 0; lh[2] = 0; lh[5] = 0; lh[6] = 0; lh[7] = 0 :: else fi; \
     if :: one -> lt[3] = 0; lt[4] = 0; lt[5] = 0 :: else fi
 #define CUTTH(t, h) \
     :: STEP(cutth, t, h, 0, CUTTABLE && !(two && h == 2) && !(one && t == 1)) cuts--; lt[TH(t, h)] = 1; x = 0 }
 #define CUTHH(a, b) \
-    :: STEP(cuthh, a, b, 0, CUTTABLE && !(two && b == 2)) cuts--; lh[a * NH + b] = 1; lh[b * NH + a] = 1; x = 0 }
+    :: STEP(cuthh, a, b, 0, CUTTABLE && !(two && b == 2)) cuts--; lh[a * NH + b] = 1; lh[b * NH + a] = 1; NOBODY; x = 0 }
 /* a host alone, or with tiebeam node t */
 #define CUTH(h, a, b) \
     :: STEP(cuth, h, a, b, CUTTABLE && !(two && h == 2)) cuts--; lt[TH(0, h)] = 1; lt[TH(1, h)] = 1; \
@@ -646,7 +681,7 @@ inline begin() {
         hatt[TH(0, y)] = 1; hatt[TH(1, y)] = 1; hrdy[TH(0, y)] = 1; hrdy[TH(1, y)] = 1; own[y] = 0;
         att[TH(0, y)] = 1; att[TH(1, y)] = 1; tI[TH(0, y)] = y; tI[TH(1, y)] = y;
         z = BI(bk[y], y);
-        cp[z].ok = 1; cp[z].seq = seq[y]; cp[z].e.st = ent[y].st; cp[z].e.c = ent[y].c;
+        cp[z].ok = 1; cp[z].seq = seq[y]; sent[y] = seq[y] + 1; cp[z].e.st = ent[y].st; cp[z].e.c = ent[y].c;
         look(0, y); look(1, y);
         y++
     :: else -> break
@@ -665,6 +700,11 @@ inline begin() {
     (hrdy[TH(t, h)] != READY(t) || hexp[TH(t, h)]))
 #define ANY6(M) (M(0, 0) || M(0, 1) || M(0, 2) || M(1, 0) || M(1, 1) || M(1, 2))
 #define URGENT ((lag == 0 && ANY6(URG_E)) || (lag <= 1 && ANY6(URG_L)))
+/* with CALM=2, once no failure is to come and all has healed */
+#define SOON_A(t, h) (LT(t, h) && !A(t, h) && !(cmd[t].k && HOST(cmd[t].i) == h))
+#define SOON_C(h, b) (LH(h, b) && bk[h] == b && sent[h] != seq[h] + 1)
+#define ANYP(M) (M(0, 1) || M(0, 2) || M(1, 0) || M(1, 2) || M(2, 0) || M(2, 1))
+#define SOON (calm == 2 && crashes == 0 && cuts == 0 && WHOLE && (ANY6(SOON_A) || ANYP(SOON_C)))
 
 init {
     d_step {
@@ -681,7 +721,8 @@ init {
     }
     do
     :: atomic { URGENT -> if EACH6(EVENTS) EACH6(LEASE) fi }
-    :: atomic { !URGENT -> if
+    :: atomic { !URGENT && SOON -> if EACH6(ATTACH) EACHP(COPYING) fi }
+    :: atomic { !URGENT && !SOON -> if
     EACH6(ATTACH)
     EACH6(EVENTS)
     EACH6(LEASE)

@@ -141,6 +141,10 @@ defmodule Tiebeam.Supervisor do
   @doc "Where a child is and belongs, and of each node whether it is a host."
   defdelegate explain(supervisor, child), to: :tiebeam_supervisor
 
+  @doc "Other options, from now on; those not named stay."
+  @spec reconfigure(Supervisor.supervisor(), [option]) :: :ok | {:error, term}
+  defdelegate reconfigure(supervisor, options), to: :tiebeam_supervisor
+
   @doc "All children stop, on all nodes; the supervisor is then there again, without children."
   @spec stop(Supervisor.supervisor(), term, timeout) :: :ok
   def stop(supervisor, reason \\ :normal, timeout \\ :infinity) do
