@@ -142,6 +142,7 @@ DAEMON_SRC := \
     c_src/services/homes.c \
     c_src/services/host_events.c \
     c_src/services/hosts.c \
+    c_src/services/host_confirm.c \
     c_src/services/host_filter.c \
     c_src/services/lives.c \
     c_src/services/moves.c \

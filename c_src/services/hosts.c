@@ -1,14 +1,10 @@
 /* hosts.c - who may run children, and the way to each: is the host's process
- * there, can it be started, is it gone for good?
+ * there, can it be started, has it gone?
  * In Erlang: net_kernel:monitor_nodes/2, code:load_binary/3.
  * Owns: hosts. Thread: loop. */
-#include <stdio.h>
 #include <string.h>
 
 #include "services/supervisor.h"
-
-#define CONFIRM_FIRST_MS 5
-#define CONFIRM_MOST_MS  1000
 
 static void
 lose_homes_of(struct tb_supervisor *sup, tb_atom node,
@@ -39,8 +35,8 @@ tb_host_find(struct tb_supervisor *sup, tb_atom node)
     return NULL;
 }
 
-static struct tb_host *
-host_get(struct tb_proc *self, struct tb_supervisor *sup, tb_atom node)
+struct tb_host *
+tb_host_get(struct tb_proc *self, struct tb_supervisor *sup, tb_atom node)
 {
     struct tb_host *h = tb_host_find(sup, node);
     struct tb_list *before = &sup->hosts;
@@ -435,7 +431,7 @@ tb_on_host_nodeup(struct tb_proc *self, void *state, const struct tb_msg *m)
 
     if (!node || !tb_text_is(m->arg[1].text, "visible"))
         return TB_NOREPLY;
-    h = host_get(self, sup, node);
+    h = tb_host_get(self, sup, node);
     h->visible = true;
     if (h->home && h->creation != (uint32_t)m->arg[2].i)
         tb_host_lost(self, sup, h, "restarted");
@@ -457,7 +453,7 @@ tb_host_connected(struct tb_proc *self, struct tb_supervisor *sup, tb_atom node)
     if (!node || !tb_peer_info(tb_self_node(self), node, &info) ||
         !info.visible)
         return;
-    h = host_get(self, sup, node);
+    h = tb_host_get(self, sup, node);
     h->visible = true;
     h->creation = info.creation;
     consider(self, h);
@@ -474,86 +470,7 @@ tb_on_host_nodedown(struct tb_proc *self, void *state, const struct tb_msg *m)
     return TB_NOREPLY;
 }
 
-/* -------------------------------------------------------------- confirm -- */
-
-static int
-on_confirmed(struct tb_proc *self, void *state, void *ctx, int status,
-             struct tb_term result)
-{
-    struct tb_host *h = ctx;
-    struct tb_val v[TB_MAX_HOLES];
-    uint64_t now, wait = CONFIRM_FIRST_MS;
-    bool unknown;
-
-    (void)state;
-    if (status == -TB_ESTOPPED)
-        return TB_NOREPLY;
-    now = tb_now_ms(tb_self_node(self));
-    h->confirming = false;
-    if (h->phase != TB_HOST_AWAY || h->down)
-        return TB_NOREPLY;
-    unknown = status == 0 && tb_match("{unknown, Why:atom}", result, v) == 1;
-    if ((status == 0 && tb_match("{down, Why:atom}", result, v) == 1) ||
-        (unknown &&
-         now - h->lost_ms >= tb_node_ticktime_ms(tb_self_node(self)))) {
-        char why[64];
-
-        snprintf(why, sizeof(why), "%.*s", (int)v[0].text.n, v[0].text.p);
-        tb_host_lost(self, h->sup, h, why);
-        return TB_NOREPLY;
-    }
-    for (unsigned i = 0; i < h->confirm_n && wait < CONFIRM_MOST_MS; i++)
-        wait *= 2;
-    h->confirm_n++;
-    h->confirm_ms = now + wait;
-    tb_send_after(self, wait, "look", TB_NONE);
-    return TB_NOREPLY;
-}
-
-static void
-confirm(struct tb_proc *self, struct tb_host *h)
-{
-    h->confirming = true;
-    tb_call_name(self, "node_monitor", h->sup->self_node,
-                 "{confirm_down, Node, Creation}",
-                 TB_ARGS(tb_v_node(h->node), tb_v_int(h->creation)),
-                 TB_SUP_CALL_MS, on_confirmed, h);
-}
-
-/* Copies may tell of an incarnation later. Another one is attached: it is gone.
- * One that was taken for down may be back: that is asked anew. */
-static void
-see_copied(struct tb_supervisor *sup, struct tb_home *home, struct tb_host *h)
-{
-    if (h->phase != TB_HOST_AWAY) {
-        if (h->home)
-            tb_home_lose(sup, home);
-    } else if (h->down && !h->confirming) {
-        h->down = false;
-        h->confirm_ms = 0;
-    }
-}
-
-static bool
-matters(const struct tb_supervisor *sup, const struct tb_host *h)
-{
-    return h->home || tb_home_of(sup, h->node) || tb_set_has(sup, h->node);
-}
-
-/* Of those whose loss would matter. */
-void
-tb_hosts_look(struct tb_proc *self, struct tb_supervisor *sup)
-{
-    uint64_t now = tb_now_ms(tb_self_node(self));
-
-    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
-        if (!home->lost && !home->host)
-            see_copied(sup, home, host_get(self, sup, home->node));
-    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
-        if (h->phase == TB_HOST_AWAY && !h->down && !h->confirming &&
-            h->confirm_ms <= now && matters(sup, h))
-            confirm(self, h);
-}
+/* ---------------------------------------------------------------- turn -- */
 
 /* Members of the set that this node has never seen. */
 static void
@@ -567,7 +484,7 @@ know_members(struct tb_proc *self, struct tb_supervisor *sup)
         return;
     while (tb_elems_next(&e, &item))
         if (tb_rule_node(item))
-            host_get(self, sup, tb_rule_node(item));
+            tb_host_get(self, sup, tb_rule_node(item));
 }
 
 /* What is none may be one by other options. */
@@ -600,8 +517,8 @@ on_managed(struct tb_proc *self, void *state, void *ctx, int status,
 static bool
 is_stranger(struct tb_proc *self, const struct tb_host *h)
 {
-    return h->phase == TB_HOST_AWAY && !h->confirming && !matters(h->sup, h) &&
-           tb_list_empty(&h->unacked) &&
+    return h->phase == TB_HOST_AWAY && !h->confirming &&
+           !tb_host_matters(h->sup, h) && tb_list_empty(&h->unacked) &&
            tb_now_ms(tb_self_node(self)) - h->lost_ms >
                UINT64_C(4) * TB_SUP_CALL_MS;
 }

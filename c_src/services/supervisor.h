@@ -237,8 +237,15 @@ struct tb_supervisor {
     uint64_t starts, restarts, failovers, moves; /* ever, for info */
 };
 
-/* hosts.c - who may be a host, and the way to it. */
+/* host_confirm.c - asks of those that are away and matter: whose loss would be
+ * one of children, or of a member of the set. */
 void tb_hosts_look(struct tb_proc *self, struct tb_supervisor *sup);
+bool tb_host_matters(const struct tb_supervisor *sup,
+                     const struct tb_host *host);
+
+/* hosts.c - who may be a host, and the way to it. */
+struct tb_host *tb_host_get(struct tb_proc *self, struct tb_supervisor *sup,
+                            tb_atom node);
 void tb_hosts_tick(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_host_connected(struct tb_proc *self, struct tb_supervisor *sup,
                        tb_atom node);

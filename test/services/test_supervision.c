@@ -91,7 +91,7 @@ test_options_read(void **state)
                 "[{strategy,one_for_one},{max_restarts,0},{max_seconds,5},"
                 "{max_children,7},{extra_arguments,[x]},{auto_balance,false},"
                 "{locator,{m,f}},{hosts,{basename,<<\"app\">>}},"
-                "{split_policy,restart},{backoff,{10,1000}}]");
+                "{split_policy,restart},{forget_ms,86400000},{backoff,{10,1000}}]");
     tb_supervisor_options_fini(&o);
 }
 
