@@ -856,7 +856,7 @@ verbs() ->
         {0, Json} = Run(["children", "jobs", "--json"]),
         ?assertMatch({match, _}, re:run(Json, "^\\[\\{\"id\":\"a\",\"pid\":\"<.*>\",\"type\":\"worker\"\\}\\]$")),
         {0, Why} = Run(["explain", "a", "jobs"]),
-        ?assertMatch({match, _}, re:run(Why, "belongs_to")),
+        ?assertMatch({match, _}, re:run(Why, "belongs_to", [unicode])),
         ?assertEqual({0, "ok"}, Run(["drain", atom_to_list(H1), "jobs"])),
         ?assertEqual(Nodes -- [H1], ask({?NAME, Node}, hosts)),
         ?assertEqual({0, "ok"}, Run(["undrain", atom_to_list(H1), "jobs"])),
