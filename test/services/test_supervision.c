@@ -87,11 +87,12 @@ test_options_read(void **state)
     assert_int_equal(o.filter, TB_HOSTS_BASENAME);
     assert_true(o.preloaded);
     assert_int_equal(o.backoff_max, 1000);
-    assert_term(tb_wr_term(&o.all),
-                "[{strategy,one_for_one},{max_restarts,0},{max_seconds,5},"
-                "{max_children,7},{extra_arguments,[x]},{auto_balance,false},"
-                "{locator,{m,f}},{hosts,{basename,<<\"app\">>}},"
-                "{split_policy,restart},{forget_ms,86400000},{backoff,{10,1000}}]");
+    assert_term(
+        tb_wr_term(&o.all),
+        "[{strategy,one_for_one},{max_restarts,0},{max_seconds,5},"
+        "{max_children,7},{extra_arguments,[x]},{auto_balance,false},"
+        "{locator,{m,f}},{hosts,{basename,<<\"app\">>}},"
+        "{split_policy,restart},{forget_ms,86400000},{backoff,{10,1000}}]");
     tb_supervisor_options_fini(&o);
 }
 
