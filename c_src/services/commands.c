@@ -111,13 +111,14 @@ send_keep(struct tb_proc *self, struct tb_work *w, struct tb_val key)
     tb_wr_free(&count);
 }
 
-/* While a host is away that may have the key, too, or a copy of it, those that
- * are there keep in mind that it is gone. */
+/* While a host is away that may have the key, too, or a copy of it, or one is
+ * lost of which another tiebeam node may remember more, those that are there
+ * keep in mind that it is gone. */
 static bool
 bury(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c,
      struct tb_val key)
 {
-    if (tb_all_attached(sup) || c->era >= sup->era)
+    if ((tb_all_attached(sup) && sup->safe) || c->era >= sup->era)
         return false;
     tb_tombstone_add(sup, c->key);
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)

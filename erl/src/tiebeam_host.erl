@@ -691,7 +691,10 @@ command({backup, Node}, State) ->
 command({copies, Node}, State) ->
     show_copies(Node, State);
 command({drop, Node, Inc}, #state{held = Held} = State) ->
-    event({dropped, Node, Inc}, State#state{held = maps:remove({Node, Inc}, Held)});
+    %% one that lives, as after a cut, must not believe that they are here
+    Id = {Node, Inc},
+    _ = [ask_again(Id, maps:get(Id, Held), State) || is_map_key(Id, Held)],
+    event({dropped, Node, Inc}, State#state{held = maps:remove(Id, Held)});
 command({close, Generation}, State) ->
     close(Generation, State);
 command({clear, Inc}, #state{inc = Inc} = State) ->

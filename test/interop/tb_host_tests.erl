@@ -826,6 +826,11 @@ backups() ->
         ?assertMatch([_], [S || {copies, _, _, S, [_, _, _]} <- Seen]),
         ?assertEqual({copies, node()}, next()),
         ?assertEqual([], held(H1)),
+        %% dropped where they are wanted: they come again
+        T2 = own_remote(H2),
+        gen_server:cast(H2, {run, self(), epoch(T2), 0, none, [{drop, node(), Inc}]}),
+        _ = until_event(fun(E) -> E =:= {dropped, node(), Inc} end),
+        tb_lib:until_equal([lists:droplast(Entries)], fun() -> [E || {_, _, E} <- held(H2)] end),
         run(T, [{backup, none}]),
         _ = event(fun(E) -> E =:= {backup, none} end)
     end).

@@ -134,6 +134,9 @@ defmodule Tiebeam.Supervisor do
   defdelegate drain(supervisor, node), to: :tiebeam_supervisor
   defdelegate undrain(supervisor, node), to: :tiebeam_supervisor
 
+  @doc "A host that is gone for good leaves the set of hosts now."
+  defdelegate forget(supervisor, node), to: :tiebeam_supervisor
+
   @doc "Where children may start now."
   defdelegate hosts(supervisor), to: :tiebeam_supervisor
   defdelegate info(supervisor), to: :tiebeam_supervisor
