@@ -197,7 +197,7 @@ supervised([First | Others] = Names, Nodes) ->
     [?assertEqual(Before, pids(Name)) || Name <- Names],
     #{os_pid := Sidecar} = ask(First, tiebeam_sidecar, info, []),
     tb_lib:signal(Sidecar, "KILL"),
-    New = start_job(First, new),
+    New = start_job_soon(First, new, Nodes),
     ?assertEqual(lists:sort([New | Before]), pids(First)),
     ok = ask(First, init, stop, []),
     until(fun() -> lists:usort([node(P) || P <- pids(hd(Others))]) =:= lists:sort(Others) end, Nodes),
@@ -208,6 +208,23 @@ start_job(Name, N) ->
     Spec = #{id => N, start => {'Elixir.Agent', start_link, [erlang, phash2, [{Name, N}]]}},
     {ok, Pid} = ask(Name, 'Elixir.DynamicSupervisor', start_child, ['Elixir.App.Jobs', Spec]),
     Pid.
+
+%% A call that was on its way to the sidecar fails with it; later ones wait.
+start_job_soon(Name, N, Nodes) ->
+    Self = self(),
+    until(
+        fun() ->
+            try start_job(Name, N) of
+                Pid -> Self ! {started, Pid}
+            catch
+                error:{badmatch, []} -> false
+            end =/= false
+        end,
+        Nodes
+    ),
+    receive
+        {started, Pid} -> Pid
+    end.
 
 jobs(Name, Function, Args) ->
     ask(Name, 'Elixir.Tiebeam.Supervisor', Function, ['Elixir.App.Jobs' | Args]).
