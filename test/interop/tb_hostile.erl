@@ -9,7 +9,7 @@
 
 -export([survive/4, watch/2, put_table/0]).
 %% peers
--export([name/1, connect/2, dial/1, dials/2, raw/1, port/1, pour/2, until_closed/1, reading/2, close/1, frame/1, frame/2]).
+-export([name/1, connect/2, dial/1, dials/2, raw/1, port/1, pour/2, pour_all/2, until_closed/1, reading/2, close/1, frame/1, frame/2]).
 %% bytes of terms and control messages
 -export([etf/1, atom/1, atom/2, node_of/1, pid/2, ref/2, tuple/1]).
 
@@ -22,6 +22,7 @@
 %% Memory that may stay: what is freed is not all given back.
 -define(STAYS_MIB, 8).
 -define(PATIENCE, 60000).
+-define(STUCK_MS, 1000).
 
 %% slow: how much slower a daemon is than one without sanitizers, about.
 -type context() :: #{
@@ -271,7 +272,7 @@ dials(Context, Count) ->
 
 -spec raw(gen_tcp:socket()) -> ok.
 raw(Socket) ->
-    inet:setopts(Socket, [{packet, raw}, {send_timeout, 1000}, {buffer, 65536}]).
+    inet:setopts(Socket, [{packet, raw}, {send_timeout, ?STUCK_MS}, {buffer, 65536}]).
 
 %% Where a daemon listens.
 -spec port(context()) -> inet:port_number().
@@ -282,7 +283,7 @@ port(#{node := N}) ->
     Port.
 
 %% Sends as much of these as is taken: all of it, or until the other side has
-%% closed or has not read for a second.
+%% closed or has not read for ?STUCK_MS.
 -spec pour(gen_tcp:socket(), [iodata()]) -> ok | closed | stuck.
 pour(_, []) ->
     ok;
@@ -292,6 +293,13 @@ pour(Socket, [Bytes | More]) ->
         {error, timeout} -> stuck;
         {error, _} -> closed
     end.
+
+%% All of it; the other side may be busy for a while, but goes on to read.
+-spec pour_all(gen_tcp:socket(), [iodata()]) -> ok.
+pour_all(Socket, Frames) ->
+    ok = inet:setopts(Socket, [{send_timeout, ?PATIENCE}]),
+    ok = pour(Socket, Frames),
+    inet:setopts(Socket, [{send_timeout, ?STUCK_MS}]).
 
 %% Reads, and throws away, until the other side closes.
 -spec until_closed(gen_tcp:socket()) -> ok.

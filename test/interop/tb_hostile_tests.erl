@@ -470,7 +470,7 @@ many_atoms(Context) ->
 
 %% All of it is taken, since the answers are.
 pour_reading(Socket, Frames) ->
-    tb_hostile:reading(Socket, fun() -> tb_hostile:pour(Socket, parts(1000, Frames)) end).
+    tb_hostile:reading(Socket, fun() -> tb_hostile:pour_all(Socket, parts(1000, Frames)) end).
 
 %% Everything that was sent has been handled; then it goes.
 finish(#{node := N, beam := Beam}, Socket) ->
@@ -671,7 +671,7 @@ many_messages(Context) ->
             Socket = connect(Context, I),
             Us = pid(node_of(I), 1),
             Cast = frame(tuple([<<97, 6>>, Us, atom(""), atom("tiebeam")]), etf({'$gen_cast', nothing})),
-            ok = tb_hostile:pour(Socket, lists:duplicate(1000, binary:copy(Cast, 100))),
+            ok = tb_hostile:pour_all(Socket, lists:duplicate(1000, binary:copy(Cast, 100))),
             Self ! {self(), sent},
             receive
                 stop -> tb_hostile:close(Socket)
@@ -692,7 +692,7 @@ suspended(#{beam := Beam, node := N} = Context) ->
     Socket = connect(Context, 1),
     Us = pid(node_of(1), 1),
     Cast = frame(tuple([<<97, 6>>, Us, atom(""), atom("rex")]), [<<109, 1000000:32>>, binary:copy(<<1>>, 1000000)]),
-    ok = tb_hostile:pour(Socket, lists:duplicate(100, Cast)),
+    ok = tb_hostile:pour_all(Socket, lists:duplicate(100, Cast)),
     tb_lib:until(fun() -> is_pid(rpc:call(Beam, tb_lib, pid_of, [N, rex])) end),
     finish(Context, Socket),
     [{"process.mailbox_full", "name=rex", 1}, down("connection_closed", 1)].
@@ -777,7 +777,7 @@ large_never_read(#{daemon := Daemon} = Context) ->
     Sockets = [
         begin
             Socket = connect(Context, I),
-            ok = tb_hostile:pour(Socket, [Call]),
+            ok = tb_hostile:pour_all(Socket, [Call]),
             %% the answer waits, or was too much for all
             until_has(Context, I, queued, 50 * ?MIB),
             Socket
@@ -799,7 +799,7 @@ slow_reader(#{node := N} = Context) ->
     ok = tb_hostile:raw(Socket),
     ok = inet:setopts(Socket, [{buffer, 1024}, {send_timeout, infinity}]),
     Sender = spawn_link(fun() ->
-        ok = tb_hostile:pour(Socket, lists:duplicate(10, echo(1, ?MIB))),
+        ok = tb_hostile:pour_all(Socket, lists:duplicate(10, echo(1, ?MIB))),
         receive
             stop -> ok
         end

@@ -97,7 +97,8 @@ output(Program) ->
 os_pid(#{os_pid := OsPid}) ->
     OsPid.
 
-%% signal(Program, "TERM")
+%% signal(Program, "TERM"). After "STOP" it does nothing any more: each of its
+%% threads stops only when it is next to run, and may answer until then.
 -spec signal(program() | pos_integer(), string()) -> ok.
 signal(#{os_pid := OsPid} = Program, Signal) ->
     case ask(Program, peek, ?PATIENCE) of
@@ -106,7 +107,19 @@ signal(#{os_pid := OsPid} = Program, Signal) ->
     end;
 signal(OsPid, Signal) when is_integer(OsPid), OsPid > 1 ->
     _ = os:cmd("kill -" ++ Signal ++ " " ++ integer_to_list(OsPid)),
+    Signal =:= "STOP" andalso until(fun() -> is_stopped(OsPid) end),
     ok.
+
+is_stopped(OsPid) ->
+    Stats = filelib:wildcard("/proc/" ++ integer_to_list(OsPid) ++ "/task/*/stat"),
+    lists:all(fun is_stopped_thread/1, Stats).
+
+%% The state follows the command, which stands in parentheses.
+is_stopped_thread(Stat) ->
+    case file:read_file(Stat) of
+        {ok, Text} -> lists:member(binary:at(lists:last(binary:split(Text, <<") ">>, [global])), 0), "TtZX");
+        {error, _} -> true
+    end.
 
 -spec wait_exit(program()) -> non_neg_integer().
 wait_exit(Program) ->
