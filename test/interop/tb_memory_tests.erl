@@ -173,7 +173,7 @@ crash(Node, Pids, Pid, Restarts, Times) ->
     Sample ! {arg, self()},
     receive
         {Sample, N} when is_integer(N) -> ok
-    after 5000 -> error(no_answer)
+    after 60000 -> error(no_answer)
     end,
     case Restarts() of
         Enough when Enough >= Times -> ok;
