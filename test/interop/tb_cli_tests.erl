@@ -21,7 +21,7 @@ cli_test_() ->
 
 setup() ->
     Epmd = tb_lib:join(cli),
-    {Epmd, tb_lib:daemon(tb)}.
+    {Epmd, tb_lib:daemon(tb, #{config => tb_lib:still()})}.
 
 cleanup({Epmd, Daemon}) ->
     tb_lib:stop(Daemon),

@@ -10,7 +10,7 @@
 %% programs
 -export([binary/0, start/2, start/3, output/1, os_pid/1, signal/2, wait_exit/1, wait_exit/2, run/3]).
 %% nodes
--export([join/1, leave/1, quiet/0, daemon/1, daemon/2, node_of/1, stop/1, kill/1, put_away/1, beam/1, beam/2, end_beam/1]).
+-export([join/1, leave/1, quiet/0, still/0, daemon/1, daemon/2, node_of/1, stop/1, kill/1, put_away/1, beam/1, beam/2, end_beam/1]).
 %% epmd
 -export([start_epmd/1, end_epmd/1, epmd_port/0, epmd_pids/1, free_port/0]).
 %% conditions
@@ -208,6 +208,12 @@ daemon(Name) ->
 -spec quiet() -> [tuple()].
 quiet() ->
     [{pg, [{scopes, []}]}, {process_clusters, off}].
+
+%% A configuration for a daemon that asks nobody anything by itself: what its tables
+%% and descriptors are at its start is what they are when all others have gone.
+-spec still() -> [tuple()].
+still() ->
+    [{tiebeam, [{discovery, []}, {node_monitor, [{detector, off}]} | quiet()]}].
 
 %% Starts a daemon that has no discovery, unless there is a configuration.
 %%   cookie, config (a term), args, env; host: with a long name; flags: other

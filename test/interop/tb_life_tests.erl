@@ -61,6 +61,9 @@ cases() ->
 with_daemon(Name, Fun) ->
     tb_lib:with_daemon(Name, #{}, Fun).
 
+with_still_daemon(Fun) ->
+    tb_lib:with_daemon(tb, #{config => tb_lib:still()}, Fun).
+
 with_beam(Name, Fun) ->
     tb_lib:with_beam(Name, #{}, Fun).
 
@@ -219,7 +222,7 @@ two_daemons() ->
 
 %% A peer whose old connection died unseen dials again.
 dials_twice() ->
-    with_daemon(tb, fun(Daemon, N) ->
+    with_still_daemon(fun(Daemon, N) ->
         tb_lib:until_equal(pong, fun() -> net_adm:ping(N) end),
         Base = tb_lib:tables(N),
         Fds = tb_lib:fds(Daemon),
@@ -323,7 +326,7 @@ daemon_killed() ->
     end).
 
 beam_killed() ->
-    with_daemon(tb, fun(Daemon, N) ->
+    with_still_daemon(fun(Daemon, N) ->
         tb_lib:until_equal(pong, fun() -> net_adm:ping(N) end),
         Base = tb_lib:tables(N),
         Fds = tb_lib:fds(Daemon),
@@ -713,7 +716,7 @@ with_own_end(Fun) ->
 %% Peers leave in the middle of all that can be going on.
 cycles() ->
     Rounds = tb_lib:int_env("TB_CYCLES", 100),
-    with_daemon(tb, fun(Daemon, N) ->
+    with_still_daemon(fun(Daemon, N) ->
         tb_lib:until_equal(pong, fun() -> net_adm:ping(N) end),
         Services = [tb_lib:pid_of(N, Name) || Name <- [tiebeam, rex, net_kernel]],
         Base = tb_lib:tables(N),
@@ -763,7 +766,7 @@ cycle(N, Services, I) ->
     end.
 
 beam_cycles() ->
-    with_daemon(tb, fun(Daemon, N) ->
+    with_still_daemon(fun(Daemon, N) ->
         tb_lib:until_equal(pong, fun() -> net_adm:ping(N) end),
         Base = tb_lib:tables(N),
         Fds = tb_lib:fds(Daemon),

@@ -75,7 +75,7 @@ far_cases(false) ->
 
 setup() ->
     Epmd = tb_lib:join(mixed),
-    Daemon = tb_lib:daemon(tb),
+    Daemon = tb_lib:daemon(tb, #{config => tb_lib:still()}),
     N = tb_lib:node_of(Daemon),
     pong = net_adm:ping(N),
     Other = start_other(N),
@@ -112,15 +112,11 @@ cleanup(#world{epmd = Epmd, daemon = Daemon, other = Other, here = Here}) ->
 
 %% A case leaves nothing behind, here and in the daemon.
 clean(Case, #world{node = N} = W) ->
-    Before = tables(N),
+    Before = tb_lib:tables(N),
     [] = tb_lib:flush(),
     Case(W),
     ?assertEqual([], tb_lib:flush()),
-    tb_lib:until_equal(Before, fun() -> tables(N) end).
-
-%% But for what the daemon's own services ask and wait for.
-tables(N) ->
-    maps:without([calls, timers], tb_lib:tables(N)).
+    tb_lib:until_equal(Before, fun() -> tb_lib:tables(N) end).
 
 %% ------------------------------------------------------------------- cases
 

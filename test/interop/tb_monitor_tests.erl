@@ -41,7 +41,7 @@ setup() ->
     Detector = {detector, [{suspect_ms, 10000}, {probe_ms, 500}]},
     Daemon = tb_lib:daemon(tb, #{
         args => ["-kernel", "net_setuptime", "1"],
-        config => [{tiebeam, [{discovery, []}, {node_monitor, [Detector]}]}]
+        config => [{tiebeam, [{discovery, []}, {node_monitor, [Detector]} | tb_lib:quiet()]}]
     }),
     tb_lib:until_equal(pong, fun() -> net_adm:ping(tb_lib:node_of(Daemon)) end),
     persistent_term:put(?MODULE, Daemon),

@@ -33,15 +33,11 @@ race_test_() ->
 
 setup() ->
     Epmd = tb_lib:join(race),
-    {Epmd, tb_lib:daemon(tb)}.
+    {Epmd, tb_lib:daemon(tb, #{config => tb_lib:still()})}.
 
 cleanup({Epmd, Daemon}) ->
     tb_lib:stop(Daemon),
     tb_lib:leave(Epmd).
-
-%% But for what the daemon's own services ask and wait for.
-tables(N) ->
-    maps:without([calls, timers], tb_lib:tables(N)).
 
 cases() ->
     [
@@ -58,7 +54,7 @@ random_steps(Daemon, N) ->
     io:format("TB_SEED=~B~n", [Seed]),
     pong = net_adm:ping(N),
     Services = [tb_lib:pid_of(N, Name) || Name <- ?SERVICES],
-    Base = tables(N),
+    Base = tb_lib:tables(N),
     Fds = tb_lib:fds(Daemon),
     %% while rex is suspended, what is spawned to ask it stays until killed
     ok = sys:suspend({rex, N}),
@@ -74,7 +70,7 @@ random_steps(Daemon, N) ->
     ],
     ok = sys:resume({rex, N}),
     ?assertEqual(lists:duplicate(?WORKERS, normal), Ends),
-    tb_lib:until_equal(Base, fun() -> tables(N) end),
+    tb_lib:until_equal(Base, fun() -> tb_lib:tables(N) end),
     ?assertEqual(Services, [tb_lib:pid_of(N, Name) || Name <- ?SERVICES]),
     ?assertEqual(Fds, tb_lib:fds(Daemon)).
 
@@ -284,7 +280,7 @@ link_known(N, Pid) ->
 many_links(_, N) ->
     pong = net_adm:ping(N),
     Pid = tb_lib:pid_of(N, tiebeam),
-    Base = tables(N),
+    Base = tb_lib:tables(N),
     Workers = [
         spawn_monitor(fun() ->
             process_flag(trap_exit, true),
@@ -303,13 +299,13 @@ many_links(_, N) ->
         end
      || {P, Ref} <- Workers
     ],
-    tb_lib:until_equal(Base, fun() -> tables(N) end),
+    tb_lib:until_equal(Base, fun() -> tb_lib:tables(N) end),
     ?assertEqual(Pid, tb_lib:pid_of(N, tiebeam)).
 
 %% Watchers that end in any state, and spawned ones whose parents are gone.
 watchers_end(_, N) ->
     pong = net_adm:ping(N),
-    Base = tables(N),
+    Base = tb_lib:tables(N),
     Services = [tb_lib:pid_of(N, Name) || Name <- ?SERVICES],
     Workers = [
         spawn_monitor(fun() ->
@@ -328,5 +324,5 @@ watchers_end(_, N) ->
         end
      || {P, Ref} <- Workers
     ],
-    tb_lib:until_equal(Base, fun() -> tables(N) end),
+    tb_lib:until_equal(Base, fun() -> tb_lib:tables(N) end),
     ?assertEqual(Services, [tb_lib:pid_of(N, Name) || Name <- ?SERVICES]).
