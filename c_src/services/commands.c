@@ -135,7 +135,8 @@ tb_work_send(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
     struct tb_val key;
 
     if (!h || h->phase != TB_HOST_ATTACHED || !sup->owning ||
-        !tb_pace_start(self, sup, w))
+        !tb_pace_start(self, sup, w) ||
+        (w->yields && !tb_instance_may_go(self, sup, w)))
         return;
     tb_key_put(&bytes, w->child->key);
     key = tb_v_term(tb_wr_term(&bytes));
