@@ -367,6 +367,7 @@ move_unsettled() ->
         ok = ask(T, {drain, B1}),
         until_kids(Args, [B2]),
         always(fun() -> lists:sort([A || {_, A, _} <- tables([B1])]) =:= Left end, 17000),
+        ok = ask(T, {undrain, B1}),
         stopped(B2),
         _ = until_all_run(Ts, [B1], Args, ?SLOW)
     end).
