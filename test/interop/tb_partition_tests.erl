@@ -46,6 +46,7 @@ cases() ->
         {"two instances until one is in two places", fun instances/0},
         {"a move does not end before the child is in two places", fun move_unsettled/0},
         {"removed and added on both sides", fun changes/0},
+        {"stopped before, and restarted on the side without it", fun restarted/0},
         {"a host that was forgotten comes back", fun forgotten/0},
         {"each side forgets the other", fun both_forgotten/0},
         {"links are cut and joined at random", fun at_random/0}
@@ -408,6 +409,32 @@ changes() ->
         [?assertEqual(pid(T1, I), pid(T3, I)) || I <- [{both, 1}, {n, 1}]],
         io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
     end).
+
+%% What one side was asked for is not undone, be it that the host of the child is on the
+%% other one; what nobody asked for is as it was.
+restarted() ->
+    with_cluster(4, [1, 3], fun(Wires, [B1, B2 | _] = Bs, [T1, T3] = Ts) ->
+        All = start_all(T1, 10, 20),
+        _ = until_all_run(Ts, Bs, All, ?SLOW),
+        Stopped = [{n, N} || N <- lists:seq(1, 12)],
+        [ok = ask(T1, {terminate_child, I}) || I <- Stopped],
+        Args = All -- Stopped,
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        At = maps:from_list([{I, T} || {T, Hosts} <- [{T3, [B1, B2]}, {T1, Bs -- [B1, B2]}], I <- kept_on(Hosts)]),
+        ?assertEqual(Stopped, lists:sort(maps:keys(At))),
+        _ = split(Wires, Bs, Ts, Args),
+        {Asked, Left} = lists:split(8, Stopped),
+        [{ok, _} = ask(maps:get(I, At), {restart_child, I}) || I <- Asked],
+        %% and two of them once more, to be stopped
+        {Again, Run} = lists:split(2, Asked),
+        [ok = ask(maps:get(I, At), {terminate_child, I}) || I <- Again],
+        Ms = joined(Wires, Bs, Ts, lists:sort(Run ++ Args), ?SLOW),
+        tb_lib:until_equal(Again ++ Left, fun() -> kept_on(Bs) end),
+        io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
+    end).
+
+kept_on(Bs) ->
+    lists:sort([A || {_, A, stopped} <- tables(Bs)]).
 
 remove(T, Id) ->
     ok = ask(T, {terminate_child, Id}),
