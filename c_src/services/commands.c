@@ -85,8 +85,8 @@ send_start(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
     if (asked) /* it stands in for nobody any more: what was asked for counts */
         tb_build(&count, "{Starts, []}", TB_ARGS(tb_v_int(c->starts + 1)));
     else
-        tb_child_put_count(&count, c,
-                           c->starts + (w->kind == TB_WORK_RESTART), NULL);
+        tb_child_put_count(&count, c, c->starts + (w->kind == TB_WORK_RESTART),
+                           NULL);
     if (c->named)
         tb_build(&extra, "[]", TB_NONE);
     else

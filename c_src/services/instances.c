@@ -7,6 +7,8 @@
  * Owns: nothing. Thread: loop. */
 #include "services/supervisor.h"
 
+#define UNSEEN_MS 5000 /* till hosts that are parted may try to connect */
+
 /* ------------------------------------------------------------ two places -- */
 
 static bool
@@ -285,12 +287,14 @@ tb_instance_remove(struct tb_proc *self, struct tb_supervisor *sup,
 
 /* ----------------------------------------------------------------- turns -- */
 
+/* To name its backup anew connects it, too. */
 static void
 ask_again(struct tb_proc *self, struct tb_host *h)
 {
     uint64_t now = tb_now_ms(tb_self_node(self));
+    uint64_t ms = sees(h, h->backup) ? TB_SUP_COPY_MS : UNSEEN_MS;
 
-    if (h->backup && !h->backup_asked && now - h->owed_ms >= TB_SUP_COPY_MS) {
+    if (h->backup && !h->backup_asked && now - h->owed_ms >= ms) {
         h->owed_ms = now;
         tb_backup_again(self, h);
     }
