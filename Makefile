@@ -144,6 +144,7 @@ DAEMON_SRC := \
     c_src/services/hosts.c \
     c_src/services/host_confirm.c \
     c_src/services/host_filter.c \
+    c_src/services/instances.c \
     c_src/services/lives.c \
     c_src/services/moves.c \
     c_src/services/places.c \

@@ -60,9 +60,7 @@ deliver(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r)
 {
     struct tb_batch *b = r->batch;
 
-    if (r->settles) {
-        tb_work_settled(self, sup, r->key);
-    } else if (b) {
+    if (b) {
         b->results[r->index] = r->reply;
         r->reply = (struct tb_wr){ 0 };
         if (--b->left == 0)

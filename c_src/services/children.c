@@ -466,6 +466,20 @@ tb_children_id(const struct tb_children *t, struct tb_term id)
 }
 
 struct tb_child *
+tb_children_each_key(const struct tb_children *t, struct tb_key key, size_t *at)
+{
+    struct tb_child **slot = t->index[TB_BY_KEY].at, *c;
+    size_t mask = t->index[TB_BY_KEY].cap - 1, h = hash_key(t, key);
+
+    while ((c = slot[(h + *at) & mask]) != NULL) {
+        ++*at;
+        if (has_key(c, key))
+            return c;
+    }
+    return NULL;
+}
+
+struct tb_child *
 tb_children_each_id(const struct tb_children *t, struct tb_term id, size_t *at)
 {
     struct tb_child **slot = t->index[TB_BY_ID].at, *c;

@@ -58,6 +58,7 @@ struct tb_child {
     uint8_t *stands_for;  /* owned: [{Node, Inc}]; NULL: none */
     struct tb_key key;
     uint64_t order;  /* of the starts, as far as we saw them */
+    uint64_t seq;    /* of its host, when it last told of it */
     uint32_t starts; /* ever, over all hosts */
     uint32_t era;    /* of the absence of hosts, in which it was made */
     uint32_t spec_n, id_at, id_n, stands_n;
@@ -119,8 +120,8 @@ bool tb_child_stands_for(const struct tb_child *c, const struct tb_home *home);
  * with that key the one with the most starts; one on a host that is not lost
  * comes first. tb_children_other - another one than c with its key, not lost.
  * tb_children_pid - who has that pid. tb_children_id - the best one of that
- * id. tb_children_each_id - the next one of that id, NULL after the last; *at
- * is 0 at first, and the table the same in between. */
+ * id. tb_children_each_key, _id - the next one of that key or id, NULL after
+ * the last; *at is 0 at first, and the table the same in between. */
 struct tb_child *tb_children_on(const struct tb_children *t, struct tb_key key,
                                 const struct tb_home *home);
 struct tb_child *tb_children_best(const struct tb_children *t,
@@ -130,6 +131,8 @@ struct tb_child *tb_children_other(const struct tb_children *t,
 struct tb_child *tb_children_pid(const struct tb_children *t,
                                  struct tb_pid pid);
 struct tb_child *tb_children_id(const struct tb_children *t, struct tb_term id);
+struct tb_child *tb_children_each_key(const struct tb_children *t,
+                                      struct tb_key key, size_t *at);
 struct tb_child *tb_children_each_id(const struct tb_children *t,
                                      struct tb_term id, size_t *at);
 

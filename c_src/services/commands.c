@@ -79,11 +79,14 @@ send_start(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
            struct tb_val key)
 {
     struct tb_child *c = w->child;
-    bool more =
-        w->kind == TB_WORK_RESTART || (w->kind == TB_WORK_START && !w->fresh);
+    bool asked = w->kind == TB_WORK_START && !w->fresh;
     struct tb_wr count = { 0 }, extra = { 0 };
 
-    tb_child_put_count(&count, c, c->starts + more, NULL);
+    if (asked) /* it stands in for nobody any more: what was asked for counts */
+        tb_build(&count, "{Starts, []}", TB_ARGS(tb_v_int(c->starts + 1)));
+    else
+        tb_child_put_count(&count, c, c->starts + (w->kind == TB_WORK_RESTART),
+                           NULL);
     if (c->named)
         tb_build(&extra, "[]", TB_NONE);
     else
@@ -135,7 +138,8 @@ tb_work_send(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
     struct tb_val key;
 
     if (!h || h->phase != TB_HOST_ATTACHED || !sup->owning ||
-        !tb_pace_start(self, sup, w))
+        !tb_pace_start(self, sup, w) ||
+        (w->yields && !tb_instance_may_go(self, sup, w)))
         return;
     tb_key_put(&bytes, w->child->key);
     key = tb_v_term(tb_wr_term(&bytes));

@@ -67,6 +67,8 @@ child_of(struct event *e, struct tb_home *home, const struct tb_val *key,
         c = tb_child_new(&e->sup->table, home, k, spec->term, TB_CHILD_NEW);
     if (c && count)
         tb_child_count(c, count->term);
+    if (c && home == e->home)
+        c->seq = e->seq;
     return c;
 }
 
@@ -183,7 +185,9 @@ on_attached(struct event *e, const struct tb_val *v)
     e->sup->era++;
     e->sup->changed_ms = tb_now_ms(tb_self_node(e->self));
     TB_LIST_EACH (c, &e->home->children, struct tb_child, link)
-        if (!c->seen && !c->work)
+        if (!c->seen && c->work && c->work->yields)
+            tb_work_deleted(e->self, e->sup, c, 0);
+        else if (!c->seen && !c->work)
             tb_child_free(&e->sup->table, c);
     tb_log(TB_INFO_LEVEL, "host.attached", "node=%s name=%s children=%zu",
            tb_atom_text(e->host->node).p, e->sup->name, e->home->n);
@@ -330,6 +334,7 @@ on_nodes(struct event *e, const struct tb_val *v)
 {
     e->host->nodes.len = 0;
     tb_wr_bytes(&e->host->nodes, v[0].term.p, v[0].term.n);
+    tb_instances_parted(e->host, e->seq);
     tb_host_reach(e->self, e->sup);
 }
 
@@ -478,7 +483,7 @@ tb_on_host_copied(struct tb_proc *self, void *state, const struct tb_msg *m)
     if (seq > h->copied)
         h->copied = seq;
     tb_answers_copied(self, sup, h);
-    if (seq >= h->barrier && !sup->safe)
+    if ((seq >= h->barrier && !sup->safe) || (h->owed && seq >= h->owed))
         tb_sup_turn_ask(self, sup);
     if (h->old_backup && h->old_backup != h->backup && sup->owning) {
         struct tb_host *old = tb_host_find(sup, h->old_backup);

@@ -221,6 +221,8 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->backup_asked = 0;
     h->no_backup_asked = false;
     tb_host_take_info(self, sup, h, info);
+    h->owed = h->parted = 0;
+    tb_instances_parted(h, home->seq);
     h->copied = h->backup && home->backed_by == h->backup ? home->backed : 0;
     tb_set_mark(self, sup, h);
     h->monitor = tb_monitor_name(self, sup->host_name, h->node);

@@ -2,8 +2,6 @@
  * lost. In Erlang: supervisor:restart/2. Owns: nothing. Thread: loop. */
 #include "services/supervisor.h"
 
-#define BACKUP_AGAIN_MS 2000 /* without a word of it */
-
 /* ------------------------------------------------------------- restarts -- */
 
 /* Too many restarts on that host: children go elsewhere, as long as there is
@@ -178,8 +176,8 @@ tb_lives_move_on(struct tb_proc *self, struct tb_supervisor *sup,
 
 /* ------------------------------------------------------------ lost hosts -- */
 
-static bool
-stands_for_attached(struct tb_supervisor *sup, const struct tb_child *c)
+bool
+tb_stands_for_attached(struct tb_supervisor *sup, const struct tb_child *c)
 {
     if (!c->stands_for)
         return false;
@@ -198,18 +196,28 @@ forget(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 
 enum fate { FATE_GONE, FATE_KEPT, FATE_STARTED };
 
+/* It takes the place, and has not been told to go for c's sake. */
+static bool
+is_instead(const struct tb_child *other, const struct tb_child *c)
+{
+    return other->starts >= c->starts && other->state != TB_CHILD_MOVING &&
+           !(other->work && other->work->told);
+}
+
 static enum fate
-fate_of(struct tb_supervisor *sup, struct tb_child *c)
+fate_of(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 {
     const struct tb_work *w = c->work;
     struct tb_child *other = tb_children_other(&sup->table, c);
 
     if (c->restart == TB_TEMPORARY && !(w && w->fresh))
         return FATE_GONE;
-    if (tb_tombstone_is(sup, c->key) || stands_for_attached(sup, c))
+    if (tb_tombstone_is(sup, c->key) || tb_stands_for_attached(sup, c))
         return FATE_GONE;
-    if (other && other->starts >= c->starts && other->state != TB_CHILD_MOVING)
+    if (other && is_instead(other, c))
         return FATE_GONE;
+    if (w && w->yields && tb_instance_stays(self, sup, c))
+        w = NULL;
     if (w &&
         (w->kind == TB_WORK_DELETE || (w->kind == TB_WORK_STOP && w->remove)))
         return FATE_GONE;
@@ -231,7 +239,7 @@ forget_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
     const struct tb_work *w = c->work;
     struct tb_wr key = { 0 };
 
-    if (w && !w->moved && c->restart != TB_TEMPORARY &&
+    if (w && !w->moved && !w->yields && c->restart != TB_TEMPORARY &&
         (w->kind == TB_WORK_DELETE || w->kind == TB_WORK_STOP)) {
         tb_key_put(&key, c->key);
         tb_tombstone_add(sup, c->key);
@@ -247,7 +255,7 @@ static bool
 recover_child(struct tb_proc *self, struct tb_supervisor *sup,
               struct tb_home *lost, struct tb_child *c)
 {
-    enum fate fate = fate_of(sup, c);
+    enum fate fate = fate_of(self, sup, c);
     struct tb_child *there;
     struct tb_host *to;
     struct tb_work *w;
@@ -358,7 +366,7 @@ is_in_two_places(struct tb_proc *self, struct tb_supervisor *sup,
                  struct tb_home *home)
 {
     bool again =
-        tb_now_ms(tb_self_node(self)) - home->drop_ms >= BACKUP_AGAIN_MS;
+        tb_now_ms(tb_self_node(self)) - home->drop_ms >= TB_SUP_COPY_MS;
     bool all = true;
 
     TB_LIST_EACH (other, &sup->homes, struct tb_home, link)
@@ -370,8 +378,7 @@ is_in_two_places(struct tb_proc *self, struct tb_supervisor *sup,
         all = false;
         if (!again || !h->backup || h->backup_asked)
             continue;
-        h->backup_asked = h->backup;
-        tb_command(self, h, "{backup, Node}", TB_ARGS(tb_v_node(h->backup)));
+        tb_backup_again(self, h);
         home->drop_ms = tb_now_ms(tb_self_node(self));
     }
     return all;
@@ -432,29 +439,6 @@ tb_lives_recover(struct tb_proc *self, struct tb_supervisor *sup)
 /* ----------------------------------------------------- what there is now -- */
 
 static bool
-goes_first(const struct tb_child *a, const struct tb_child *b)
-{
-    struct tb_place p[2] = { { .node = a->home->node },
-                             { .node = b->home->node } };
-
-    if (a->starts != b->starts)
-        return a->starts > b->starts;
-    tb_place_sort(p, 2);
-    return p[0].node == a->home->node;
-}
-
-/* This entry; another one of its key stays. */
-static void
-remove_child(struct tb_proc *self, struct tb_supervisor *sup,
-             struct tb_child *c)
-{
-    struct tb_work *w = tb_work_new(c, TB_WORK_STOP);
-
-    w->remove = w->moved = true;
-    tb_work_send(self, sup, w);
-}
-
-static bool
 is_idle(const struct tb_child *c)
 {
     return c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED;
@@ -478,48 +462,21 @@ original_of(struct tb_supervisor *sup, const struct tb_child *c)
 
 /* What it stands for is back. A request may have stopped the child meanwhile:
  * that goes for the original, too. */
-static void
-end_stand_in(struct tb_proc *self, struct tb_supervisor *sup,
-             struct tb_child *c)
+static bool
+stop_original(struct tb_proc *self, struct tb_supervisor *sup,
+              const struct tb_child *c)
 {
     struct tb_child *original =
-        c->state == TB_CHILD_STOPPED ? original_of(sup, c) : NULL;
+        c->state == TB_CHILD_STOPPED && !tb_tombstone_is(sup, c->key)
+            ? original_of(sup, c)
+            : NULL;
 
-    if (!original) {
-        remove_child(self, sup, c);
-        return;
-    }
+    if (!original)
+        return false;
     sup->look_again = true;
     if (!original->work)
         tb_work_send(self, sup, tb_work_new(original, TB_WORK_STOP));
-}
-
-static bool
-key_is_lower(struct tb_key a, struct tb_key b)
-{
-    struct tb_place p[2] = { { .node = a.node }, { .node = b.node } };
-
-    if (a.node == b.node)
-        return a.creation != b.creation ? a.creation < b.creation : a.n < b.n;
-    tb_place_sort(p, 2);
-    return p[0].node == a.node;
-}
-
-/* Both sides of a cut were asked for a child of that id: one of them stays. */
-static bool
-has_rival(struct tb_supervisor *sup, const struct tb_child *c)
-{
-    struct tb_child *o;
-    size_t at = 0;
-
-    if (!c->named)
-        return false;
-    while ((o = tb_children_each_id(&sup->table, tb_child_id(c), &at)))
-        if (key_is_lower(o->key, c->key) && o->home->host && !o->work &&
-            o->state != TB_CHILD_NEW && !tb_tombstone_is(sup, o->key) &&
-            !stands_for_attached(sup, o))
-            return true;
-    return false;
+    return true;
 }
 
 /* A child of a table that was read, with nothing being done to it. */
@@ -528,25 +485,13 @@ check_child(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 {
     struct tb_child *other = tb_children_other(&sup->table, c);
 
-    if (tb_tombstone_is(sup, c->key)) {
-        remove_child(self, sup, c);
-    } else if (stands_for_attached(sup, c)) {
-        end_stand_in(self, sup, c);
-    } else if (has_rival(sup, c)) {
-        tb_work_new(c, TB_WORK_STOP)->remove = true;
-        tb_work_send(self, sup, c->work);
-    } else if (c->state == TB_CHILD_MOVING) {
-        if (!other || (other->state != TB_CHILD_NEW && !other->work))
-            tb_lives_move_on(self, sup, c);
-        if (other && other->state == TB_CHILD_RUNNING)
-            tb_work_settled(self, sup, c->key);
-    } else if (other && other->state != TB_CHILD_MOVING && !other->work &&
-               other->state != TB_CHILD_NEW && goes_first(other, c) &&
-               !stands_for_attached(sup, other)) {
-        remove_child(self, sup, c);
-    } else if (c->state == TB_CHILD_EXITED) {
+    if (stop_original(self, sup, c) || tb_instance_yield(self, sup, c))
+        return;
+    if (c->state == TB_CHILD_EXITED)
         tb_child_exited(self, sup, c);
-    }
+    else if (c->state == TB_CHILD_MOVING &&
+             (!other || (other->state != TB_CHILD_NEW && !other->work)))
+        tb_lives_move_on(self, sup, c);
 }
 
 static void
@@ -569,6 +514,7 @@ tb_lives_check(struct tb_proc *self, struct tb_supervisor *sup)
     if (!sup->owning || sup->closing)
         return;
     sup->look_again = false;
+    tb_instances_turn(self, sup);
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link) {
         struct tb_host *h = home->host;
 

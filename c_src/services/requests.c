@@ -45,7 +45,7 @@ cut_short(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
     struct tb_work *w = c->work;
 
     if (w && tb_list_empty(&w->asks) && tb_list_empty(&w->later) &&
-        (w->timed.next || w->waits) && c->state != TB_CHILD_NEW)
+        (w->timed.next || w->waits) && c->state != TB_CHILD_NEW && !w->yields)
         tb_work_end(self, sup, w);
 }
 

@@ -73,7 +73,7 @@ is_idle(struct tb_proc *self, const struct tb_supervisor *sup)
 {
     return sup->whole && !sup->closing && !sup->differs && !sup->imposes &&
            !sup->balance_ms && sup->o.filter != TB_HOSTS_MANAGED &&
-           tb_list_empty(&sup->requests) &&
+           tb_list_empty(&sup->requests) && tb_list_empty(&sup->yielding) &&
            tb_map_count(sup->tombstones) == 0 &&
            tb_map_count(sup->located) == 0 && hosts_settled(sup) &&
            tb_now_ms(tb_self_node(self)) - sup->since_ms > TB_SUP_SETTLE_MS;
@@ -462,6 +462,7 @@ init(struct tb_proc *self, void *state, const void *arg)
     tb_list_init(&sup->timed);
     tb_list_init(&sup->waiting);
     tb_list_init(&sup->paced);
+    tb_list_init(&sup->yielding);
     tb_list_init(&sup->to_locate);
     sup->tombstones = tb_map_new();
     sup->located = tb_map_new();

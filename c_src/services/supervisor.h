@@ -21,6 +21,8 @@
 #define TB_SUP_WAIT_MS   15000 /* a request that cannot go on */
 #define TB_SUP_CALL_MS   5000  /* of a question to a node */
 #define TB_SUP_MAX_HELD  100000
+#define TB_SUP_COPY_MS                                                         \
+    2000 /* without a word of a backup: it is sent all again */
 #define TB_SUP_IMPOSE_MS 5000 /* without a node that has the hosts' options */
 
 enum tb_record_id {
@@ -90,6 +92,9 @@ struct tb_host {
     uint64_t early;
     uint64_t copied;  /* up to there the backup has it */
     uint64_t barrier; /* copies of lost hosts go when it is copied so far */
+    uint64_t owed; /* so far it has to be copied for others to go; 0: nothing */
+    uint64_t parted;  /* what is below was copied before they were parted */
+    uint64_t owed_ms; /* when it was last sent for that */
     struct tb_list unacked; /* struct tb_request, by rising seq */
     struct tb_wr run;       /* owned: commands of this turn */
     size_t n_run;
@@ -112,13 +117,12 @@ struct tb_request {
     struct tb_batch *batch;
     size_t index;
     uint64_t due_ms;
-    uint64_t seq;       /* in tb_host.unacked */
-    struct tb_wr reply; /* owned; what it will be told */
-    bool settles;       /* nobody's: the end of a move, see tb_work_settled() */
-    bool held;          /* among tb_supervisor.held */
-    bool passed;        /* by another tiebeam, which is told who answers */
-    bool forwarded;     /* to the owner, whose answer comes or does not */
-    bool again;         /* it may have been carried out already */
+    uint64_t seq;         /* in tb_host.unacked */
+    struct tb_wr reply;   /* owned; what it will be told */
+    bool held;            /* among tb_supervisor.held */
+    bool passed;          /* by another tiebeam, which is told who answers */
+    bool forwarded;       /* to the owner, whose answer comes or does not */
+    bool again;           /* it may have been carried out already */
     struct tb_work *work; /* whose end answers it, or NULL */
     tb_atom located;      /* by {M, F}; 0: not yet */
     struct tb_key key;    /* of the child that it makes; n 0: none yet */
@@ -138,8 +142,8 @@ enum tb_work_kind {
 };
 
 struct tb_work {
-    struct tb_list
-        timed; /* in tb_supervisor.timed, .waiting or .paced, or .next NULL */
+    struct tb_list timed; /* in tb_supervisor.timed, .waiting, .paced or
+                             .yielding, or .next NULL */
     uint64_t due_ms;
     enum tb_work_kind kind;
     struct tb_child *child;
@@ -155,6 +159,8 @@ struct tb_work {
     bool paid;      /* its turn has come */
     bool waits;     /* for a DOWN: see ref */
     bool unwanted;  /* nobody waits for it: to be stopped again */
+    bool yields;    /* TB_WORK_STOP: when one that stays is in two places */
+    bool told;      /* and it is: the host has been told */
     unsigned attempts;
     struct tb_ref ref;
     struct tb_list asks;  /* struct tb_request: answered by its end */
@@ -229,11 +235,13 @@ struct tb_supervisor {
     struct tb_list requests; /* every struct tb_request */
     struct tb_list held;     /* those that wait for a view or an owner */
     size_t n_held;
-    struct tb_list timed;   /* struct tb_work that wait for their time */
-    struct tb_list waiting; /* and those that wait for a DOWN */
-    struct tb_list paced;   /* and those that wait for start_rate */
-    int64_t tokens;         /* thousandths of starts that may be sent at once */
-    uint64_t pace_ms;       /* when they were counted */
+    struct tb_list timed;    /* struct tb_work that wait for their time */
+    struct tb_list waiting;  /* and those that wait for a DOWN */
+    struct tb_list paced;    /* and those that wait for start_rate */
+    struct tb_list yielding; /* and those for an entry that stays */
+    uint64_t yield_ms;       /* when they were looked at */
+    int64_t tokens;   /* thousandths of starts that may be sent at once */
+    uint64_t pace_ms; /* when they were counted */
     uint64_t starts, restarts, failovers, moves; /* ever, for info */
 };
 
@@ -312,6 +320,7 @@ void tb_record_set(struct tb_supervisor *sup, enum tb_record_id id,
                    struct tb_term value);
 bool tb_has_second_place(const struct tb_supervisor *sup,
                          const struct tb_host *host);
+void tb_backup_again(struct tb_proc *self, struct tb_host *host);
 bool tb_is_safe(const struct tb_supervisor *sup);
 bool tb_record_lacks(const struct tb_supervisor *sup,
                      const struct tb_host *host, enum tb_record_id id);
@@ -387,8 +396,6 @@ void tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c, uint64_t seq);
 void tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_child *c, uint64_t seq);
-void tb_work_settled(struct tb_proc *self, struct tb_supervisor *sup,
-                     struct tb_key key);
 void tb_work_refused(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c);
 void tb_work_resume(struct tb_proc *self, struct tb_supervisor *sup,
@@ -409,6 +416,28 @@ void tb_lives_move_on(struct tb_proc *self, struct tb_supervisor *sup,
 void tb_lives_recover(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_lives_refused(struct tb_proc *self, struct tb_supervisor *sup,
                       struct tb_host *host);
+
+bool tb_stands_for_attached(struct tb_supervisor *sup,
+                            const struct tb_child *c);
+
+/* instances.c - which of several entries of a child go, and when.
+ * tb_instance_stays - c is none that goes. tb_instance_yield - true: it is one,
+ * and does when it may. tb_instance_settle - others of c's key.
+ * tb_instance_may_go
+ * - false: not yet, or no more. tb_instance_remove - c goes with one that was
+ * removed. tb_instances_parted - at seq, after what host sees has changed. */
+bool tb_instance_stays(struct tb_proc *self, struct tb_supervisor *sup,
+                       const struct tb_child *c);
+bool tb_instance_yield(struct tb_proc *self, struct tb_supervisor *sup,
+                       struct tb_child *c);
+void tb_instance_settle(struct tb_proc *self, struct tb_supervisor *sup,
+                        const struct tb_child *c);
+bool tb_instance_may_go(struct tb_proc *self, struct tb_supervisor *sup,
+                        struct tb_work *w);
+void tb_instance_remove(struct tb_proc *self, struct tb_supervisor *sup,
+                        struct tb_child *c, bool running);
+void tb_instances_parted(struct tb_host *host, uint64_t seq);
+void tb_instances_turn(struct tb_proc *self, struct tb_supervisor *sup);
 
 /* moves.c - what belongs elsewhere goes there. */
 enum tb_drain_why { TB_DRAIN_ASKED, TB_DRAIN_KEEP, TB_DRAIN_CRASHES };

@@ -332,6 +332,14 @@ tb_has_second_place(const struct tb_supervisor *sup, const struct tb_host *h)
     return h->backup || (h->member && backup_of(sup, h));
 }
 
+/* All of it, be it that an acknowledgement went astray. */
+void
+tb_backup_again(struct tb_proc *self, struct tb_host *h)
+{
+    h->backup_asked = h->backup;
+    tb_command(self, h, "{backup, Node}", TB_ARGS(tb_v_node(h->backup)));
+}
+
 /* Whatever host is lost now, nothing is lost with it. */
 bool
 tb_is_safe(const struct tb_supervisor *sup)

@@ -205,41 +205,6 @@ place_again_later(struct tb_proc *self, struct tb_supervisor *sup,
     tb_work_later(self, sup, w, ms);
 }
 
-/* The former host of a child that moved forgets it, as soon as the new one is
- * not the only one that knows it. */
-static void
-settle_move(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c,
-            uint64_t seq)
-{
-    struct tb_request *r;
-    static const struct tb_term none;
-
-    if (!tb_children_other(&sup->table, c))
-        return;
-    r = tb_request_new(self, sup, NULL, none);
-    r->key = c->key;
-    r->settles = true;
-    tb_answer_when(self, sup, r, c->home->host, seq, "ok", TB_NONE);
-}
-
-void
-tb_work_settled(struct tb_proc *self, struct tb_supervisor *sup,
-                struct tb_key key)
-{
-    struct tb_child *c = tb_children_best(&sup->table, key), *old;
-
-    while (c && (old = tb_children_other(&sup->table, c)) != NULL) {
-        if (old->state != TB_CHILD_MOVING && old->state != TB_CHILD_STOPPED &&
-            old->state != TB_CHILD_UNDEFINED)
-            return;
-        if (old->work)
-            return;
-        tb_work_new(old, TB_WORK_DELETE)->moved = true;
-        tb_work_send(self, sup, old->work);
-        return;
-    }
-}
-
 static void
 run_on(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c,
        struct tb_work *w)
@@ -266,7 +231,7 @@ began(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c,
     sup->failovers += w->kind == TB_WORK_PLACE && !w->moves;
     c->started_s = (uint32_t)(tb_now_ms(tb_self_node(self)) / 1000);
     if (w->kind == TB_WORK_PLACE)
-        settle_move(self, sup, c, seq);
+        tb_instance_settle(self, sup, c);
     if (w->unwanted) {
         w->unwanted = false;
         w->kind = TB_WORK_STOP;
@@ -368,7 +333,7 @@ tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
         return;
     answer_asks(self, sup, w, seq, "ok", TB_NONE);
     sup->moves += w->moves;
-    settle_move(self, sup, c, seq);
+    tb_instance_settle(self, sup, c);
     tb_work_end(self, sup, w);
 }
 
@@ -392,21 +357,33 @@ tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
     }
 }
 
+/* What it stood in the way of goes on: a move, or that of a whole host. */
+static void
+make_way(struct tb_proc *self, struct tb_supervisor *sup,
+         struct tb_child *stays)
+{
+    if (stays->home->host && stays->home->host->draining)
+        stays->home->host->leave = true;
+    if (stays->state == TB_CHILD_MOVING)
+        sup->look_again = true;
+    tb_sup_turn_ask(self, sup);
+}
+
 void
 tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
                 struct tb_child *c, uint64_t seq)
 {
     struct tb_work *w = c->work;
     bool by_us = w && (w->kind == TB_WORK_STOP || w->kind == TB_WORK_DELETE);
-    struct tb_child *old =
-        by_us && !w->moved ? tb_children_other(&sup->table, c) : NULL;
+    bool asked = by_us && !tb_list_empty(&w->asks);
+    struct tb_child *other = by_us ? tb_children_other(&sup->table, c) : NULL;
 
     if (by_us)
         answer_asks(self, sup, w, seq, "ok", TB_NONE);
-    if (old && !old->work && !old->pid.node && old->state != TB_CHILD_NEW) {
-        tb_work_new(old, TB_WORK_DELETE)->moved = true; /* from there, too */
-        tb_work_send(self, sup, old->work);
-    }
+    if (other && w->moved)
+        make_way(self, sup, other);
+    else if (other)
+        tb_instance_remove(self, sup, other, asked);
     end_with_child(self, sup, c);
 }
 

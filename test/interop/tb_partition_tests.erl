@@ -42,7 +42,11 @@ cases() ->
     [
         {"one link is cut: nothing is started twice", fun one_link/0},
         {"a tiebeam node on each side: all children on both, then once", fun two_sides/0},
+        {"a stand-in stays until the original is in two places", fun stands_in/0},
+        {"two instances until one is in two places", fun instances/0},
+        {"a move does not end before the child is in two places", fun move_unsettled/0},
         {"removed and added on both sides", fun changes/0},
+        {"stopped before, and restarted on the side without it", fun restarted/0},
         {"a host that was forgotten comes back", fun forgotten/0},
         {"each side forgets the other", fun both_forgotten/0},
         {"links are cut and joined at random", fun at_random/0}
@@ -283,6 +287,92 @@ pid(T, Id) when is_atom(T) ->
 pid_of(Bs, Arg) ->
     hd([P || {_, A, {running, P}} <- tables(Bs), A =:= Arg]).
 
+%% --------------------------------------------------------- two places first
+
+kids_of(Bs) ->
+    {Running, _, _} = running(Bs),
+    Running.
+
+until_kids(Args, Bs) ->
+    tb_lib:until_equal(Args, fun() -> kids_of(Bs) end, ?SLOW).
+
+%% One host is cut off, and tiebeam sees it again before the other host does: what it
+%% has is in one place.
+stands_in() ->
+    with_cluster(2, [3], [{auto_balance, false}], fun(Wires, [B1, B2] = Bs, [T] = Ts) ->
+        Args = start_all(T),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        Here = kids_of([B1]),
+        There = kids_of([B2]),
+        ?assert(Here =/= [] andalso There =/= []),
+        alone(Wires, T, B1, Args),
+        both_there(Wires, T, Bs),
+        Both = fun() -> {kids_of([B1]), kids_of([B2])} =:= {Args, There} end,
+        always(Both, 3000),
+        %% now it has copies there
+        _ = joined(Wires, Bs, Ts, Args, ?SLOW),
+        ?assertEqual({Here, There}, {kids_of([B1]), kids_of([B2])}),
+        %% and once more, but it is lost before that, with all that tiebeam knows
+        alone(Wires, T, B1, Args),
+        both_there(Wires, T, Bs),
+        always(Both, 1000),
+        stopped(B2),
+        tb_lib:until_equal([B1], fun() -> ask(T, hosts) end, ?SLOW),
+        _ = until_all_run(Ts, [B1], Args, ?SLOW)
+    end).
+
+%% The second host is cut off, until its children run on the first one.
+alone(Wires, T, B1, Args) ->
+    cut(Wires, [{1, 2}, {2, 3}]),
+    tb_lib:until_equal([B1], fun() -> ask(T, hosts) end, ?SLOW),
+    until_kids(Args, [B1]).
+
+%% The second host is back for tiebeam, not for the first one.
+both_there(Wires, T, [_, B2] = Bs) ->
+    ok = tb_netns:set(maps:get({2, 3}, Wires), both, 0, 0, 0),
+    tb_lib:until(fun() -> true =:= rpc(B2, net_kernel, connect_node, [T]) end, ?SLOW),
+    until_hosts(T, Bs).
+
+%% Its node ends as if its machine did.
+stopped(B) ->
+    _ = rpc:cast(B, erlang, halt, [137, [{flush, false}]]),
+    tb_lib:until(fun() -> pang =:= net_adm:ping(B) end, ?SLOW).
+
+%% Both sides were asked for the same ids. Then all see each other but the hosts.
+instances() ->
+    with_cluster(2, [3, 4], [{auto_balance, false}], fun(Wires, [B1, B2] = Bs, [T3, T4] = Ts) ->
+        Ids = lists:seq(1, 10),
+        cut(Wires, [{1, 2}, {1, 4}, {2, 3}, {3, 4}]),
+        tb_lib:until_equal([B1], fun() -> ask(T3, hosts) end, ?SLOW),
+        tb_lib:until_equal([B2], fun() -> ask(T4, hosts) end, ?SLOW),
+        [{ok, _} = ask(T, {start_child, named(N)}) || T <- Ts, N <- Ids],
+        [ok = tb_netns:set(maps:get(W, Wires), both, 0, 0, 0) || W <- [{1, 4}, {2, 3}, {3, 4}]],
+        [tb_lib:until(fun() -> true =:= rpc(B, net_kernel, connect_node, [T]) end, ?SLOW) || B <- Bs, T <- Ts],
+        tb_lib:until_equal([Bs, Bs], fun() -> [set(T) || T <- Ts] end, ?SLOW),
+        [until_hosts(T, Bs) || T <- Ts],
+        always(fun() -> {kids_of([B1]), kids_of([B2])} =:= {Ids, Ids} end, 3000),
+        Ms = joined(Wires, Bs, Ts, Ids, ?SLOW),
+        io:format(user, "  once ~w ms after they are linked~n", [Ms])
+    end).
+
+%% The hosts do not see each other: what has moved is in one place, and stays in the
+%% other for longer than any request waits.
+move_unsettled() ->
+    with_cluster(2, [3], [{auto_balance, false}], fun(Wires, [B1, B2] = Bs, [T] = Ts) ->
+        Args = start_all(T, 10, 10),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        Left = lists:sort([A || {_, A, _} <- tables([B1])]),
+        ?assert(Left =/= []),
+        cut(Wires, [{1, 2}]),
+        tb_lib:until(fun() -> [] =:= rpc(B1, erlang, nodes, []) end, ?SLOW),
+        ok = ask(T, {drain, B1}),
+        until_kids(Args, [B2]),
+        always(fun() -> lists:sort([A || {_, A, _} <- tables([B1])]) =:= Left end, 17000),
+        ok = ask(T, {undrain, B1}),
+        stopped(B2),
+        _ = until_all_run(Ts, [B1], Args, ?SLOW)
+    end).
+
 %% Where each was before does not matter: removed is removed.
 changes() ->
     with_cluster([1, 3], fun(Wires, [B1, B2, B3, B4] = Bs, [T1, T3] = Ts) ->
@@ -319,6 +409,32 @@ changes() ->
         [?assertEqual(pid(T1, I), pid(T3, I)) || I <- [{both, 1}, {n, 1}]],
         io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
     end).
+
+%% What one side was asked for is not undone, be it that the host of the child is on the
+%% other one; what nobody asked for is as it was.
+restarted() ->
+    with_cluster(4, [1, 3], fun(Wires, [B1, B2 | _] = Bs, [T1, T3] = Ts) ->
+        All = start_all(T1, 10, 20),
+        _ = until_all_run(Ts, Bs, All, ?SLOW),
+        Stopped = [{n, N} || N <- lists:seq(1, 12)],
+        [ok = ask(T1, {terminate_child, I}) || I <- Stopped],
+        Args = All -- Stopped,
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        At = maps:from_list([{I, T} || {T, Hosts} <- [{T3, [B1, B2]}, {T1, Bs -- [B1, B2]}], I <- kept_on(Hosts)]),
+        ?assertEqual(Stopped, lists:sort(maps:keys(At))),
+        _ = split(Wires, Bs, Ts, Args),
+        {Asked, Left} = lists:split(8, Stopped),
+        [{ok, _} = ask(maps:get(I, At), {restart_child, I}) || I <- Asked],
+        %% and two of them once more, to be stopped
+        {Again, Run} = lists:split(2, Asked),
+        [ok = ask(maps:get(I, At), {terminate_child, I}) || I <- Again],
+        Ms = joined(Wires, Bs, Ts, lists:sort(Run ++ Args), ?SLOW),
+        tb_lib:until_equal(Again ++ Left, fun() -> kept_on(Bs) end),
+        io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
+    end).
+
+kept_on(Bs) ->
+    lists:sort([A || {_, A, stopped} <- tables(Bs)]).
 
 remove(T, Id) ->
     ok = ask(T, {terminate_child, Id}),
