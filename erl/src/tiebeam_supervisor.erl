@@ -42,6 +42,7 @@
     | {max_restarts, non_neg_integer()}
     | {max_seconds, pos_integer()}
     | {max_children, non_neg_integer() | infinity}
+    | {auto_shutdown, never}
     | {extra_arguments, list()}
     | {auto_balance, boolean()}
     | {locator, locator()}
