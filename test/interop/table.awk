@@ -83,6 +83,8 @@ END {
     print "Made by `make interop-doc`: cases of the suites in `test/interop`, run by real"
     print "BEAM nodes against the daemon. The releases are over TCP with epmd; the other"
     print "columns are " base " again. ✓ passed, ✗ failed, – skipped, empty: has no such case."
+    print "Those of supervisors make the same calls to a local `supervisor` or"
+    print "`DynamicSupervisor` of that release, and compare."
     print "OTP 26 and later do not connect to OTP 23; in one cluster they meet in the daemon"
     print "alone."
     for (s = 1; s <= n_suites; s++) print_table(suites[s])
