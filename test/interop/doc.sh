@@ -17,8 +17,9 @@ for variant in "$base" tls1.2 tls1.3 inet6 noepmd; do
     suites=$both
     [ "$variant" != "$base" ] || { TB_VARIANT=tcp; suites="$both $more"; }
     export TB_VARIANT
+    # shellcheck disable=SC2086,SC2116
     TB_RESULTS=$results/$variant.txt $make --no-print-directory interop \
-        SUITES="$suites" || status=1
+        SUITES="$(echo $suites)" || status=1
 done
 unset TB_VARIANT
 TB_RESULTS_DIR=$results $make --no-print-directory releases || status=1
