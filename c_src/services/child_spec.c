@@ -61,12 +61,12 @@ type_ok(struct tb_term t)
 }
 
 static bool
-shutdown_ok(struct tb_term t, int64_t least)
+shutdown_ok(struct tb_term t)
 {
     struct tb_val h[TB_MAX_HOLES];
 
     return is(t, "infinity") || is(t, "brutal_kill") ||
-           (tb_match("Ms:int", t, h) == 1 && h[0].i >= least);
+           (tb_match("Ms:int", t, h) == 1 && h[0].i >= 0);
 }
 
 static int
@@ -114,7 +114,7 @@ check(const struct parts *p, struct tb_wr *why)
         return -TB_EBADARG;
     if (p->named && !type_ok(p->type))
         return invalid(why, "invalid_child_type", p->type);
-    if (!shutdown_ok(p->shutdown, p->named ? 0 : 1))
+    if (!shutdown_ok(p->shutdown))
         return invalid(why, "invalid_shutdown", p->shutdown);
     if (!type_ok(p->type))
         return invalid(why, "invalid_child_type", p->type);

@@ -505,6 +505,8 @@ take_number(struct tb_host *h, struct tb_text key, int64_t n)
         h->closed = n;
     else if (tb_text_is(key, "epoch"))
         h->epoch = n;
+    else if (tb_text_is(key, "otp"))
+        h->otp = n;
     else if (tb_text_is(key, "seq") && h->home)
         h->home->seq = (uint64_t)n;
 }

@@ -101,15 +101,30 @@ on_count_children(struct tb_proc *self, struct tb_supervisor *sup,
                       tb_v_int((int64_t)n->workers)));
 }
 
+/* A named one by its id; a dynamic one by its pid, as simple_one_for_one. */
+static struct tb_child *
+find_shown(struct tb_supervisor *sup, struct tb_term which)
+{
+    struct tb_child *c = tb_children_id(&sup->table, which);
+    struct tb_val p[TB_MAX_HOLES];
+
+    if (!c && tb_match("Pid:pid", which, p) == 1) {
+        c = tb_children_pid(&sup->table, p[0].pid);
+        if (c && c->named)
+            c = NULL;
+    }
+    return c && c->shown ? c : NULL;
+}
+
 static void
 on_get_childspec(struct tb_proc *self, struct tb_supervisor *sup,
                  struct tb_request *r, const struct tb_val *v)
 {
-    struct tb_child *c = tb_children_id(&sup->table, v[0].term);
+    struct tb_child *c = find_shown(sup, v[0].term);
     struct tb_wr map = { 0 };
     struct tb_spec s;
 
-    if (!c || !c->shown || !tb_spec_read(&s, tb_child_spec(c))) {
+    if (!c || !tb_spec_read(&s, tb_child_spec(c))) {
         tb_answer(self, sup, r, "{error, not_found}", TB_NONE);
         return;
     }
@@ -122,10 +137,10 @@ static void
 on_which_child(struct tb_proc *self, struct tb_supervisor *sup,
                struct tb_request *r, const struct tb_val *v)
 {
-    struct tb_child *c = tb_children_id(&sup->table, v[0].term);
+    struct tb_child *c = find_shown(sup, v[0].term);
     struct tb_wr child = { 0 };
 
-    if (!c || !c->shown) {
+    if (!c) {
         tb_answer(self, sup, r, "{error, not_found}", TB_NONE);
         return;
     }

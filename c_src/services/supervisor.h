@@ -51,6 +51,7 @@ struct tb_host {
     enum tb_host_phase phase;
     const char *why;      /* of TB_HOST_NO and _WAITING, for explain */
     int64_t version;      /* of the wire, that both speak */
+    int64_t otp;          /* its release; 0: not told */
     bool visible;         /* a BEAM node */
     uint32_t creation;    /* of the last connection */
     struct tb_home *home; /* of the incarnation last seen, or NULL */

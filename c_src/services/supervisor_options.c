@@ -78,6 +78,7 @@ const struct tb_rule tb_supervisor_rules[] = {
     { "max_seconds",      "N:int",              positive, "an integer from 1 on" },
     { "max_children",     "infinity",           NULL,     "infinity or an integer from 0 on" },
     { "max_children",     "N:int",              natural,  NULL },
+    { "auto_shutdown",    "never",              NULL,     "never" },
     { "extra_arguments",  "L:list",             proper,   "a list" },
     { "auto_balance",     "B:atom",             is_boolean, "true or false" },
     { "locator",          "phash2",             NULL,     LOCATOR },

@@ -141,6 +141,18 @@ put_reason(struct tb_wr *w, bool named, struct tb_term outcome)
         tb_build(w, "{{nocatch, Reason}, Stack}", TB_ARGS(v[0], v[1]));
 }
 
+/* Since OTP 26.1 supervisor tells of a name that is taken as of an id. */
+static bool
+tells_child(const struct tb_work *w, struct tb_term reason)
+{
+    const struct tb_host *h = w->child->home->host;
+    struct tb_val v[TB_MAX_HOLES];
+
+    return w->child->named && w->fresh &&
+           (!h || h->otp < 26 ||
+            tb_match("{already_started, _}", reason, v) != 1);
+}
+
 static void
 tell_failure(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
              struct tb_term outcome)
@@ -149,7 +161,7 @@ tell_failure(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
     struct tb_spec s;
 
     put_reason(&reason, w->child->named, outcome);
-    if (w->child->named && w->fresh &&
+    if (tells_child(w, tb_wr_term(&reason)) &&
         tb_spec_read(&s, tb_child_spec(w->child))) {
         tb_spec_put_record(&record, &s);
         answer_asks(self, sup, w, 0, "{error, {Reason, Child}}",

@@ -42,6 +42,8 @@
 -define(PATIENCE, 20).
 %% bytes that wait for an attached process which does not read
 -define(MAX_RELAY, 256 * 1024 * 1024).
+%% milliseconds of a timer, at most
+-define(LONGEST, 16#ffffffff).
 %% milliseconds for what runs and is in no table, after the host crashed
 -define(UNKNOWN_SHUTDOWN, 5000).
 
@@ -639,8 +641,7 @@ is_spec({Kind, _, {M, F, A}, Restart, Significant, Shutdown, Type, Modules}) whe
 is_spec(_) ->
     false.
 
-%% What erlang:start_timer/3 takes, at most.
-is_shutdown(Ms) when is_integer(Ms) -> Ms >= 0 andalso Ms =< 16#ffffffff;
+is_shutdown(Ms) when is_integer(Ms) -> Ms >= 0;
 is_shutdown(Shutdown) -> lists:member(Shutdown, [brutal_kill, infinity]).
 
 is_final(delete) -> true;
@@ -863,7 +864,7 @@ begin_stop(#child{spec = Spec} = Child, Pid) ->
             Child#child{monitor = Monitor};
         Ms ->
             exit(Pid, shutdown),
-            Child#child{monitor = Monitor, timer = erlang:start_timer(Ms, self(), {kill, Pid})}
+            Child#child{monitor = Monitor, timer = erlang:start_timer(min(Ms, ?LONGEST), self(), {kill, Pid})}
     end.
 
 time_is_up(Timer, Pid, State) ->

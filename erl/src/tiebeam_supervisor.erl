@@ -42,6 +42,7 @@
     | {max_restarts, non_neg_integer()}
     | {max_seconds, pos_integer()}
     | {max_children, non_neg_integer() | infinity}
+    | {auto_shutdown, never}
     | {extra_arguments, list()}
     | {auto_balance, boolean()}
     | {locator, locator()}
@@ -53,7 +54,8 @@
     | {forget_ms, non_neg_integer() | infinity}
     | {start_rate, pos_integer() | infinity}
     | {backoff, none | {pos_integer(), pos_integer()}}.
-%% The keys of option(), and those of the process here.
+%% The keys of option(), and those of the process here: its place, and what
+%% gen_server:start_link/4 takes (debug, hibernate_after, spawn_opt, timeout).
 -type options() :: #{name := atom(), node => node(), host => boolean(), atom() => term()}.
 -type dynamic_spec() ::
     {{module(), atom(), list()}, permanent | transient | temporary, brutal_kill | timeout(), worker | supervisor,
@@ -76,6 +78,8 @@
 %% How long a request waits for the tiebeam node, and how often that is looked for.
 -define(WAIT, 5000).
 -define(AGAIN, 100).
+%% What is for gen_server:start_link/4.
+-define(SERVER, [debug, hibernate_after, spawn_opt, timeout]).
 
 %% ---------------------------------------------------------------- starting
 
@@ -83,8 +87,8 @@
 %% with the other keys as its options.
 -spec start_link(options()) -> {ok, pid()} | {error, term()}.
 start_link(#{name := Name} = Options) ->
-    Flags = maps:to_list(maps:without([name, node, host], Options)),
-    start_link(Name, Flags, maps:with([node, host], Options), []).
+    Flags = maps:to_list(maps:without([name, node, host | ?SERVER], Options)),
+    start_link(Name, Flags, Options, []).
 
 %% @doc The same with what `Module:init(Args)' gives, and the module as the
 %% name. As in OTP, 1 restart in 5 seconds where it does not say otherwise.
@@ -92,8 +96,8 @@ start_link(#{name := Name} = Options) ->
 start_link(Module, Args) ->
     start_link(Module, Args, #{}).
 
-%% @doc `name', if it is another one, `node' and `host'.
--spec start_link(module(), term(), #{name => atom(), node => node(), host => boolean()}) ->
+%% @doc `name', if it is another one, and those of the process here.
+-spec start_link(module(), term(), #{name => atom(), node => node(), host => boolean(), atom() => term()}) ->
     {ok, pid()} | ignore | {error, term()}.
 start_link(Module, Args, Options) ->
     case Module:init(Args) of
@@ -107,10 +111,11 @@ start_link(Module, Args, Options) ->
     end.
 
 start_link(Name, Flags, Options, Defaults) ->
-    Args = {Name, maps:get(node, Options, own), Defaults ++ Flags},
+    State = {Name, maps:get(node, Options, own), Defaults ++ Flags},
+    Args = [{local, Name}, ?MODULE, State, maps:to_list(maps:with(?SERVER, Options))],
     case maps:get(host, Options, false) of
-        false -> gen_server:start_link({local, Name}, ?MODULE, Args, []);
-        true -> tiebeam_host_sup:start_link(Name, {gen_server, start_link, [{local, Name}, ?MODULE, Args, []]})
+        false -> apply(gen_server, start_link, Args);
+        true -> tiebeam_host_sup:start_link(Name, {gen_server, start_link, Args})
     end.
 
 %% @doc For the supervision tree of an application.

@@ -26,7 +26,7 @@ all="tb_chaos_tests tb_partition_tests tb_failover_tests tb_detect_tests tb_mana
     tb_hostile_tests tb_discovery_tests tb_supervisor_tests tb_cluster_tests
     tb_split_tests tb_monitor_tests tb_life_tests tb_host_tests tb_sidecar_tests
     tb_mesh_tests tb_table_tests tb_tls_tests tb_pg_tests tb_cli_tests tb_outgoing_tests
-    tb_options_tests tb_skew_tests tb_memory_tests tb_net_tests tb_race_tests tb_client_tests tb_genserver_test tb_migration_test"
+    tb_options_tests tb_skew_tests tb_memory_tests tb_net_tests tb_race_tests tb_client_tests tb_elixir_test tb_genserver_test tb_migration_test"
 
 [ -x "$TIEBEAM_BIN" ] || {
     echo "no daemon at $TIEBEAM_BIN: run make first"

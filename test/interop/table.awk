@@ -1,6 +1,7 @@
 # Makes priv/doc/interop.md of result files (see tb_report.erl): a table for each
 # suite, a row for each case, a column for each file, named after it. Titles of
-# the suite of two releases begin with the pair, which is the column there.
+# the suite of two releases begin with the pair, and those of Elixir with theirs,
+# which is the column there.
 function column_of(file) {
     sub(/.*\//, "", file)
     sub(/\.txt$/, "", file)
@@ -53,6 +54,13 @@ BEGIN {
     mark["skipped"] = "–"
     suite_title["tb_table_tests"] = "From a BEAM node"
     suite_title["tb_race_tests"] = "Races"
+    suite_title["tb_pg_tests"] = "pg"
+    suite_title["tb_host_tests"] = "Hosts of supervisors"
+    suite_title["tb_supervisor_tests"] = "Supervisors"
+    suite_title["tb_options_tests"] = "Options of supervisors"
+    suite_title["tb_elixir_test"] = "Elixir: supervisors"
+    suite_title["tb_genserver_test"] = "Elixir: the rest"
+    suite_title["tb_migration_test"] = "Elixir: the guide for those who come"
     suite_title["tb_mixed_tests"] = "Two releases in one cluster"
 }
 FNR == 1 && base == "" { base = column_of(FILENAME) }
@@ -63,6 +71,9 @@ FNR == 1 && base == "" { base = column_of(FILENAME) }
         column = substr(row, 5, RLENGTH - 6)
         sub(/ and /, ", ", column)
         row = substr(row, RLENGTH + 1)
+    } else if (match(row, /^Elixir [0-9.]+, OTP [0-9]+: /)) {
+        column = substr(row, 1, RLENGTH - 2)
+        row = substr(row, RLENGTH + 1)
     }
     add($1, row, column, $3)
 }
@@ -72,6 +83,8 @@ END {
     print "Made by `make interop-doc`: cases of the suites in `test/interop`, run by real"
     print "BEAM nodes against the daemon. The releases are over TCP with epmd; the other"
     print "columns are " base " again. ✓ passed, ✗ failed, – skipped, empty: has no such case."
+    print "Those of supervisors make the same calls to a local `supervisor` or"
+    print "`DynamicSupervisor` of that release, and compare."
     print "OTP 26 and later do not connect to OTP 23; in one cluster they meet in the daemon"
     print "alone."
     for (s = 1; s <= n_suites; s++) print_table(suites[s])

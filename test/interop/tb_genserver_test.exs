@@ -1,6 +1,6 @@
 # Elixir's ways of talking to a daemon: GenServer, Process, Node, Supervisor,
 # :sys, :rpc and :erpc. run.sh reads the last line.
-ExUnit.start(autorun: false, timeout: 300_000)
+Code.require_file("tb_exunit.exs", __DIR__)
 
 defmodule TbGenserverTest do
   use ExUnit.Case
@@ -276,12 +276,4 @@ defmodule TbGenserverTest do
   end
 end
 
-start = System.monotonic_time(:millisecond)
-result = ExUnit.run()
-ms = System.monotonic_time(:millisecond) - start
-skipped = result.skipped + result.excluded
-
-IO.puts(
-  "tb_genserver_test: #{result.total - result.failures - skipped} passed, " <>
-    "#{result.failures} failed, #{skipped} skipped, #{ms} ms"
-)
+TbExunit.run("tb_genserver_test")

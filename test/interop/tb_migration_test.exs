@@ -1,6 +1,6 @@
 # The configurations of priv/doc/migration.md: each one under "new" is taken by
 # the sidecar and found right by the program. run.sh reads the last line.
-ExUnit.start(autorun: false, timeout: 300_000)
+Code.require_file("tb_exunit.exs", __DIR__)
 
 defmodule TbMigrationTest do
   use ExUnit.Case
@@ -40,14 +40,14 @@ defmodule TbMigrationTest do
     binary = [binary: :tb_lib.binary()]
     section = :tiebeam_sidecar_config.section(options)
     launch = :tiebeam_sidecar_config.launch(Map.merge(section, Map.new(binary)), :tiebeam_sidecar)
-    {_, text} = List.keyfind(launch.env, 'TIEBEAM_CONFIG', 0)
+    {_, text} = List.keyfind(launch.env, ~c"TIEBEAM_CONFIG", 0)
     text
   end
 
   defp check(options) do
-    file = :tb_lib.tmp('migration.config')
+    file = :tb_lib.tmp(~c"migration.config")
     File.write!(file, config(options))
-    {0, out, err} = :tb_lib.run(:tb_lib.binary(), ['check-config', file], [])
+    {0, out, err} = :tb_lib.run(:tb_lib.binary(), [~c"check-config", file], [])
     {out, err}
   end
 
@@ -77,12 +77,4 @@ defmodule TbMigrationTest do
   end
 end
 
-start = System.monotonic_time(:millisecond)
-result = ExUnit.run()
-ms = System.monotonic_time(:millisecond) - start
-skipped = result.skipped + result.excluded
-
-IO.puts(
-  "tb_migration_test: #{result.total - result.failures - skipped} passed, " <>
-    "#{result.failures} failed, #{skipped} skipped, #{ms} ms"
-)
+TbExunit.run("tb_migration_test")

@@ -216,8 +216,17 @@ named_cases() ->
         {"ignore", fun ignoring/1},
         {"which_children: the newest first", fun order/1},
         {"shutdown: brutal_kill, a time, infinity", fun shutdown/1},
-        {"restart_child that fails", fun restart_fails/1}
-    ].
+        {"shutdown: 0, and more than a timer takes", fun long_shutdown/1},
+        {"restart_child that fails", fun restart_fails/1},
+        {"gen_server:stop", fun stop_server/1}
+    ] ++
+        [{"which_child", fun which_child/1} || exports(which_child, 2)] ++
+        [{"stop", fun stop_supervisor/1} || exports(stop, 3)].
+
+%% of this release
+exports(Function, Arity) ->
+    _ = code:ensure_loaded(supervisor),
+    erlang:function_exported(supervisor, Function, Arity).
 
 outcomes(Sup) ->
     [
@@ -397,6 +406,36 @@ shutdown(Sup) ->
     Reasons = [receive {'DOWN', R, process, P, Why} -> Why end || {P, R} <- Refs],
     [Results, Reasons].
 
+long_shutdown({M, S} = Sup) ->
+    _ = [{ok, _} = start(Sup, (spec(Ms))#{shutdown => Ms}) || Ms <- [0, 1 bsl 40]],
+    {ok, Pid} = start(Sup, (spec(c, permanent, {tb_kid, start, [stubborn]}))#{shutdown => 0}),
+    Ref = watch_child(Pid),
+    [M:get_childspec(S, 1 bsl 40), terminate(Sup, 0), terminate(Sup, c), down(Ref), which(Sup)].
+
+which_child({M, S} = Sup) ->
+    {ok, A} = start(Sup, spec(a)),
+    _ = start(Sup, (spec(b, permanent, {tb_kid, start, [ignore]}))#{type => supervisor, modules => dynamic}),
+    ok = terminate(Sup, a),
+    [M:which_child(S, Id) || Id <- [a, b, c, A]] ++ [M:restart_child(S, a), M:which_child(S, a)].
+
+stop_server(Sup) ->
+    stopped(Sup, fun(S) -> gen_server:stop(S) end).
+
+stop_supervisor(Sup) ->
+    stopped(Sup, fun(S) -> supervisor:stop(S, shutdown, 60000) end).
+
+%% What the supervisor and its children say.
+stopped(Sup, Stop) ->
+    Pids = [Pid || Id <- [a, b], {ok, Pid} <- [start(Sup, spec(Id))]],
+    {_, S} = Sup,
+    Refs = [watch(Sup) | [watch_child(Pid) || Pid <- Pids]],
+    [Stop(S) | [down(Ref) || Ref <- Refs]].
+
+watch_child(Pid) ->
+    Ref = monitor(process, Pid),
+    true = rpc:call(node(Pid), erlang, is_process_alive, [Pid]),
+    Ref.
+
 restart_fails({M, S} = Sup) ->
     Key = {node(), erlang:unique_integer()},
     {ok, _} = start(Sup, spec(a, permanent, {tb_kid, start, [{once, Key, {error, no}}]})),
@@ -415,7 +454,9 @@ dynamic_cases() ->
         {"terminate_child", fun dynamic_terminate/1},
         {"temporary, transient, permanent", fun dynamic_restarts/1},
         {"ignore when it is restarted", fun dynamic_ignore/1},
-        {"count_children", fun dynamic_count/1}
+        {"count_children", fun dynamic_count/1},
+        {"what Elixir 1.14 does not send", fun dynamic_newer/1},
+        {"stop", fun dynamic_stop/1}
     ].
 
 dynamic_outcomes(Sup) ->
@@ -444,6 +485,10 @@ dynamic_specs(Sup) ->
             Good#{start => foo},
             Good#{type => supervisor, modules => dynamic},
             Good#{shutdown => soon},
+            Good#{shutdown => 0},
+            Good#{shutdown => -1},
+            Good#{significant => true},
+            Good#{significant => 1},
             Good#{modules => [1]}
         ]
     ] ++ [lists:sort(plain(which(Sup))), count(Sup)].
@@ -486,6 +531,20 @@ dynamic_ignore(Sup) ->
 dynamic_count(Sup) ->
     _ = [{ok, _} = start(Sup, (spec(x))#{type => T}) || T <- [worker, supervisor, worker]],
     count(Sup).
+
+%% It was refused by the caller; the server takes it in all releases.
+dynamic_newer({_, S} = Sup) ->
+    Start = fun(Shutdown) ->
+        gen_server:call(S, {start_child, {{tb_kid, start_link, [x]}, permanent, Shutdown, worker, [tb_kid]}})
+    end,
+    {ok, A} = Start(0),
+    {ok, B} = Start(1 bsl 40),
+    Refs = [watch_child(P) || P <- [A, B]],
+    _ = [ok = terminate(Sup, P) || P <- [A, B]],
+    lists:sort([down(Ref) || Ref <- Refs]) ++ [which(Sup)].
+
+dynamic_stop(Sup) ->
+    stopped(Sup, fun(S) -> ?DYN:stop(S, {shutdown, enough}) end).
 
 max_children(Sup) ->
     {ok, A} = start(Sup, spec(a)),
@@ -737,7 +796,13 @@ shows() ->
         ?assertMatch(#{state := running, pid := A}, ask(S, {explain, A})),
         ?assertEqual({error, unknown_call}, ask(S, foo)),
         ?assertEqual({ok, {a, A, worker, [tb_kid]}}, ask(S, {which_child, a})),
-        ?assertEqual({error, not_found}, ask(S, {which_child, b}))
+        ?assertEqual({error, not_found}, ask(S, {which_child, b})),
+        %% a dynamic child by its pid, as of a simple_one_for_one
+        {ok, B} = ?DYN:start_child(S, spec(b)),
+        ?assertEqual({ok, {undefined, B, worker, [tb_kid]}}, ask(S, {which_child, B})),
+        ?assertMatch({ok, #{start := {tb_kid, start_link, [b]}}}, supervisor:get_childspec(S, B)),
+        ?assertEqual({error, not_found}, ask(S, {which_child, A})),
+        ?assertEqual({error, not_found}, supervisor:get_childspec(S, A))
     end).
 
 %% A child that crashes for ever does not end the others.
@@ -799,6 +864,7 @@ options() ->
         {move_concurrency, 0},
         {start_rate, 0},
         {global, 1},
+        {auto_shutdown, any_significant},
         {max_restart, 3}
     ],
     lists:foreach(
@@ -820,7 +886,11 @@ on_request() ->
             Start(more, [{max_restarts, -1}])
         ),
         ?assertEqual({error, {supervisor_data, {invalid_type, foo}}}, Start(more, foo)),
-        {ok, Pid} = Start(more, [{hosts, all}, {max_restarts, 0}]),
+        ?assertEqual(
+            {error, {supervisor_data, {invalid_auto_shutdown, all_significant}}},
+            Start(more, [{auto_shutdown, all_significant}])
+        ),
+        {ok, Pid} = Start(more, [{hosts, all}, {max_restarts, 0}, {auto_shutdown, never}]),
         ?assertEqual({error, {already_started, Pid}}, Start(more, [])),
         ?assertMatch({error, {already_started, _}}, Start(node_monitor, [])),
         S = {more, Node},

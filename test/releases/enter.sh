@@ -21,8 +21,9 @@ furnish() {
         mount --bind /dev "$1/dev"
         cat /etc/hosts >"$1/etc/hosts"
     fi
-    mkdir -p "$1$at/erl" "$1$at/test"
-    cp -r "$tree/erl/src" "$1$at/erl/"
+    mkdir -p "$1$at/erl" "$1$at/test" "$1$at/priv"
+    cp -r "$tree/erl/src" "$tree/erl/lib" "$1$at/erl/"
+    cp -r "$tree/priv/doc" "$1$at/priv/"
     cp -r "$tree/test/interop" "$1$at/test/"
 }
 

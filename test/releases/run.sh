@@ -3,7 +3,8 @@
 # releases with the daemon: run.sh DAEMON DEBIAN_SUITE...
 #
 # Each release is a chroot with Debian's erlang packages of that suite, made
-# once with debootstrap. Everything runs in mount and process namespaces of its
+# once with debootstrap; with Elixir where that is 1.14 or later, which then
+# talks to the daemon, too. Everything runs in mount and process namespaces of its
 # own (enter.sh): nothing stays mounted or running, whatever happens.
 #
 #   TB_CHROOTS   where the chroots are kept (build/releases)
@@ -17,6 +18,7 @@ daemon=$1
 shift
 chroots=${TB_CHROOTS:-build/releases}
 packages=erlang-base,erlang-eunit,erlang-crypto,erlang-dev,erlang-tools,erlang-ssl,openssl
+elixir_suites="tb_supervisor_tests tb_options_tests tb_elixir_test tb_genserver_test tb_migration_test"
 namespaces="unshare --mount --pid --fork --kill-child"
 passed=0 failed=0
 
@@ -29,21 +31,48 @@ skip() {
     echo "SKIPPED $*"
 }
 
-# make_chroot SUITE: under another name until it is whole.
+# Those of a suite of Debian. Before 12 its Elixir was older than 1.14.
+packages_of() {
+    case $1 in
+    stretch | buster | bullseye) echo "$packages" ;;
+    *) echo "$packages,elixir" ;;
+    esac
+}
+
+has_elixir() {
+    [ -e "$chroots/$1/usr/bin/elixir" ]
+}
+
+# Whether it is there, with all that it is to have.
+is_made() {
+    [ -d "$chroots/$1" ] || return 1
+    case $(packages_of "$1") in
+    *,elixir) has_elixir "$1" ;;
+    esac
+}
+
+# make_chroot SUITE: under another name until it is whole. One that has less
+# stays until then.
 make_chroot() {
     dir=$chroots/$1
-    [ -d "$dir" ] && return 0
+    is_made "$1" && return 0
     echo "making $dir"
     for mirror in "${TB_MIRROR:-http://deb.debian.org/debian}" http://archive.debian.org/debian; do
         rm -rf --one-file-system "$dir.part"
-        if $namespaces timeout 900 debootstrap --variant=minbase --include=$packages \
+        if $namespaces timeout 900 debootstrap --variant=minbase --include="$(packages_of "$1")" \
             "$1" "$dir.part" "$mirror" >"$dir.log" 2>&1; then
+            rm -rf --one-file-system "$dir"
             mv "$dir.part" "$dir"
             return
         fi
     done
-    skip "OTP of Debian $1: debootstrap: $(tail -n 1 "$dir.log") (all of it in $dir.log)"
-    return 1
+    why="debootstrap: $(tail -n 1 "$dir.log") (all of it in $dir.log)"
+    if [ -d "$dir" ]; then
+        skip "Elixir of Debian $1: $why"
+    else
+        skip "OTP of Debian $1: $why"
+        return 1
+    fi
 }
 
 release_of() {
@@ -99,10 +128,11 @@ for suite in $made; do
     otp=$(release_of "$chroots/$suite")
     echo "== OTP $otp (Debian $suite)"
     # a host of supervised children needs OTP 25
-    hosts=
-    [ "$otp" -lt 25 ] || hosts=tb_host_tests
+    more=
+    [ "$otp" -lt 25 ] || more=tb_host_tests
+    [ "$otp" -lt 25 ] || ! has_elixir "$suite" || more="$elixir_suites $more"
     # shellcheck disable=SC2086
-    enter "otp$otp.txt" "$chroots/$suite" "" tb_table_tests tb_race_tests tb_pg_tests $hosts
+    enter "otp$otp.txt" "$chroots/$suite" "" $more tb_table_tests tb_race_tests tb_pg_tests
 done
 
 # Each with the release installed here, and the first with the last.

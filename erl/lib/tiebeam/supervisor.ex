@@ -27,6 +27,8 @@ defmodule Tiebeam.Supervisor do
     * `:locator` - `:phash2`, `:rendezvous`, `:least_loaded` or `{module, function}`
     * and the others of the process of that name, see tiebeam's README
 
+  Those of `GenServer.start_link/3` are for the process of this node.
+
   ## Modules
 
       defmodule App.Jobs do
@@ -59,7 +61,10 @@ defmodule Tiebeam.Supervisor do
     quote location: :keep do
       @behaviour Tiebeam.Supervisor
 
-      @doc false
+      if not Module.has_attribute?(__MODULE__, :doc) do
+        @doc "For the children of an application's supervisor; see `Supervisor`."
+      end
+
       def child_spec(arg) do
         spec = %{id: __MODULE__, start: {__MODULE__, :start_link, [arg]}, type: :supervisor}
         Supervisor.child_spec(spec, unquote(Macro.escape(overrides)))
@@ -113,8 +118,18 @@ defmodule Tiebeam.Supervisor do
   @doc "Many in one request; the results in the order of the specs."
   @spec start_children(Supervisor.supervisor(), [child_spec]) :: [DynamicSupervisor.on_start_child()]
   def start_children(supervisor, child_specs) do
-    :tiebeam_supervisor.start_children(supervisor, Enum.map(child_specs, &dynamic/1))
+    specs = Enum.map(child_specs, &dynamic/1)
+
+    case :tiebeam_supervisor.start_children(supervisor, for({:ok, spec} <- specs, do: spec)) do
+      results when is_list(results) -> in_order(specs, results)
+      error -> error
+    end
   end
+
+  # what was none, and what became of the others
+  defp in_order([{:error, _} = error | specs], results), do: [error | in_order(specs, results)]
+  defp in_order([{:ok, _} | specs], [result | results]), do: [result | in_order(specs, results)]
+  defp in_order([], []), do: []
 
   @doc "By its pid, on whichever node it is."
   @spec terminate_child(Supervisor.supervisor(), pid) :: :ok | {:error, :not_found}
@@ -125,7 +140,9 @@ defmodule Tiebeam.Supervisor do
 
   @doc "The node where a child of that spec would start."
   @spec locate(Supervisor.supervisor(), child_spec) :: node | {:error, term}
-  def locate(supervisor, child_spec), do: :tiebeam_supervisor.locate(supervisor, dynamic(child_spec))
+  def locate(supervisor, child_spec) do
+    with {:ok, spec} <- dynamic(child_spec), do: :tiebeam_supervisor.locate(supervisor, spec)
+  end
 
   @doc "Children go to where the locator wants them now."
   defdelegate rebalance(supervisor), to: :tiebeam_supervisor
@@ -154,12 +171,24 @@ defmodule Tiebeam.Supervisor do
     :tiebeam_supervisor.stop(supervisor, reason, timeout)
   end
 
-  # what DynamicSupervisor.start_child/2 sends
+  # what DynamicSupervisor.start_child/2 sends; the supervisor checks the rest
+  defp dynamic({_, start, restart, shutdown, type, modules}) do
+    {:ok, {start, restart, shutdown, type, modules}}
+  end
+
   defp dynamic(child_spec) do
-    %{start: start} = spec = Supervisor.child_spec(child_spec, [])
-    type = Map.get(spec, :type, :worker)
-    shutdown = Map.get(spec, :shutdown, if(type == :worker, do: 5_000, else: :infinity))
-    modules = Map.get(spec, :modules, [elem(start, 0)])
-    {start, Map.get(spec, :restart, :permanent), shutdown, type, modules}
+    case Supervisor.child_spec(child_spec, []) do
+      %{significant: significant} when significant != false ->
+        {:error, {:invalid_significant, significant}}
+
+      %{id: _, start: {module, _, _} = start} = spec ->
+        type = Map.get(spec, :type, :worker)
+        shutdown = Map.get(spec, :shutdown, if(type == :worker, do: 5_000, else: :infinity))
+        modules = Map.get(spec, :modules, [module])
+        {:ok, {start, Map.get(spec, :restart, :permanent), shutdown, type, modules}}
+
+      other ->
+        {:error, {:invalid_child_spec, other}}
+    end
   end
 end
