@@ -242,9 +242,7 @@ imposed() ->
 sighup() ->
     with([h1], [], fun(Node, Nodes, Daemon) ->
         Reload = fun(Supervisors) ->
-            Config = [{tiebeam, [{discovery, []}, {supervisors, Supervisors}]}],
-            ok = file:write_file(tb_lib:tmp("zz_tiebeam.config"), io_lib:format("~tp.~n", [Config])),
-            tb_lib:signal(Daemon, "HUP")
+            tb_lib:reload(Daemon, zz_tiebeam, [{tiebeam, [{discovery, []}, {supervisors, Supervisors}]}])
         end,
         [Pid] = start(Node, [1]),
         Reload([{?NAME, [{hosts, all}, {max_children, 1}]}, {more, [{hosts, all}]}]),
