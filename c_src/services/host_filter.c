@@ -62,8 +62,8 @@ tb_host_why_none(const struct tb_supervisor *sup, const struct tb_host *h)
     return h->visible ? why_not_named(sup, h->node) : "hidden";
 }
 
-/* NULL: not by what it is. One that is a host already stays one while it is away,
- * or the managed nodes cannot be told. */
+/* NULL: not by what it is. One that is a host already stays one while it is
+ * away, or the managed nodes cannot be told. */
 const char *
 tb_host_excluded(const struct tb_host *h)
 {
