@@ -184,6 +184,7 @@ DAEMON_SRC := \
     c_src/daemon/status.c \
     c_src/daemon/supervisor_section.c \
     c_src/daemon/supervisor_verbs.c \
+    c_src/daemon/teller.c \
     c_src/daemon/tls_options.c \
     c_src/daemon/transport.c \
     c_src/daemon/value.c \

@@ -8,12 +8,13 @@
 /* tb_cluster_section - check the section and take it into c; a line per error.
  * tb_cluster_section_start - the service, and a process for each cluster. 0, or
  * as tb_start().
- * tb_cluster_section_same - whether both would start the same. */
+ * tb_cluster_section_reload - c is to be as now: clusters come, are told of
+ * other options, and go; the lists change places. */
 void tb_cluster_section(struct tb_reader *r, struct tb_config *c,
                         const char *place, struct tb_term value);
-int tb_cluster_section_start(struct tb_node *node, const struct tb_config *c);
-bool tb_cluster_section_same(const struct tb_config *a,
-                             const struct tb_config *b);
+int tb_cluster_section_start(struct tb_node *node, struct tb_config *c);
+void tb_cluster_section_reload(struct tb_node *node, struct tb_config *c,
+                               struct tb_config *now);
 void tb_cluster_section_fini(struct tb_config *c);
 
 #endif

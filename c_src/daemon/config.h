@@ -10,6 +10,11 @@ struct tb_supervisor_entry {
     struct tb_wr opts;
 };
 
+struct tb_cluster_entry {
+    struct tb_wr cluster, opts;
+    struct tb_seat *seat; /* owned; NULL: it has not been started */
+};
+
 struct tb_config {
     char *path;        /* owned; NULL: no file */
     struct tb_wr body; /* the file as a term; entries borrow from it */
@@ -22,7 +27,7 @@ struct tb_config {
     bool has_supervisors;
     struct tb_supervisor_entry *supervisors; /* owned, and all in it */
     size_t n_supervisors;
-    struct tb_cluster_config *clusters; /* owned */
+    struct tb_cluster_entry *clusters; /* owned, and all in it */
     size_t n_clusters;
     bool no_clusters;               /* process_clusters, off */
     struct tb_wr monitor;           /* owned: the section node_monitor */

@@ -1,12 +1,14 @@
-/* pg_section.c - the section pg of the configuration file: which scopes.
- * Owns: the names of the scopes, in the configuration. Thread: any; the start:
- * loop. */
+/* pg_section.c - the section pg of the configuration file: which scopes; they
+ * come and go when it is read again.
+ * Owns: the names of the scopes, in the configuration. Thread: any; start and
+ * reload: loop. */
 #include "daemon/pg_section.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "daemon/sections.h"
+#include "daemon/teller.h"
 
 static bool
 is_there(const struct tb_config *c, const char *name)
@@ -91,25 +93,67 @@ tb_pg_section_default(struct tb_config *c)
         add(c, tb_copy("pg"));
 }
 
+static int
+start(struct tb_node *node, const char *scope)
+{
+    return tb_start_owned(node, &tb_pg, tb_copy(scope), tb_free, TB_PERMANENT,
+                          NULL);
+}
+
 int
 tb_pg_section_start(struct tb_node *node, const struct tb_config *c)
 {
     int err = 0;
 
     for (size_t i = 0; err >= 0 && i < c->n_scopes; i++)
-        err = tb_start_pg(node, c->scopes[i]);
+        err = start(node, c->scopes[i]);
     return err;
 }
 
-bool
-tb_pg_section_same(const struct tb_config *a, const struct tb_config *b)
+/* ------------------------------------------------------------- reload -- */
+
+/* One that does not start is tried again when the file is read again. */
+static void
+start_new(struct tb_node *node, struct tb_config *c, size_t at)
 {
-    if (a->n_scopes != b->n_scopes)
-        return false;
-    for (size_t i = 0; i < a->n_scopes; i++)
-        if (strcmp(a->scopes[i], b->scopes[i]) != 0)
-            return false;
-    return true;
+    int err = start(node, c->scopes[at]);
+
+    tb_log(err < 0 ? TB_ERROR : TB_NOTICE,
+           err < 0 ? "config.refused" : "config.changed", "key=pg.scopes.%s %s",
+           c->scopes[at], err < 0 ? tb_strerror(err) : "started");
+    if (err >= 0)
+        return;
+    tb_free(c->scopes[at]);
+    c->scopes[at] = c->scopes[--c->n_scopes];
+}
+
+static void
+end(struct tb_node *node, const char *scope)
+{
+    char key[320];
+
+    snprintf(key, sizeof(key), "pg.scopes.%s ended", scope);
+    tb_tell(node, &(struct tb_errand){ .name = scope,
+                                       .request = "'$tb_leave_service'",
+                                       .key = key });
+}
+
+void
+tb_pg_section_reload(struct tb_node *node, struct tb_config *c,
+                     struct tb_config *now)
+{
+    struct tb_config old = *c;
+
+    c->scopes = now->scopes;
+    c->n_scopes = now->n_scopes;
+    now->scopes = old.scopes;
+    now->n_scopes = old.n_scopes;
+    for (size_t i = 0; i < old.n_scopes; i++)
+        if (!is_there(c, old.scopes[i]))
+            end(node, old.scopes[i]);
+    for (size_t i = c->n_scopes; i-- > 0;)
+        if (!is_there(&old, c->scopes[i]))
+            start_new(node, c, i);
 }
 
 void

@@ -133,10 +133,8 @@ reload(struct daemon *d)
         log_lines(TB_ERROR, "config.refused", &errors);
     } else {
         compare_settings(d, &now);
-        if (!tb_pg_section_same(&d->r->config, &config) ||
-            !tb_cluster_section_same(&d->r->config, &config))
-            tb_log(TB_NOTICE, "config.changed",
-                   "key=pg or process_clusters needs a restart");
+        tb_pg_section_reload(d->node, &d->r->config, &config);
+        tb_cluster_section_reload(d->node, &d->r->config, &config);
         tb_instances_reload(&d->instances, d->node, &config);
         tb_monitor_section_reload(d->node, &d->r->config, &config);
         tb_supervisor_section_reload(d->node, &d->r->config, &config);

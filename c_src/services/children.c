@@ -374,21 +374,37 @@ tb_child_stands_for(const struct tb_child *c, const struct tb_home *home)
     return found;
 }
 
+/* Of a node the last incarnation is the only one that may come back. */
+static size_t
+put_stands(struct tb_wr *w, const struct tb_child *c, tb_atom but)
+{
+    struct tb_val h[TB_MAX_HOLES];
+    struct tb_elems e;
+    struct tb_term item;
+    size_t n = 0;
+
+    if (!stands_list(c, &e))
+        return 0;
+    while (e.left >= TB_MAX_STANDS && tb_elems_next(&e, &item))
+        ; /* the earliest */
+    while (tb_elems_next(&e, &item)) {
+        if (but && tb_match("{Node:atom, _}", item, h) == 1 &&
+            tb_intern(h[0].text) == but)
+            continue;
+        tb_wr_bytes(w, item.p, item.n);
+        n++;
+    }
+    return n;
+}
+
 void
 tb_child_put_count(struct tb_wr *w, const struct tb_child *c, uint32_t starts,
                    const struct tb_home *lost)
 {
     struct tb_wr items = { 0 }, list = { 0 };
-    struct tb_elems e;
-    struct tb_term item;
-    size_t n = 0;
+    size_t n = put_stands(&items, c, lost ? lost->node : 0);
 
-    if (stands_list(c, &e))
-        while (tb_elems_next(&e, &item)) {
-            tb_wr_bytes(&items, item.p, item.n);
-            n++;
-        }
-    if (lost && !tb_child_stands_for(c, lost)) {
+    if (lost) {
         tb_build(
             &items, "{Node, Inc}",
             TB_ARGS(tb_v_node(lost->node), tb_v_term(tb_wr_term(&lost->inc))));
@@ -399,6 +415,35 @@ tb_child_put_count(struct tb_wr *w, const struct tb_child *c, uint32_t starts,
              TB_ARGS(tb_v_int(starts), tb_v_term(tb_wr_term(&list))));
     tb_wr_free(&items);
     tb_wr_free(&list);
+}
+
+void
+tb_child_stands_only(struct tb_child *c,
+                     bool (*may)(const void *ctx, tb_atom node),
+                     const void *ctx)
+{
+    struct tb_val h[TB_MAX_HOLES];
+    struct tb_wr items = { 0 }, list = { 0 }, count = { 0 };
+    struct tb_elems e;
+    struct tb_term item;
+    size_t n = 0, all = 0;
+
+    if (!stands_list(c, &e))
+        return;
+    for (; tb_elems_next(&e, &item); all++)
+        if (tb_match("{Node:atom, _}", item, h) == 1 &&
+            may(ctx, tb_intern(h[0].text))) {
+            tb_wr_bytes(&items, item.p, item.n);
+            n++;
+        }
+    tb_build_list(&list, n, &items);
+    tb_build(&count, "{Starts, List}",
+             TB_ARGS(tb_v_int(c->starts), tb_v_term(tb_wr_term(&list))));
+    if (n < all)
+        tb_child_count(c, tb_wr_term(&count));
+    tb_wr_free(&items);
+    tb_wr_free(&list);
+    tb_wr_free(&count);
 }
 
 /* ------------------------------------------------------------- finding -- */

@@ -93,6 +93,9 @@ struct tb_children {
 };
 
 /* tb_children_fini - frees the table and every child. */
+/* Incarnations that one child stands in for; the earliest go. */
+#define TB_MAX_STANDS 64
+
 void tb_children_init(struct tb_children *t);
 void tb_children_fini(struct tb_children *t);
 
@@ -103,7 +106,9 @@ void tb_children_fini(struct tb_children *t);
  * tb_child_show - whether it counts.
  * tb_child_count - take what hosts keep of that, {Starts, StandsFor}.
  * tb_child_put_count - append it, with the starts given, and one more lost home
- * for which it stands (NULL: none). */
+ * for which it stands (NULL: none), in place of others of that node.
+ * tb_child_stands_only - for incarnations of nodes that may come back as they
+ * were, and no others. */
 struct tb_child *tb_child_new(struct tb_children *t, struct tb_home *home,
                               struct tb_key key, struct tb_term spec,
                               enum tb_child_state state);
@@ -114,6 +119,9 @@ void tb_child_show(struct tb_children *t, struct tb_child *c, bool shown);
 void tb_child_count(struct tb_child *c, struct tb_term count);
 void tb_child_put_count(struct tb_wr *w, const struct tb_child *c,
                         uint32_t starts, const struct tb_home *lost);
+void tb_child_stands_only(struct tb_child *c,
+                          bool (*may)(const void *ctx, tb_atom node),
+                          const void *ctx);
 bool tb_child_stands_for(const struct tb_child *c, const struct tb_home *home);
 
 /* tb_children_on - that child on that host, or NULL. tb_children_best - of all

@@ -18,6 +18,8 @@
 #define TB_CL_WAIT_MS    10000u /* until a process is a member */
 #define TB_CL_LOCK_MS    15000u /* global may wait for its locks */
 #define TB_CL_SPLIT_SEEN 2u     /* checks that a split must last */
+#define TB_CL_END_MS     20u    /* at the end: whether names are released */
+#define TB_CL_END_LOOKS  250u
 
 /* A process that is a member, or is told of members; we monitor it. */
 struct tb_cl_proc {
@@ -94,8 +96,10 @@ struct tb_clusters {
     struct tb_list nodes;   /* owned struct tb_cl_node */
     struct tb_list waits;   /* owned struct tb_cl_wait */
     size_t n_tells;
-    struct tb_ref scope; /* our monitor on the scope; .n 0: not attached */
-    struct tb_ref news;  /* the reference in what the scope tells us */
+    struct tb_ref scope;    /* our monitor on the scope; .n 0: not attached */
+    struct tb_ref news;     /* the reference in what the scope tells us */
+    struct tb_from *ending; /* owned: told when all is left; or NULL */
+    unsigned looks;         /* left, till then */
 };
 
 /* cluster_members.c */
@@ -146,6 +150,8 @@ int tb_cl_on_join_opts(struct tb_proc *self, void *state,
 int tb_cl_on_leave(struct tb_proc *self, void *state, const struct tb_msg *m);
 int tb_cl_on_wait_timer(struct tb_proc *self, void *state,
                         const struct tb_msg *m);
+/* tb_cl_leave_ours - all members that are processes of this node. */
+void tb_cl_leave_ours(struct tb_proc *self, struct tb_clusters *cs);
 /* tb_cl_joined - a member is there: who waits for it is answered. */
 void tb_cl_joined(struct tb_proc *self, struct tb_clusters *cs,
                   const struct tb_cl_member *m);

@@ -19,7 +19,7 @@ struct op {
 
 /* A {leave, ...}: one op for each type. */
 struct leaving {
-    struct tb_from *from; /* owned */
+    struct tb_from *from; /* owned; NULL: nobody waits */
     size_t left;          /* ops that are under way */
 };
 
@@ -271,7 +271,8 @@ leaving_release(struct tb_proc *self, struct leaving *l)
 {
     if (--l->left > 0)
         return;
-    tb_reply_to(self, l->from, "ok", TB_NONE);
+    if (l->from)
+        tb_reply_to(self, l->from, "ok", TB_NONE);
     tb_from_free(l->from);
     tb_free(l);
 }
@@ -369,4 +370,23 @@ tb_cl_on_leave(struct tb_proc *self, void *state, const struct tb_msg *m)
     tb_cl_untell(self, cs, c, pid);
     leaving_release(self, l);
     return TB_NOREPLY;
+}
+
+static void
+leave_all(struct tb_proc *self, const struct tb_cluster *c, struct leaving *l)
+{
+    TB_LIST_EACH (m, &c->members, struct tb_cl_member, by_cluster)
+        if (m->proc->pid.node == us(self) && m->count > 0 && !m->asked)
+            leave(self, m, l);
+}
+
+void
+tb_cl_leave_ours(struct tb_proc *self, struct tb_clusters *cs)
+{
+    struct leaving *l = tb_new(struct leaving);
+
+    l->left = 1;
+    TB_LIST_EACH (c, &cs->all, struct tb_cluster, link)
+        leave_all(self, c, l);
+    leaving_release(self, l);
 }

@@ -62,16 +62,49 @@ tb_host_why_none(const struct tb_supervisor *sup, const struct tb_host *h)
     return h->visible ? why_not_named(sup, h->node) : "hidden";
 }
 
-/* NULL: not by its name. One that is a host already stays one while it is away,
- * or the managed nodes cannot be told. */
+/* NULL: not by what it is. One that is a host already stays one while it is
+ * away, or the managed nodes cannot be told. */
 const char *
 tb_host_excluded(const struct tb_host *h)
 {
     enum tb_host_filter f = h->sup->o.filter;
 
+    if (f == TB_HOSTS_MODULE)
+        return h->foreign ? "no_module" : NULL;
     return f == TB_HOSTS_BASENAME || f == TB_HOSTS_NODES
                ? why_not_named(h->sup, h->node)
                : NULL;
+}
+
+static int
+on_which(struct tb_proc *self, void *state, void *ctx, int status,
+         struct tb_term result)
+{
+    struct tb_host *h = ctx;
+    struct tb_val v[TB_MAX_HOLES];
+
+    (void)state;
+    if (status == -TB_ESTOPPED)
+        return TB_NOREPLY;
+    h->looking_up = false;
+    if (status == 0) {
+        h->foreign = tb_match("\"tiebeam_host.erl\"", result, v) == 1;
+        h->leave |= h->foreign && h->sup->o.auto_balance;
+        tb_sup_turn_ask(self, h->sup);
+    }
+    return TB_NOREPLY;
+}
+
+/* It may run a tiebeam_host that was loaded, when other options counted: that
+ * one is in no file. */
+void
+tb_host_look_up(struct tb_proc *self, struct tb_host *h)
+{
+    if (h->sup->o.filter != TB_HOSTS_MODULE || h->looking_up)
+        return;
+    h->looking_up = true;
+    tb_erpc(self, h->node, "code", "which", "[tiebeam_host]", TB_NONE,
+            TB_SUP_CALL_MS, on_which, h);
 }
 
 /* --------------------------------------------------------------- reach -- */

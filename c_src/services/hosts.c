@@ -227,6 +227,7 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     tb_set_mark(self, sup, h);
     h->monitor = tb_monitor_name(self, sup->host_name, h->node);
     h->monitored = true;
+    tb_host_look_up(self, h);
 }
 
 static bool
@@ -489,13 +490,15 @@ know_members(struct tb_proc *self, struct tb_supervisor *sup)
             tb_host_get(self, sup, tb_rule_node(item));
 }
 
-/* What is none may be one by other options. */
+/* What is none may be one by other options, and the other way round. */
 void
 tb_hosts_reconsider(struct tb_proc *self, struct tb_supervisor *sup)
 {
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
         if (h->phase == TB_HOST_NO && h->visible)
             consider(self, h);
+        else if (h->phase >= TB_HOST_READING)
+            tb_host_look_up(self, h);
 }
 
 static int
@@ -519,7 +522,7 @@ on_managed(struct tb_proc *self, void *state, void *ctx, int status,
 static bool
 is_stranger(struct tb_proc *self, const struct tb_host *h)
 {
-    return h->phase == TB_HOST_AWAY && !h->confirming &&
+    return h->phase == TB_HOST_AWAY && !h->confirming && !h->looking_up &&
            !tb_host_matters(h->sup, h) && tb_list_empty(&h->unacked) &&
            tb_now_ms(tb_self_node(self)) - h->lost_ms >
                UINT64_C(4) * TB_SUP_CALL_MS;

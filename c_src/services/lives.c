@@ -106,6 +106,16 @@ hand_over(struct tb_work *from, struct tb_work *to)
     }
 }
 
+/* A host that has left the set is emptied when it comes back: nothing can stand
+ * in for what is there. */
+static bool
+may_be_back(const void *ctx, tb_atom node)
+{
+    const struct tb_supervisor *sup = ctx;
+
+    return tb_set_has(sup, node) || tb_home_of(sup, node);
+}
+
 /* The same child, on another host. */
 static struct tb_work *
 place(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *old,
@@ -123,6 +133,7 @@ place(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *old,
                          TB_CHILD_NEW);
     tb_child_put_count(&count, old, old->starts + 1, lost);
     tb_child_count(c, tb_wr_term(&count));
+    tb_child_stands_only(c, may_be_back, sup);
     tb_wr_free(&count);
     c->order = old->order;
     c->era = old->era;

@@ -446,6 +446,43 @@ on_down(struct tb_proc *self, void *state, const struct tb_msg *m)
     return TB_NOREPLY;
 }
 
+struct drop {
+    struct tb_proc *self;
+    struct tb_pg *pg;
+};
+
+static void
+drop_peer(void *ctx, void *value)
+{
+    const struct drop *d = ctx;
+
+    tb_pg_drop(d->self, d->pg, &((struct tb_pg_peer *)value)->owner);
+}
+
+static void
+drop_local(void *ctx, void *value)
+{
+    const struct drop *d = ctx;
+
+    tb_pg_drop(d->self, d->pg, &((struct tb_pg_local *)value)->owner);
+}
+
+/* The configuration names it no more. Who watches is told that all have left;
+ * the scopes of other nodes see by our end that ours have. */
+static int
+on_leave_service(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_pg *pg = state;
+    struct drop d = { self, pg };
+
+    tb_let_go(self);
+    tb_map_each(pg->peers, drop_peer, &d);
+    tb_map_each(pg->locals, drop_local, &d);
+    tb_pg_tell(self, pg);
+    tb_reply(self, m, "ok", TB_NONE);
+    return tb_stop(self, "normal", TB_NONE);
+}
+
 static void
 free_peer(void *ctx, void *value)
 {
@@ -550,6 +587,7 @@ static const struct tb_clause clauses[] = {
     { TB_CALL, "{join_local, Group, PidOrPids}",         on_join                },
     { TB_CALL, "{leave_local, Group, PidOrPids}",        on_leave               },
     { TB_CALL, "info",                                   on_info                },
+    { TB_CALL, "'$tb_leave_service'",                    on_leave_service       },
     { TB_CAST, "{discover_node, Node:atom}",             on_discover_node       },
     { TB_CAST, "{sync, Peer:pid, Groups:list}",          tb_pg_on_sync          },
     { TB_INFO, "{discover, Peer:pid}",                   tb_pg_on_discover      },

@@ -239,14 +239,91 @@ on_nodedown(struct tb_proc *self, void *state, const struct tb_msg *m)
     return TB_NOREPLY;
 }
 
+/* ---------------------------------------------------------- in good order --
+ */
+
+static bool
+has_ours(struct tb_proc *self, const struct tb_cluster *c)
+{
+    TB_LIST_EACH (m, &c->members, struct tb_cl_member, by_cluster)
+        if (m->proc->pid.node == tb_node_name(tb_self_node(self)))
+            return true;
+    return false;
+}
+
+/* A process of ours is in one still, or a name of one is on its way. */
+static bool
+is_under_way(struct tb_proc *self, const struct tb_clusters *cs)
+{
+    TB_LIST_EACH (c, &cs->all, struct tb_cluster, link)
+        if (c->busy || c->left.node || has_ours(self, c))
+            return true;
+    return false;
+}
+
+/* The scope was ours alone: it has ended. */
+static int
+on_scope_left(struct tb_proc *self, void *state, void *ctx, int status,
+              struct tb_term result)
+{
+    struct tb_clusters *cs = state;
+
+    (void)ctx;
+    (void)result;
+    if (status == -TB_ESTOPPED)
+        return TB_NOREPLY;
+    tb_reply_to(self, cs->ending, "ok", TB_NONE);
+    return tb_stop(self, "normal", TB_NONE);
+}
+
+static int
+on_ending(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_clusters *cs = state;
+
+    (void)m;
+    if (!cs->ending)
+        return TB_NOREPLY;
+    if (cs->looks > 0 && is_under_way(self, cs)) {
+        cs->looks--;
+        tb_send_after(self, TB_CL_END_MS, "ending", TB_NONE);
+        return TB_NOREPLY;
+    }
+    if (cs->scope.n)
+        tb_demonitor(self, cs->scope);
+    cs->scope.n = 0;
+    tb_call_name(self, TB_CLUSTER_SCOPE, tb_node_name(tb_self_node(self)),
+                 "'$tb_leave_service'", TB_NONE, TB_CL_ASK_MS, on_scope_left,
+                 NULL);
+    return TB_NOREPLY;
+}
+
+/* The configuration wants no clusters any more. */
+static int
+on_leave_service(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_clusters *cs = state;
+
+    if (cs->ending)
+        return tb_reply(self, m, "{error, ending}", TB_NONE);
+    tb_let_go(self);
+    cs->ending = tb_from_keep(m);
+    cs->looks = TB_CL_END_LOOKS;
+    tb_cl_leave_ours(self, cs);
+    return on_ending(self, cs, NULL);
+}
+
 /* --------------------------------------------------------- life, death -- */
 
 static void
 terminate(struct tb_proc *self, void *state, struct tb_term why)
 {
+    struct tb_clusters *cs = state;
+
     (void)self;
     (void)why;
-    tb_clusters_free(state);
+    tb_from_free(cs->ending);
+    tb_clusters_free(cs);
 }
 
 static void
@@ -293,6 +370,7 @@ static const struct tb_clause clauses[] = {
     { TB_CALL, "{untell, Cluster, Pid:pid}",                on_untell            },
     { TB_CALL, "clusters",                                  on_clusters          },
     { TB_CALL, "{info, Cluster}",                           on_info              },
+    { TB_CALL, "'$tb_leave_service'",                       on_leave_service     },
     { TB_CALL, "{join, _, _, _}",                           on_badarg            },
     { TB_CALL, "{join, _, _, _, _}",                        on_badarg            },
     { TB_CALL, "{leave, _, _}",                             on_badarg            },
@@ -306,6 +384,7 @@ static const struct tb_clause clauses[] = {
     { TB_INFO, "{waited, Cluster, Type, Pid:pid}",          tb_cl_on_wait_timer  },
     { TB_INFO, "{check, Cluster}",                          tb_cl_on_check       },
     { TB_INFO, "attach",                                    on_attach            },
+    { TB_INFO, "ending",                                    on_ending            },
     { TB_FUN,  "{global, resolve_it, [_, Name, Pid1:pid, Pid2:pid]}",
                                                             tb_cl_on_resolve     },
     { 0 },
@@ -321,12 +400,13 @@ const struct tb_service tb_process_cluster = {
     .clauses = clauses,
 };
 
+/* Nobody else has a scope of that name: one that is there is good. */
 int
 tb_start_process_clusters(struct tb_node *node)
 {
     int rc = tb_start_pg(node, TB_CLUSTER_SCOPE);
 
-    if (rc < 0)
+    if (rc < 0 && rc != -TB_EIN_USE)
         return rc;
     return tb_start(node, &tb_process_cluster, NULL, TB_PERMANENT, NULL);
 }

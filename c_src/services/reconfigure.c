@@ -62,8 +62,8 @@ apply(struct tb_proc *self, struct tb_supervisor *sup,
         look_for_places(self, sup);
     if (sup->o.start_rate != old.start_rate)
         tb_pace_go_on(self, sup);
-    if (sup->o.global && !old.global)
-        tb_send(self, tb_self(self), "join", TB_NONE);
+    if (sup->o.global != old.global)
+        tb_sup_global(self, sup);
     if (!tb_options_same(&old.all, &sup->o.all))
         tb_log(TB_NOTICE, "supervisor.reconfigured", "name=%s", sup->name);
     tb_supervisor_options_fini(&old);

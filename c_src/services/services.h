@@ -15,12 +15,23 @@ extern const struct tb_service tb_supervisor;
 
 extern const struct tb_service tb_process_cluster;
 
-/* A cluster of the configuration, which an instance of tb_cluster_seat is
- * started with. */
-struct tb_cluster_config {
-    struct tb_term cluster; /* its name */
-    struct tb_term opts;    /* checked */
-};
+/* A cluster of the configuration, and the process that sees to it.
+ * tb_seat_new - both are copied; opts are checked. Ownership: the caller's, and
+ *   its process's as long as that may be started again.
+ * tb_seat_start - 0, or as tb_start().
+ * tb_seat_change - other options; tb_seat_leave - it is to end. Both count once
+ *   the process has been told, by the call TB_SEAT_CHANGED or TB_SEAT_LEAVE,
+ *   which it answers with ok when that is done, or when it starts again.
+ * tb_seat_pid - where it is now. */
+#define TB_SEAT_CHANGED "'$tb_changed'"
+#define TB_SEAT_LEAVE   "'$tb_leave_service'"
+struct tb_seat;
+struct tb_seat *tb_seat_new(struct tb_term cluster, struct tb_term opts);
+void tb_seat_free(struct tb_seat *seat);
+int tb_seat_start(struct tb_node *node, struct tb_seat *seat);
+void tb_seat_change(struct tb_seat *seat, struct tb_term opts);
+void tb_seat_leave(struct tb_seat *seat);
+struct tb_pid tb_seat_pid(const struct tb_seat *seat);
 extern const struct tb_service tb_cluster_seat;
 extern const struct tb_rule tb_cluster_rules[];
 

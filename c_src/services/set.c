@@ -364,6 +364,8 @@ why_leaves(struct tb_proc *self, const struct tb_supervisor *sup,
         return "asked";
     if (h->phase == TB_HOST_AWAY && (h->stopping || tb_drain_is(sup, h->node)))
         return "drained";
+    if (tb_host_excluded(h))
+        return "excluded";
     if (sup->o.forget_ms >= 0 && now - h->gone_ms >= (uint64_t)sup->o.forget_ms)
         return "forgotten";
     return NULL;
@@ -373,7 +375,8 @@ static bool
 may_join(const struct tb_supervisor *sup, const struct tb_host *h)
 {
     return h->phase == TB_HOST_ATTACHED && !h->member && !h->forgotten &&
-           !h->stopping && !h->excluded && h->owner == sup->self_node;
+           !h->stopping && !h->excluded && !h->looking_up &&
+           h->owner == sup->self_node;
 }
 
 static bool

@@ -198,11 +198,11 @@ static const char *
 state_of(const struct tb_host *h)
 {
     if (h->phase == TB_HOST_ATTACHED)
-        return !h->member    ? "joining"
-               : h->stopping ? "stopping"
+        return h->stopping   ? "stopping"
                : h->draining ? "draining"
                : h->excluded ? tb_host_excluded(h)
-                             : "attached";
+               : h->member   ? "attached"
+                             : "joining";
     if (h->down)
         return "down";
     return h->phase == TB_HOST_ASKING || h->phase == TB_HOST_READING

@@ -174,17 +174,52 @@ on_join(struct tb_proc *self, void *state, const struct tb_msg *m)
     struct tb_supervisor *sup = state;
 
     (void)m;
-    tb_cluster_join(self, tb_v_atom(sup->name), tb_v_atom("supervisor"));
+    sup->joins = false;
+    if (sup->o.global)
+        tb_cluster_join(self, tb_v_atom(sup->name), tb_v_atom("supervisor"));
     return TB_NOREPLY;
+}
+
+static void
+join_after(struct tb_proc *self, struct tb_supervisor *sup, uint64_t ms)
+{
+    if (!sup->joins)
+        tb_send_after(self, ms, "join", TB_NONE);
+    sup->joins = true;
 }
 
 static int
 on_cluster_down(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
-    (void)state;
     (void)m;
-    tb_send_after(self, TB_SUP_TICK_MS, "join", TB_NONE);
+    join_after(self, state, TB_SUP_TICK_MS);
     return TB_NOREPLY;
+}
+
+/* Told to leave, it gives the name to the next one, or releases it. */
+static int
+on_left(struct tb_proc *self, void *state, void *ctx, int status,
+        struct tb_term result)
+{
+    struct tb_supervisor *sup = state;
+
+    (void)ctx;
+    (void)result;
+    if (status != -TB_ESTOPPED && sup->o.global) /* again, meanwhile */
+        join_after(self, sup, 0);
+    return TB_NOREPLY;
+}
+
+void
+tb_sup_global(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    if (sup->o.global)
+        join_after(self, sup, 0);
+    else
+        tb_call_name(self, "process_cluster", sup->self_node,
+                     "{leave, Name, Self}",
+                     TB_ARGS(tb_v_atom(sup->name), tb_v_pid(tb_self(self))),
+                     TB_SUP_WAIT_MS, on_left, NULL);
 }
 
 /* Who leads is of no interest to a supervisor: each one serves all callers. */
@@ -471,7 +506,7 @@ init(struct tb_proc *self, void *state, const void *arg)
     take_stock(self, sup);
     tb_sup_tick_ask(self, sup);
     if (sup->o.global)
-        tb_send(self, tb_self(self), "join", TB_NONE);
+        tb_sup_global(self, sup);
     return 0;
 }
 

@@ -79,6 +79,8 @@ struct tb_host {
     bool noted;      /* the set has a stamp that is later than its loss */
     bool draining;   /* its mark is among the records, or it stops */
     bool excluded;   /* by changed options: it is to be none any more */
+    bool foreign;    /* its release does not contain tiebeam_host */
+    bool looking_up; /* whether that is so */
     bool stopping;
     bool not_spoken; /* its versions; it has been logged */
     bool leave;      /* what is there has to go elsewhere: to be planned */
@@ -206,6 +208,7 @@ struct tb_supervisor {
     bool began_open;         /* a generation has been open while we looked */
     bool reach_again;        /* a timer runs, to dial those that hosts see */
     bool locating;           /* {M, F} has been asked, and has not answered */
+    bool joins;              /* it is about to join, for the global name */
     bool pace_asked;         /* a timer runs for start_rate */
     bool taking_over;        /* what is found ended has ended before */
     uint64_t differ_ms;      /* since when, and nobody decides */
@@ -288,10 +291,12 @@ int tb_on_host_nodedown(struct tb_proc *self, void *state,
                         const struct tb_msg *m);
 
 /* host_filter.c - who may be one, and connections to those that hosts see.
- * tb_host_why_none - NULL: it may. */
+ * tb_host_why_none - NULL: it may. tb_host_look_up - whether one that is
+ * attached contains the module, where that counts. */
 const char *tb_host_why_none(const struct tb_supervisor *sup,
                              const struct tb_host *h);
 const char *tb_host_excluded(const struct tb_host *h);
+void tb_host_look_up(struct tb_proc *self, struct tb_host *h);
 void tb_host_reach(struct tb_proc *self, struct tb_supervisor *sup);
 int tb_on_reach(struct tb_proc *self, void *state, const struct tb_msg *m);
 
@@ -303,7 +308,10 @@ int tb_on_host_copied(struct tb_proc *self, void *state,
 void tb_host_take_info(struct tb_proc *self, struct tb_supervisor *sup,
                        struct tb_host *host, struct tb_term info);
 
-/* supervisor.c - tb_sup_tick_ask - a tick when the next thing is due. */
+/* supervisor.c - tb_sup_tick_ask - a tick when the next thing is due.
+ * tb_sup_global - the option global is another: take the name, or give it up.
+ */
+void tb_sup_global(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_sup_tick_ask(struct tb_proc *self, struct tb_supervisor *sup);
 
 /* view.c - what this node sees, whether it decides, and the shared records.

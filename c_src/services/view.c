@@ -286,7 +286,7 @@ record_options(struct tb_supervisor *sup, bool opened)
 static bool
 may_back_up(const struct tb_host *h)
 {
-    return counts(h) && h->member && !h->stopping;
+    return counts(h) && h->member && !h->stopping && !h->excluded;
 }
 
 /* The next one in the order of names. */

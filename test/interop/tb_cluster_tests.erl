@@ -36,6 +36,7 @@ cases() ->
         {"a name of a tiebeam that one node has lost", fun lost/0},
         {"the leader leaves, the last one leaves", fun leaves/0},
         {"a name that somebody else has", fun taken/0},
+        {"SIGHUP: clusters come, change and go", fun sighup/0},
         {"two names for a process", fun two_names/0},
         {"a member in C", fun in_c/0},
         {"what must not harm process_cluster", fun hostile/0},
@@ -548,6 +549,71 @@ leaves() ->
             [?assert(rpc:call(node(X), erlang, is_process_alive, [X])) || X <- [P, Q]]
         end)
     end).
+
+sighup() ->
+    Section = fun(Clusters) -> [{process_clusters, Clusters}] end,
+    with_tiebeam(t, Section([{seats, [{member, seat}]}]), fun(D, N) ->
+        Reload = fun(Clusters) -> tb_lib:reload(D, t, [{tiebeam, [{discovery, []} | Section(Clusters)]}]) end,
+        with_beams(2, N, fun(_, [B1, B2] = Nodes) ->
+            until_holder(Nodes, seats, fun(H) -> node(H) =:= N end),
+            [Seat] = ask(N, {mod_plist, seats, seat}),
+            P = told_member(B1),
+            ok = ask(N, {join, seats, m, P}),
+            {P, seats, {plist, _, _}} = next(),
+            %% it is the same process, of another type; and there is one more
+            Reload([{seats, [{member, other}]}, {more, [{member, seat}]}]),
+            ?assertEqual({P, seats, {leave, seat, Seat, leave}}, event(P, leave)),
+            ?assertEqual({P, seats, {join, other, Seat, true}}, event(P, join)),
+            until_holder(Nodes, more, fun(H) -> node(H) =:= N end),
+            tb_lib:wait_output(D, "key=process_clusters.seats\n"),
+            tb_lib:wait_output(D, "key=process_clusters.more started"),
+            %% it goes, and its name with it; seeds are dialled at once
+            tb_lib:with_beam(far, #{}, fun(_, Far) ->
+                Reload([{seats, [{member, other}, {seed, Far}]}]),
+                tb_lib:until(fun() -> lists:member(Far, tb_lib:call(N, nodes)) end)
+            end),
+            [tb_lib:until_equal(undefined, fun() -> holder(B, more) end) || B <- Nodes],
+            tb_lib:wait_output(D, "key=process_clusters.more ended"),
+            ?assertEqual([Seat], ask(N, {mod_plist, seats, other})),
+            %% what is wrong is refused with its place, and changes nothing
+            Reload([{seats, [{sead, B2}]}]),
+            tb_lib:wait_output(D, "config.refused\\] .*t.config:[0-9]+: .*process_clusters.seats.sead"),
+            ?assertEqual([Seat], ask(N, {mod_plist, seats, other})),
+            Reload([]),
+            ?assertEqual({P, seats, {leave, other, Seat, leave}}, event(P, leave)),
+            until_holder(Nodes, seats, fun(H) -> H =:= P end),
+            tb_lib:wait_output(D, "key=process_clusters.seats ended"),
+            %% none at all: names of ours are released, those of others stay
+            Reload([{more, [{member, seat}]}]),
+            until_holder(Nodes, more, fun(H) -> node(H) =:= N end),
+            Down = monitor(process, tb_lib:pid_of(N, process_cluster)),
+            Reload(off),
+            receive
+                {'DOWN', Down, process, _, Why} -> ?assertEqual(normal, Why)
+            after 60000 -> error(still_there)
+            end,
+            [?assertEqual(undefined, holder(B, more)) || B <- Nodes],
+            [?assertEqual(P, holder(B, seats)) || B <- Nodes],
+            tb_lib:until_equal(undefined, fun() -> tb_lib:pid_of(N, tiebeam_cluster) end),
+            %% and all of it again
+            Reload([{seats, [{member, seat}]}]),
+            tb_lib:until_equal([{m, 1}, {seat, 1}], fun() ->
+                case catch ask(N, {plist, seats}) of
+                    Plist when is_list(Plist) -> lists:sort([{T, length(Ps)} || {T, Ps} <- Plist]);
+                    Other -> Other
+                end
+            end),
+            ?assertEqual(P, holder(B2, seats)),
+            ?assertEqual(nomatch, binary:match(tb_lib:output(D), <<"service.ended">>))
+        end)
+    end).
+
+%% The next of that kind that it was told.
+event(Pid, Kind) ->
+    receive
+        {Pid, _, Event} = Told when element(1, Event) =:= Kind -> Told
+    after 60000 -> timeout
+    end.
 
 taken() ->
     with_tiebeam(t, fun(_, N) ->

@@ -10,7 +10,7 @@
 %% programs
 -export([binary/0, start/2, start/3, output/1, os_pid/1, signal/2, wait_exit/1, wait_exit/2, run/3]).
 %% nodes
--export([join/1, leave/1, quiet/0, still/0, daemon/1, daemon/2, node_of/1, stop/1, kill/1, put_away/1, beam/1, beam/2, end_beam/1]).
+-export([join/1, leave/1, quiet/0, still/0, daemon/1, daemon/2, reload/3, node_of/1, stop/1, kill/1, put_away/1, beam/1, beam/2, end_beam/1]).
 %% epmd
 -export([start_epmd/1, end_epmd/1, epmd_port/0, epmd_pids/1, free_port/0]).
 %% conditions
@@ -235,6 +235,12 @@ daemon(Name, Options) ->
         false -> ok
     end,
     Program.
+
+%% Another configuration for the daemon of that name, by SIGHUP.
+-spec reload(program(), atom(), [tuple()]) -> ok.
+reload(Daemon, Name, Config) ->
+    ok = file:write_file(tmp(atom_to_list(Name) ++ ".config"), io_lib:format("~tp.~n", [Config])),
+    signal(Daemon, "HUP").
 
 start_in(#{netns := Ns} = Options, Executable, Args) ->
     Ip = os:find_executable("ip"),

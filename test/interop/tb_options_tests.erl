@@ -28,6 +28,8 @@ cases() ->
         {"reconfigure: what is refused changes nothing", fun refused/0},
         {"reconfigure: the supervisor comes back with them", fun comes_back/0},
         {"reconfigure: other hosts", fun hosts/0},
+        {"reconfigure: hosts that contain the module, and no others", fun contain/0},
+        {"reconfigure: the global name, taken and given up", fun global/0},
         {"reconfigure: another locator, and no balance by itself", fun no_balance/0},
         {"two tiebeam nodes: both have them, whichever is told", fun two/0},
         {"another file, and nobody else: it decides after a while", fun imposed/0},
@@ -37,7 +39,7 @@ cases() ->
 %% ----------------------------------------------------------------- helpers
 
 config(Options) ->
-    [{tiebeam, [{discovery, []}, {supervisors, [{?NAME, [{hosts, all} | Options]}]}]}].
+    [{tiebeam, [{discovery, []}, {supervisors, [{?NAME, [{hosts, proplists:get_value(hosts, Options, all)} | proplists:delete(hosts, Options)]}]}]}].
 
 daemon(Name, Options) ->
     tb_lib:daemon(Name, #{config => config(Options)}).
@@ -163,6 +165,88 @@ hosts() ->
         tb_lib:until_equal(Nodes, fun() -> lists:usort([node(P) || P <- pids(Node), is_pid(P)]) end, ?SLOW)
     end).
 
+%% One host's release contains tiebeam_host; the others were sent it.
+contain() ->
+    Main = host(h1),
+    Own = tb_lib:node_of(Main),
+    {ok, Beam} = file:read_file(os:getenv("HOST_BEAM")),
+    Dir = tb_lib:tmp("release"),
+    ok = filelib:ensure_dir(filename:join(Dir, "x")),
+    ok = file:write_file(filename:join(Dir, "tiebeam_host.beam"), Beam),
+    true = rpc:call(Own, code, add_patha, [Dir]),
+    {ok, _} = rpc:call(Own, supervisor, start_child, [kernel_safe_sup, host_spec()]),
+    Others = [host(N) || N <- [h2, h3]],
+    [H2, H3] = [tb_lib:node_of(B) || B <- Others],
+    Nodes = [Own, H2, H3],
+    try
+        tb_lib:with_daemon(zz_tiebeam, #{config => config([{settle_ms, 0}])}, fun(_, Node) ->
+            join(Nodes, Node),
+            are_hosts(Node, Nodes),
+            _ = start(Node, lists:seq(1, 60)),
+            ok = ask(Node, {reconfigure, [{hosts, module}]}),
+            tb_lib:until_equal([Own], fun() -> ask(Node, hosts) end, ?SLOW),
+            tb_lib:until_equal({60, [Own]}, fun() -> where(Node) end, ?SLOW),
+            #{hosts := Hosts} = ask(Node, info),
+            ?assertMatch(#{Own := #{state := attached}, H2 := #{state := no_module}, H3 := #{state := no_module}}, Hosts),
+            %% nothing is kept on them, and one that goes is no loss
+            tb_lib:until(fun() -> [B || #{backup := B} <- maps:values(maps:get(hosts, ask(Node, info))), lists:member(B, [H2, H3])] =:= [] end),
+            tb_lib:end_beam(hd(Others)),
+            tb_lib:until_equal([Own, H3], fun() -> maps:get(set, ask(Node, info)) end, ?SLOW),
+            %% and they are hosts again
+            ok = ask(Node, {reconfigure, [{hosts, all}]}),
+            are_hosts(Node, [Own, H3]),
+            tb_lib:until_equal({60, [Own, H3]}, fun() -> where(Node) end, ?SLOW)
+        end),
+        %% a tiebeam that begins so takes none of these, which run a tiebeam_host
+        tb_lib:with_daemon(zz_tiebeam, #{config => config([{hosts, module}])}, fun(_, Node) ->
+            join([Own, H3], Node),
+            tb_lib:until(fun() -> maps:get(owning, ask(Node, info)) =:= true end, ?SLOW),
+            tb_lib:until_equal([Own], fun() -> ask(Node, hosts) end, ?SLOW)
+        end)
+    after
+        [tb_lib:put_away(B) || B <- [Main | Others]]
+    end.
+
+host_spec() ->
+    #{
+        id => {tiebeam_host, ?NAME},
+        start => {tiebeam_host, start_link, [?NAME]},
+        restart => temporary,
+        shutdown => infinity,
+        type => supervisor
+    }.
+
+%% How many children run, and where.
+where(Node) ->
+    Pids = [P || P <- pids(Node), is_pid(P)],
+    {length(Pids), lists:usort([node(P) || P <- Pids])}.
+
+global() ->
+    with([h1, h2], [], fun(Node, [H1, H2], _) ->
+        Pid = tb_lib:pid_of(Node, ?NAME),
+        Is = fun(What) ->
+            [tb_lib:until_equal(What, fun() -> rpc:call(H, global, whereis_name, [?NAME]) end) || H <- [H1, H2]]
+        end,
+        Is(undefined),
+        [
+            begin
+                ?assertEqual(ok, ask(Node, {reconfigure, [{global, true}]})),
+                Is(Pid),
+                ?assertEqual(ok, ask(Node, {reconfigure, [{global, false}]})),
+                Is(undefined)
+            end
+         || _ <- [1, 2]
+        ],
+        %% the service that holds it ends: it is not taken again
+        exit(tb_lib:pid_of(Node, process_cluster), kill),
+        ok = ask(Node, {reconfigure, [{max_children, 7}]}),
+        ?assertEqual(ok, ask(Node, {reconfigure, [{global, true}]})),
+        ?assertEqual(ok, ask(Node, {reconfigure, [{global, false}]})),
+        ?assertEqual(ok, ask(Node, {reconfigure, [{global, true}]})),
+        Is(Pid),
+        ?assertEqual(Pid, tb_lib:pid_of(Node, ?NAME))
+    end).
+
 no_balance() ->
     with([h1, h2], [{auto_balance, false}], fun(Node, [H1, H2] = Nodes, _) ->
         Pids = start(Node, lists:seq(1, 30)),
@@ -242,9 +326,7 @@ imposed() ->
 sighup() ->
     with([h1], [], fun(Node, Nodes, Daemon) ->
         Reload = fun(Supervisors) ->
-            Config = [{tiebeam, [{discovery, []}, {supervisors, Supervisors}]}],
-            ok = file:write_file(tb_lib:tmp("zz_tiebeam.config"), io_lib:format("~tp.~n", [Config])),
-            tb_lib:signal(Daemon, "HUP")
+            tb_lib:reload(Daemon, zz_tiebeam, [{tiebeam, [{discovery, []}, {supervisors, Supervisors}]}])
         end,
         [Pid] = start(Node, [1]),
         Reload([{?NAME, [{hosts, all}, {max_children, 1}]}, {more, [{hosts, all}]}]),

@@ -24,6 +24,7 @@ cases() ->
         {"a scope that starts later, and again", fun later/0},
         {"a tiebeam that crashes, hangs up, comes back", fun reconnects/0},
         {"two tiebeam nodes", fun two/0},
+        {"SIGHUP: scopes come and go", fun sighup/0},
         {"what must not crash our scope", fun hostile/0},
         {"more members than anybody has", fun too_many/0},
         {"what must not crash theirs", fun gentle/0},
@@ -310,6 +311,55 @@ two() ->
     end).
 
 %% All that a process of ours may be sent, and more.
+sighup() ->
+    with_scope(s1, fun() ->
+        with_scope(s2, fun() -> with_tiebeam(t, [s1], fun reloaded/2) end)
+    end).
+
+reloaded(D, N) ->
+    Reload = fun(Scopes) ->
+        #{config := Config} = config(Scopes),
+        tb_lib:reload(D, t, Config)
+    end,
+    P = member(),
+    Rex = pid_at(N, rex),
+    ok = pg:join(s1, g, P),
+    ok = ask(N, s1, {join, g, Rex}),
+    tb_lib:until(fun() -> members(N, s1, g) =:= lists:sort([P, Rex]) end),
+    tb_lib:until(fun() -> lists:sort(pg:get_members(s1, g)) =:= lists:sort([P, Rex]) end),
+    {Ref, #{g := [_, _]}} = ask(N, s1, monitor),
+    Down = monitor(process, pid_at(N, s1)),
+    %% another one in its place: who watched is told of each that was in
+    Reload([s2]),
+    tb_lib:until(fun() -> is_pid(pid_at(N, s2)) end),
+    receive
+        {'DOWN', Down, process, _, Reason} -> ?assertEqual(normal, Reason)
+    after 60000 -> error(scope_stays)
+    end,
+    ?assertEqual(undefined, pid_at(N, s1)),
+    Left = [{G, Ps} || {R, leave, G, Ps} <- tb_lib:flush(), R =:= Ref],
+    ?assertEqual(lists:sort([P, Rex]), lists:sort(lists:append([Ps || {g, Ps} <- Left]))),
+    tb_lib:until_equal([P], fun() -> pg:get_members(s1, g) end),
+    ok = pg:join(s2, h, P),
+    tb_lib:until_equal([P], fun() -> members(N, s2, h) end),
+    tb_lib:wait_output(D, "key=pg.scopes.s1 ended"),
+    %% a name that is taken is refused, till it is free
+    {ok, _} = ask(N, tiebeam, {start_service, supervisors, s3, []}),
+    Before = pid_at(N, s2),
+    Reload([s1, s2, s3]),
+    tb_lib:wait_output(D, "config.refused\\] key=pg.scopes.s3 "),
+    tb_lib:until_equal([P], fun() -> members(N, s1, g) end),
+    ok = ask(N, tiebeam, {stop_service, supervisors, s3}),
+    tb_lib:until_equal(undefined, fun() -> pid_at(N, s3) end),
+    Reload([s1, s2, s3]),
+    tb_lib:until_equal([], fun() -> catch ask(N, s3, which_groups) end),
+    ?assertEqual(Before, pid_at(N, s2)),
+    %% it is started again, as those of the start are
+    exit(pid_at(N, s3), kill),
+    tb_lib:until_equal([], fun() -> catch ask(N, s3, which_groups) end),
+    Reload([]),
+    [tb_lib:until_equal(undefined, fun() -> pid_at(N, S) end) || S <- [s1, s2, s3]].
+
 hostile() ->
     with_scope(s9, fun() ->
         with_tiebeam(t, [s9], fun(D, N) ->

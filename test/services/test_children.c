@@ -186,6 +186,65 @@ test_children_count_term(void **state)
     close_table();
 }
 
+static bool
+not_this(const void *ctx, tb_atom node)
+{
+    return node != *(const tb_atom *)ctx;
+}
+
+/* A child that has lost a thousand hosts does not carry all of them along. */
+static void
+test_children_stands_bounded(void **state)
+{
+    struct tb_home lost = { 0 };
+    struct tb_child *c;
+    struct tb_wr w = { 0 };
+
+    (void)state;
+    open_table();
+    c = add(0, 1, false);
+    for (int64_t i = 0; i < 1000; i++) {
+        char name[32];
+        int n = snprintf(name, sizeof(name), "n%d@b", (int)(i % 200));
+
+        lost.node = tb_intern((struct tb_text){ name, (size_t)n });
+        lost.inc.len = w.len = 0;
+        tb_build(&lost.inc, "{I, Id}", TB_ARGS(tb_v_int(i), tb_v_bin("x", 1)));
+        tb_child_put_count(&w, c, (uint32_t)i, &lost);
+        tb_child_count(c, tb_wr_term(&w));
+        assert_true(tb_child_stands_for(c, &lost));
+        assert_in_range(c->stands_n, 1, TB_MAX_STANDS * 64);
+    }
+    tb_child_stands_only(c, not_this, &lost.node);
+    assert_false(tb_child_stands_for(c, &lost));
+    assert_true(c->stands_n > 0);
+    assert_int_equal(c->starts, 999);
+    tb_wr_free(&lost.inc);
+    tb_wr_free(&w);
+    close_table();
+}
+
+/* Another incarnation of a node: the earlier one does not come back. */
+static void
+test_children_stands_for_the_last(void **state)
+{
+    struct tb_child *c;
+    struct tb_wr w = { 0 };
+
+    (void)state;
+    open_table();
+    c = add(0, 1, false);
+    for (int i = 0; i < 2; i++) {
+        w.len = 0;
+        tb_child_put_count(&w, c, 1, &f.home[i]);
+        tb_child_count(c, tb_wr_term(&w));
+    }
+    assert_false(tb_child_stands_for(c, &f.home[0]));
+    assert_true(tb_child_stands_for(c, &f.home[1]));
+    tb_wr_free(&w);
+    close_table();
+}
+
 static void
 test_children_no_spec(void **state)
 {
@@ -261,6 +320,8 @@ main(void)
         cmocka_unit_test(test_children_counted),
         cmocka_unit_test(test_children_of_one_key),
         cmocka_unit_test(test_children_count_term),
+        cmocka_unit_test(test_children_stands_bounded),
+        cmocka_unit_test(test_children_stands_for_the_last),
         cmocka_unit_test(test_children_no_spec),
         cmocka_unit_test(test_children_many),
         cmocka_unit_test(test_children_are_small),

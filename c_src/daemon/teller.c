@@ -1,0 +1,59 @@
+/* teller.c - a request to a service of this node, and a line in the log.
+ * Owns: nothing. Thread: loop. */
+#include "daemon/teller.h"
+
+#include <stdio.h>
+
+#define TELL_MS 30000
+
+struct told {
+    char key[320];
+};
+
+/* One that is not there, or ends meanwhile, finds it when it begins again. */
+static int
+on_told(struct tb_proc *self, void *state, void *ctx, int status,
+        struct tb_term result)
+{
+    const struct told *t = state;
+    struct tb_val h[TB_MAX_HOLES];
+
+    struct tb_wr why = { .max = 512 };
+
+    (void)ctx;
+    if (status == -TB_ESTOPPED)
+        return TB_NOREPLY;
+    tb_print(&why, result);
+    if (status == -TB_ENOPROC || status == -TB_EEXIT ||
+        (status == 0 && tb_match("ok", result, h) == 1))
+        tb_log(TB_NOTICE, "config.changed", "key=%s", t->key);
+    else
+        tb_log(TB_ERROR, "config.refused", "key=%s: %.*s", t->key, (int)why.len,
+               (const char *)why.buf);
+    tb_wr_free(&why);
+    return tb_stop(self, "normal", TB_NONE);
+}
+
+static int
+init(struct tb_proc *self, void *state, const void *arg)
+{
+    const struct tb_errand *e = arg;
+    struct told *t = state;
+
+    snprintf(t->key, sizeof(t->key), "%s", e->key);
+    if (e->name)
+        tb_call_name(self, e->name, tb_node_name(tb_self_node(self)),
+                     e->request, TB_NONE, TELL_MS, on_told, NULL);
+    else
+        tb_call(self, e->pid, e->request, TB_NONE, TELL_MS, on_told, NULL);
+    return 0;
+}
+
+static const struct tb_service teller = { .state_size = sizeof(struct told),
+                                          .init = init };
+
+void
+tb_tell(struct tb_node *node, const struct tb_errand *e)
+{
+    tb_start(node, &teller, e, TB_TEMPORARY, NULL);
+}

@@ -1,0 +1,19 @@
+/* teller.h - what a service of this node is told when the configuration is read
+ * again. */
+#ifndef TB_DAEMON_TELLER_H
+#define TB_DAEMON_TELLER_H
+
+#include "tiebeam.h"
+
+struct tb_errand {
+    const char *name; /* of the service; NULL: see pid */
+    struct tb_pid pid;
+    const char *request; /* a term, which it answers with ok */
+    const char *key;     /* of the configuration, and what becomes of it */
+};
+
+/* tb_tell - a process that lives for one call does it; the log has how it went.
+ * All but request is copied. */
+void tb_tell(struct tb_node *node, const struct tb_errand *e);
+
+#endif
