@@ -97,6 +97,7 @@ LIB_SRC := \
     c_src/services/candidates.c \
     c_src/services/child_spec.c \
     c_src/services/children.c \
+    c_src/services/forms.c \
     c_src/services/cluster_client.c \
     c_src/services/cluster_join.c \
     c_src/services/cluster_leader.c \
