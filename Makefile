@@ -137,6 +137,7 @@ LIB_SRC := \
 
 DAEMON_SRC := \
     c_src/services/answers.c \
+    c_src/services/batches.c \
     c_src/services/closing.c \
     c_src/services/cluster_seat.c \
     c_src/services/commands.c \
