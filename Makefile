@@ -97,6 +97,7 @@ LIB_SRC := \
     c_src/services/candidates.c \
     c_src/services/child_spec.c \
     c_src/services/children.c \
+    c_src/services/forms.c \
     c_src/services/cluster_client.c \
     c_src/services/cluster_join.c \
     c_src/services/cluster_leader.c \
@@ -136,6 +137,7 @@ LIB_SRC := \
 
 DAEMON_SRC := \
     c_src/services/answers.c \
+    c_src/services/batches.c \
     c_src/services/closing.c \
     c_src/services/cluster_seat.c \
     c_src/services/commands.c \

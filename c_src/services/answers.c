@@ -37,34 +37,10 @@ tb_request_free(struct tb_supervisor *sup, struct tb_request *r)
 }
 
 static void
-batch_done(struct tb_proc *self, struct tb_batch *b)
-{
-    struct tb_wr items = { 0 }, list = { 0 };
-
-    for (size_t i = 0; i < b->n; i++) {
-        tb_wr_bytes(&items, b->results[i].buf, b->results[i].len);
-        tb_wr_free(&b->results[i]);
-    }
-    tb_build_list(&list, b->n, &items);
-    tb_reply_to(self, b->from, "Results",
-                TB_ARGS(tb_v_term(tb_wr_term(&list))));
-    tb_wr_free(&items);
-    tb_wr_free(&list);
-    tb_from_free(b->from);
-    tb_free(b->results);
-    tb_free(b);
-}
-
-static void
 deliver(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r)
 {
-    struct tb_batch *b = r->batch;
-
-    if (b) {
-        b->results[r->index] = r->reply;
-        r->reply = (struct tb_wr){ 0 };
-        if (--b->left == 0)
-            batch_done(self, b);
+    if (r->batch) {
+        tb_batch_take(self, r);
     } else if (r->passed) {
         tb_reply_to(self, r->from, "{'$tb_owner', Reply}",
                     TB_ARGS(tb_v_term(tb_wr_term(&r->reply))));
@@ -79,6 +55,11 @@ void
 tb_answer(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
           const char *reply, struct tb_args args)
 {
+    if (r->from && !r->passed && !r->batch) {
+        tb_reply_to(self, r->from, reply, args);
+        tb_request_free(sup, r);
+        return;
+    }
     r->reply.len = 0;
     tb_build(&r->reply, reply, args);
     deliver(self, sup, r);
@@ -275,7 +256,7 @@ tb_request_run(struct tb_proc *self, struct tb_supervisor *sup,
     name_child(sup, r);
     if (!sup->whole || sup->closing)
         tb_request_hold(self, sup, r);
-    else if (tb_show(self, sup, r))
+    else if (!r->batch && tb_show(self, sup, r))
         return;
     else if (sup->owning || tb_has_no_hosts(sup))
         tb_request_do(self, sup, r);

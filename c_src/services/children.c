@@ -3,6 +3,7 @@
  * Owns: the children. Thread: loop. */
 #include "services/children.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -74,15 +75,22 @@ tb_key_put(struct tb_wr *w, struct tb_key key)
 }
 
 struct tb_term
-tb_child_spec(const struct tb_child *c)
+tb_child_id(const struct tb_child *c)
 {
-    return (struct tb_term){ c->spec, c->spec_n };
+    return (struct tb_term){ c->own, c->id_n };
 }
 
 struct tb_term
-tb_child_id(const struct tb_child *c)
+tb_child_spec(const struct tb_child *c)
 {
-    return (struct tb_term){ c->spec + c->id_at, c->id_n };
+    return tb_form_spec(c->form, tb_child_id(c),
+                        (struct tb_term){ c->own + c->id_n, c->args_n });
+}
+
+void
+tb_child_put_shown(struct tb_wr *w, const struct tb_child *c, struct tb_val pid)
+{
+    tb_form_show(w, c->form, tb_child_id(c), pid);
 }
 
 static bool
@@ -182,10 +190,26 @@ take_out(struct tb_children *t, struct tb_child *c, enum tb_index by)
 
 /* ------------------------------------------------------------ children -- */
 
+/* Few have it: its length stands before it. */
+static void
+set_stands_for(struct tb_child *c, const struct tb_term *list)
+{
+    uint32_t n;
+
+    tb_free(c->stands_for);
+    c->stands_for = NULL;
+    if (!list || list->n > UINT32_MAX)
+        return;
+    n = (uint32_t)list->n;
+    c->stands_for = tb_alloc(sizeof(n) + list->n);
+    memcpy(c->stands_for, &n, sizeof(n));
+    memcpy(c->stands_for + sizeof(n), list->p, list->n);
+}
+
 void
 tb_children_init(struct tb_children *t)
 {
-    *t = (struct tb_children){ 0 };
+    *t = (struct tb_children){ .forms = tb_map_new() };
     if (getrandom(t->secret, sizeof(t->secret), 0) < 0)
         t->secret[0] = (uintptr_t)t;
     for (enum tb_index by = TB_BY_KEY; by < TB_INDEXES; by++)
@@ -197,9 +221,13 @@ tb_children_fini(struct tb_children *t)
 {
     for (size_t i = 0; i < t->index[TB_BY_KEY].cap; i++)
         if (t->index[TB_BY_KEY].at[i]) {
-            tb_free(t->index[TB_BY_KEY].at[i]->stands_for);
+            set_stands_for(t->index[TB_BY_KEY].at[i], NULL);
+            tb_form_release(t, t->index[TB_BY_KEY].at[i]->form);
             tb_free(t->index[TB_BY_KEY].at[i]);
         }
+    tb_map_free(t->forms);
+    tb_wr_free(&t->scratch);
+    tb_wr_free(&t->key);
     for (enum tb_index by = TB_BY_KEY; by < TB_INDEXES; by++)
         tb_free(t->index[by].at);
     *t = (struct tb_children){ 0 };
@@ -258,40 +286,25 @@ tb_child_set(struct tb_children *t, struct tb_child *c,
     count_active(t, c);
 }
 
-/* The spec as we would write it, so that an id has the same bytes whoever sent
- * it. */
-static bool
-rebuild(struct tb_wr *w, struct tb_term spec, struct tb_spec *s)
-{
-    if (!tb_spec_read(s, spec))
-        return false;
-    tb_build(w, "{Kind, Id, Mfa, R, S, Sh, T, M}",
-             TB_ARGS(tb_v_atom(s->named ? "named" : "dynamic"),
-                     tb_v_term(s->id), tb_v_term(s->mfa),
-                     tb_v_atom(tb_restart_atom(s->restart)),
-                     tb_v_bool(s->significant), tb_v_term(s->shutdown),
-                     tb_v_atom(s->supervisor ? "supervisor" : "worker"),
-                     tb_v_term(s->modules)));
-    return !w->bad && tb_spec_read(s, tb_wr_term(w));
-}
-
 struct tb_child *
 tb_child_new(struct tb_children *t, struct tb_home *home, struct tb_key key,
              struct tb_term spec, enum tb_child_state state)
 {
-    struct tb_wr w = { 0 };
+    struct tb_term args;
     struct tb_spec s;
+    struct tb_form *form = tb_form_get(t, spec, &s, &args);
+    size_t id_n = form && s.named ? s.id.n : 0;
     struct tb_child *c;
 
-    if (!rebuild(&w, spec, &s) || w.len > UINT32_MAX) {
-        tb_wr_free(&w);
+    if (!form)
         return NULL;
-    }
-    c = tb_alloc(sizeof(*c) + w.len);
-    memcpy(c->spec, w.buf, w.len);
-    c->spec_n = (uint32_t)w.len;
-    c->id_at = (uint32_t)(s.id.p - w.buf);
-    c->id_n = (uint32_t)s.id.n;
+    c = tb_alloc(offsetof(struct tb_child, own) + id_n + args.n);
+    c->form = form;
+    c->id_n = (uint32_t)id_n;
+    c->args_n = (uint32_t)args.n;
+    if (id_n)
+        memcpy(c->own, s.id.p, id_n);
+    memcpy(c->own + id_n, args.p, args.n);
     c->named = s.named;
     c->key = key;
     c->restart = (uint8_t)s.restart;
@@ -304,7 +317,6 @@ tb_child_new(struct tb_children *t, struct tb_home *home, struct tb_key key,
     put_in(t, c, TB_BY_KEY);
     if (c->named)
         put_in(t, c, TB_BY_ID);
-    tb_wr_free(&w);
     return c;
 }
 
@@ -318,7 +330,8 @@ tb_child_free(struct tb_children *t, struct tb_child *c)
         take_out(t, c, TB_BY_ID);
     tb_list_del(&c->link);
     c->home->n--;
-    tb_free(c->stands_for);
+    set_stands_for(c, NULL);
+    tb_form_release(t, c->form);
     tb_free(c);
 }
 
@@ -329,25 +342,23 @@ tb_child_count(struct tb_child *c, struct tb_term count)
 {
     struct tb_val h[TB_MAX_HOLES];
 
-    tb_free(c->stands_for);
-    c->stands_for = NULL;
-    c->stands_n = 0;
+    set_stands_for(c, NULL);
     if (tb_match("{Starts:int, _}", count, h) == 1)
         c->starts = (uint32_t)h[0].i;
-    if (tb_match("{_, []}", count, h) == 1 ||
-        tb_match("{_, List:list}", count, h) != 1 || h[0].term.n > UINT32_MAX)
-        return;
-    c->stands_n = (uint32_t)h[0].term.n;
-    c->stands_for = tb_alloc(c->stands_n);
-    memcpy(c->stands_for, h[0].term.p, c->stands_n);
+    if (tb_match("{_, []}", count, h) != 1 &&
+        tb_match("{_, List:list}", count, h) == 1)
+        set_stands_for(c, &h[0].term);
 }
 
 static bool
 stands_list(const struct tb_child *c, struct tb_elems *e)
 {
-    struct tb_term list = { c->stands_for, c->stands_n };
+    uint32_t n;
 
-    return list.n && tb_elems_open(e, list);
+    if (!c->stands_for)
+        return false;
+    memcpy(&n, c->stands_for, sizeof(n));
+    return tb_elems_open(e, (struct tb_term){ c->stands_for + sizeof(n), n });
 }
 
 bool
@@ -402,8 +413,13 @@ tb_child_put_count(struct tb_wr *w, const struct tb_child *c, uint32_t starts,
                    const struct tb_home *lost)
 {
     struct tb_wr items = { 0 }, list = { 0 };
-    size_t n = put_stands(&items, c, lost ? lost->node : 0);
+    size_t n;
 
+    if (!c->stands_for && !lost) {
+        tb_build(w, "{Starts, []}", TB_ARGS(tb_v_int(starts)));
+        return;
+    }
+    n = put_stands(&items, c, lost ? lost->node : 0);
     if (lost) {
         tb_build(
             &items, "{Node, Inc}",
@@ -503,8 +519,7 @@ tb_children_id(const struct tb_children *t, struct tb_term id)
     size_t mask = t->index[TB_BY_ID].cap - 1;
 
     for (size_t i = hash_bytes(t, id.p, id.n) & mask; at[i]; i = (i + 1) & mask)
-        if (at[i]->id_n == id.n &&
-            memcmp(at[i]->spec + at[i]->id_at, id.p, id.n) == 0 &&
+        if (at[i]->id_n == id.n && memcmp(at[i]->own, id.p, id.n) == 0 &&
             is_better(at[i], best))
             best = at[i];
     return best;
@@ -532,7 +547,7 @@ tb_children_each_id(const struct tb_children *t, struct tb_term id, size_t *at)
 
     while ((c = slot[(h + *at) & mask]) != NULL) {
         ++*at;
-        if (c->id_n == id.n && memcmp(c->spec + c->id_at, id.p, id.n) == 0)
+        if (c->id_n == id.n && memcmp(c->own, id.p, id.n) == 0)
             return c;
     }
     return NULL;

@@ -6,6 +6,7 @@
 
 struct tb_work;
 struct tb_host;
+struct tb_form;
 
 /* {Node, Creation, N}: which child it is, made by that tiebeam node. */
 struct tb_key {
@@ -54,6 +55,7 @@ struct tb_child {
     struct tb_list link; /* in home->children */
     struct tb_home *home;
     struct tb_work *work; /* what is being done to it; NULL: nothing */
+    struct tb_form *form; /* its spec, but for the id and the arguments */
     struct tb_pid pid;    /* node 0: none */
     uint8_t *stands_for;  /* owned: [{Node, Inc}]; NULL: none */
     struct tb_key key;
@@ -61,18 +63,18 @@ struct tb_child {
     uint64_t seq;    /* of its host, when it last told of it */
     uint32_t starts; /* ever, over all hosts */
     uint32_t era;    /* of the absence of hosts, in which it was made */
-    uint32_t spec_n, id_at, id_n, stands_n;
+    uint32_t id_n, args_n;
     uint32_t started_s; /* for the back-off */
     uint8_t state;      /* enum tb_child_state */
     uint8_t restart;    /* enum tb_restart */
     uint8_t failures;   /* for the back-off */
-    bool named, supervisor;
-    bool shown;    /* counted, and in which_children */
-    bool counted;  /* among the active */
-    bool wanted;   /* elsewhere: it stands at the head of home->children */
-    bool abnormal; /* TB_CHILD_EXITED: not with normal or shutdown */
-    bool seen;     /* while a table is read */
-    uint8_t spec[];
+    bool named : 1, supervisor : 1;
+    bool shown : 1;    /* counted, and in which_children */
+    bool counted : 1;  /* among the active */
+    bool wanted : 1;   /* elsewhere: it stands at the head of home->children */
+    bool abnormal : 1; /* TB_CHILD_EXITED: not with normal or shutdown */
+    bool seen : 1;     /* while a table is read */
+    uint8_t own[];     /* the id of a named one, and the arguments */
 };
 
 struct tb_counts {
@@ -90,6 +92,9 @@ struct tb_children {
     uint64_t last_order;
     size_t n_fresh; /* new, and not of the counts: started by request */
     struct tb_counts counts;
+    struct tb_map *forms;      /* bytes of it -> struct tb_form, owned */
+    struct tb_form *last_form; /* that was found */
+    struct tb_wr scratch, key; /* owned */
 };
 
 /* tb_children_fini - frees the table and every child. */
@@ -147,7 +152,25 @@ struct tb_child *tb_children_each_id(const struct tb_children *t,
 /* tb_key_read - false: it is no key. tb_key_put - append it. */
 bool tb_key_read(struct tb_key *key, struct tb_term t);
 void tb_key_put(struct tb_wr *w, struct tb_key key);
+
+/* tb_child_spec - what hosts keep, until it is asked for that of another child.
+ * tb_child_id - of a named one; else of no length.
+ * tb_child_put_shown - append {Id, Pid, Type, Modules}. */
 struct tb_term tb_child_spec(const struct tb_child *c);
 struct tb_term tb_child_id(const struct tb_child *c);
+void tb_child_put_shown(struct tb_wr *w, const struct tb_child *c,
+                        struct tb_val pid);
+
+/* forms.c. tb_form_get - the form of a spec, for one more child, and the rest
+ * of the spec, which is borrowed: until another form is asked for. NULL: it is
+ * no spec. tb_form_release - for one less. tb_form_spec - the spec again, until
+ * it is asked for another. tb_form_show - append {Id, Pid, Type, Modules}. */
+struct tb_form *tb_form_get(struct tb_children *t, struct tb_term spec,
+                            struct tb_spec *s, struct tb_term *args);
+void tb_form_release(struct tb_children *t, struct tb_form *f);
+struct tb_term tb_form_spec(const struct tb_form *f, struct tb_term id,
+                            struct tb_term args);
+void tb_form_show(struct tb_wr *w, const struct tb_form *f, struct tb_term id,
+                  struct tb_val pid);
 
 #endif

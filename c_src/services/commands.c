@@ -80,7 +80,7 @@ send_start(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
 {
     struct tb_child *c = w->child;
     bool asked = w->kind == TB_WORK_START && !w->fresh;
-    struct tb_wr count = { 0 }, extra = { 0 };
+    struct tb_wr count = tb_scratch_take(sup);
 
     if (asked) /* it stands in for nobody any more: what was asked for counts */
         tb_build(&count, "{Starts, []}", TB_ARGS(tb_v_int(c->starts + 1)));
@@ -88,16 +88,15 @@ send_start(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
         tb_child_put_count(&count, c, c->starts + (w->kind == TB_WORK_RESTART),
                            NULL);
     if (c->named)
-        tb_build(&extra, "[]", TB_NONE);
+        tb_command(self, c->home->host, "{start, Key, Count, Spec, []}",
+                   TB_ARGS(key, tb_v_term(tb_wr_term(&count)),
+                           tb_v_term(tb_child_spec(c))));
     else
-        tb_wr_bytes(&extra, sup->o.extra_arguments.buf,
-                    sup->o.extra_arguments.len);
-    tb_command(self, c->home->host, "{start, Key, Count, Spec, Extra}",
-               TB_ARGS(key, tb_v_term(tb_wr_term(&count)),
-                       tb_v_term(tb_child_spec(c)),
-                       tb_v_term(tb_wr_term(&extra))));
-    tb_wr_free(&count);
-    tb_wr_free(&extra);
+        tb_command(self, c->home->host, "{start, Key, Count, Spec, Extra}",
+                   TB_ARGS(key, tb_v_term(tb_wr_term(&count)),
+                           tb_v_term(tb_child_spec(c)),
+                           tb_v_term(tb_wr_term(&sup->o.extra_arguments))));
+    tb_scratch_give(sup, &count);
 }
 
 static void
@@ -134,13 +133,14 @@ void
 tb_work_send(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
 {
     struct tb_host *h = w->child->home->host;
-    struct tb_wr bytes = { 0 };
+    struct tb_wr bytes;
     struct tb_val key;
 
     if (!h || h->phase != TB_HOST_ATTACHED || !sup->owning ||
         !tb_pace_start(self, sup, w) ||
         (w->yields && !tb_instance_may_go(self, sup, w)))
         return;
+    bytes = tb_scratch_take(sup);
     tb_key_put(&bytes, w->child->key);
     key = tb_v_term(tb_wr_term(&bytes));
     switch (w->kind) {
@@ -170,5 +170,5 @@ tb_work_send(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
                    TB_ARGS(key, tb_v_node(w->to)));
         break;
     }
-    tb_wr_free(&bytes);
+    tb_scratch_give(sup, &bytes);
 }

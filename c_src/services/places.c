@@ -37,7 +37,7 @@ tb_places_update(struct tb_supervisor *sup)
 struct tb_host *
 tb_places_find(struct tb_supervisor *sup, struct tb_term spec)
 {
-    struct tb_wr located = { 0 };
+    struct tb_wr located;
     struct tb_spec s;
     size_t i;
 
@@ -47,10 +47,11 @@ tb_places_find(struct tb_supervisor *sup, struct tb_term spec)
         for (i = 0; i < sup->n_places; i++)
             sup->places[i].load =
                 tb_host_find(sup, sup->places[i].node)->home->n;
+    located = tb_scratch_take(sup);
     tb_spec_put_located(&located, &s);
     i = tb_place_find(sup->o.locator, tb_wr_term(&located), sup->places,
                       sup->n_places);
-    tb_wr_free(&located);
+    tb_scratch_give(sup, &located);
     return tb_host_find(sup, sup->places[i].node);
 }
 

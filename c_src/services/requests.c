@@ -157,16 +157,17 @@ static void
 do_start(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
          const struct tb_val *v)
 {
-    struct tb_wr spec = { 0 }, why = { 0 };
+    struct tb_wr spec, why = { 0 };
 
     if ((r->again || r->passed) && was_here(self, sup, r))
         return;
+    spec = tb_scratch_take(sup);
     if (tb_spec_put(&spec, v[0].term, &why) < 0)
         tb_answer(self, sup, r, "{error, Why}",
                   TB_ARGS(tb_v_term(tb_wr_term(&why))));
     else
         start_checked(self, sup, r, tb_wr_term(&spec));
-    tb_wr_free(&spec);
+    tb_scratch_give(sup, &spec);
     tb_wr_free(&why);
 }
 

@@ -20,31 +20,6 @@ newest_first(const void *a, const void *b)
     return x->order < y->order ? 1 : x->order > y->order ? -1 : 0;
 }
 
-static size_t
-add_shown(struct tb_home *home, struct tb_child **all, size_t n)
-{
-    TB_LIST_EACH (c, &home->children, struct tb_child, link)
-        if (c->shown)
-            all[n++] = c;
-    return n;
-}
-
-/* All that count; owned by the caller. */
-static struct tb_child **
-shown(struct tb_supervisor *sup, size_t *n)
-{
-    struct tb_child **all =
-        tb_alloc((sup->table.counts.specs + 1) * sizeof(void *));
-    bool named = sup->table.index[TB_BY_ID].n > 0;
-
-    *n = 0;
-    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
-        *n = add_shown(home, all, *n);
-    if (named)
-        qsort(all, *n, sizeof(void *), newest_first);
-    return all;
-}
-
 static struct tb_val
 pid_or_state(const struct tb_child *c)
 {
@@ -55,17 +30,58 @@ pid_or_state(const struct tb_child *c)
     return tb_v_atom("restarting");
 }
 
-/* There may be many: what the child knows by itself is not read again. */
-static void
-put_child(struct tb_wr *w, const struct tb_child *c)
+static size_t
+add_shown(struct tb_home *home, struct tb_child **all, size_t n)
 {
-    struct tb_val v[TB_MAX_HOLES];
+    TB_LIST_EACH (c, &home->children, struct tb_child, link)
+        if (c->shown)
+            all[n++] = c;
+    return n;
+}
 
-    if (tb_match("{_, Id, _, _, _, _, _, Modules}", tb_child_spec(c), v) == 1)
-        tb_build(w, "{Id, Pid, Type, Modules}",
-                 TB_ARGS(v[0], pid_or_state(c),
-                         tb_v_atom(c->supervisor ? "supervisor" : "worker"),
-                         v[1]));
+/* As a supervisor lists those with an id. */
+static size_t
+put_newest_first(struct tb_supervisor *sup, struct tb_wr *w)
+{
+    struct tb_child **all =
+        tb_alloc((sup->table.counts.specs + 1) * sizeof(void *));
+    size_t n = 0;
+
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        n = add_shown(home, all, n);
+    qsort(all, n, sizeof(void *), newest_first);
+    for (size_t i = 0; i < n; i++)
+        tb_child_put_shown(w, all[i], pid_or_state(all[i]));
+    tb_free(all);
+    return n;
+}
+
+/* There may be many, more than a processor keeps at hand: each is looked at
+ * once, and the next one is fetched meanwhile. */
+static size_t
+put_shown(struct tb_home *home, struct tb_wr *w)
+{
+    size_t n = 0;
+
+    TB_LIST_EACH (c, &home->children, struct tb_child, link) {
+        __builtin_prefetch(c->link.next);
+        __builtin_prefetch((const char *)c->link.next + 64);
+        if (!c->shown)
+            continue;
+        tb_child_put_shown(w, c, pid_or_state(c));
+        n++;
+    }
+    return n;
+}
+
+static size_t
+put_any_order(struct tb_supervisor *sup, struct tb_wr *w)
+{
+    size_t n = 0;
+
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        n += put_shown(home, w);
+    return n;
 }
 
 static void
@@ -73,18 +89,15 @@ on_which_children(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_request *r, const struct tb_val *v)
 {
     struct tb_wr items = { 0 }, list = { 0 };
-    struct tb_child **all;
     size_t n;
 
     (void)v;
-    all = shown(sup, &n);
-    for (size_t i = 0; i < n; i++)
-        put_child(&items, all[i]);
+    n = sup->table.index[TB_BY_ID].n > 0 ? put_newest_first(sup, &items)
+                                         : put_any_order(sup, &items);
     tb_build_list(&list, n, &items);
-    tb_answer(self, sup, r, "List", TB_ARGS(tb_v_term(tb_wr_term(&list))));
     tb_wr_free(&items);
+    tb_answer(self, sup, r, "List", TB_ARGS(tb_v_term(tb_wr_term(&list))));
     tb_wr_free(&list);
-    tb_free(all);
 }
 
 static void
@@ -144,7 +157,7 @@ on_which_child(struct tb_proc *self, struct tb_supervisor *sup,
         tb_answer(self, sup, r, "{error, not_found}", TB_NONE);
         return;
     }
-    put_child(&child, c);
+    tb_child_put_shown(&child, c, pid_or_state(c));
     tb_answer(self, sup, r, "{ok, Child}",
               TB_ARGS(tb_v_term(tb_wr_term(&child))));
     tb_wr_free(&child);

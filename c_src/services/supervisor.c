@@ -11,8 +11,8 @@
 
 #include "services/supervisor.h"
 
-#define MAX_BATCH  1000000
-#define IDLE_TICKS 10 /* one of so many looks at all of it anyway */
+#define MAX_SCRATCH 4096 /* bytes of a writer that is kept */
+#define IDLE_TICKS  10   /* one of so many looks at all of it anyway */
 
 /* ----------------------------------------------------------------- turns -- */
 
@@ -51,6 +51,26 @@ on_turn(struct tb_proc *self, void *state, const struct tb_msg *m)
     tb_close_check(self, sup);
     tb_sup_tick_ask(self, sup);
     return TB_NOREPLY;
+}
+
+/* -------------------------------------------------------------- scratch -- */
+
+struct tb_wr
+tb_scratch_take(struct tb_supervisor *sup)
+{
+    return sup->n_scratch ? sup->scratch[--sup->n_scratch]
+                          : (struct tb_wr){ 0 };
+}
+
+void
+tb_scratch_give(struct tb_supervisor *sup, struct tb_wr *w)
+{
+    if (sup->n_scratch == TB_SUP_SCRATCH || w->bad || w->cap > MAX_SCRATCH) {
+        tb_wr_free(w);
+        return;
+    }
+    w->len = 0;
+    sup->scratch[sup->n_scratch++] = *w;
 }
 
 /* --------------------------------------------------------------- ticks -- */
@@ -245,38 +265,6 @@ on_request(struct tb_proc *self, void *state, const struct tb_msg *m)
     return TB_NOREPLY;
 }
 
-/* {start_children, [Spec]}: as that many requests, answered together. */
-static int
-on_start_children(struct tb_proc *self, void *state, const struct tb_msg *m)
-{
-    struct tb_supervisor *sup = state;
-    struct tb_wr term = { 0 };
-    struct tb_elems e;
-    struct tb_term spec;
-    struct tb_batch *b;
-
-    if (!tb_elems_open(&e, m->arg[0].term) || e.left > MAX_BATCH)
-        return tb_reply(self, m, "{error, badarg}", TB_NONE);
-    if (e.left == 0)
-        return tb_reply(self, m, "[]", TB_NONE);
-    b = tb_new(struct tb_batch);
-    b->from = tb_from_keep(m);
-    b->n = b->left = e.left;
-    b->results = tb_alloc(b->n * sizeof(*b->results));
-    for (size_t i = 0; tb_elems_next(&e, &spec); i++) {
-        struct tb_request *r;
-
-        term.len = 0;
-        tb_build(&term, "{start_child, Spec}", TB_ARGS(tb_v_term(spec)));
-        r = tb_request_new(self, sup, NULL, tb_wr_term(&term));
-        r->batch = b;
-        r->index = i;
-        tb_request_run(self, sup, r);
-    }
-    tb_wr_free(&term);
-    return TB_NOREPLY;
-}
-
 /* Another tiebeam passes on what it was asked. */
 static int
 on_forward(struct tb_proc *self, void *state, const struct tb_msg *m)
@@ -398,28 +386,15 @@ free_works(struct tb_home *home)
 }
 
 static void
-free_batch(struct tb_request *r)
-{
-    struct tb_batch *b = r->batch;
-
-    if (!b || --b->left > 0)
-        return;
-    for (size_t i = 0; i < b->n; i++)
-        tb_wr_free(&b->results[i]);
-    tb_free(b->results);
-    tb_from_free(b->from);
-    tb_free(b);
-}
-
-static void
 terminate(struct tb_proc *self, void *state, struct tb_term why)
 {
     struct tb_supervisor *sup = state;
 
     (void)self;
     (void)why;
+    tb_batches_free(sup);
     TB_LIST_EACH (r, &sup->requests, struct tb_request, all) {
-        free_batch(r);
+        tb_batch_leave(r);
         tb_list_del(&r->all);
         tb_from_free(r->from);
         tb_wr_free(&r->reply);
@@ -434,6 +409,8 @@ terminate(struct tb_proc *self, void *state, struct tb_term why)
     tb_tombstones_free(sup);
     tb_located_free(sup);
     tb_free(sup->places);
+    while (sup->n_scratch)
+        tb_wr_free(&sup->scratch[--sup->n_scratch]);
     tb_wr_free(&sup->managed);
     tb_wr_free(&sup->close_reason);
     tb_from_free(sup->stopper);
@@ -493,6 +470,7 @@ init(struct tb_proc *self, void *state, const void *arg)
     tb_list_init(&sup->hosts);
     tb_list_init(&sup->homes);
     tb_list_init(&sup->requests);
+    tb_list_init(&sup->batches);
     tb_list_init(&sup->held);
     tb_list_init(&sup->timed);
     tb_list_init(&sup->waiting);
@@ -520,7 +498,8 @@ static const struct tb_clause clauses[] = {
     { TB_INFO, "join",                                    on_join             },
     { TB_INFO, TB_CLUSTER_EVENT,                          on_cluster_event    },
     { TB_INFO, TB_CLUSTER_DOWN,                           on_cluster_down     },
-    { TB_CALL, "{start_children, Specs}",                 on_start_children   },
+    { TB_CALL, "{start_children, Specs}",                 tb_on_start_children },
+    { TB_INFO, "batches",                                 tb_on_batches       },
     { TB_CALL, "{'$tb_forward', Key, Again:atom, Request}", on_forward        },
     { TB_CALL, "'$tb_stop_service'",                      on_stop_service     },
     { TB_CALL, "'$tb_leave_service'",                     on_leave_service    },

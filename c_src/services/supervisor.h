@@ -20,6 +20,7 @@
 #define TB_MAX_SET       1024  /* hosts of one supervisor */
 #define TB_SUP_WAIT_MS   15000 /* a request that cannot go on */
 #define TB_SUP_CALL_MS   5000  /* of a question to a node */
+#define TB_SUP_SCRATCH   8     /* writers that are kept for the next use */
 #define TB_SUP_MAX_HELD  100000
 #define TB_SUP_COPY_MS                                                         \
     2000 /* without a word of a backup: it is sent all again */
@@ -107,6 +108,10 @@ struct tb_host {
 /* ------------------------------------------------------------ requests -- */
 
 struct tb_batch {
+    struct tb_list link; /* in tb_supervisor.batches, while some are to come */
+    struct tb_wr specs;  /* owned: [Spec], and how many were read of it */
+    struct tb_elems rest;
+    size_t read;
     struct tb_from *from;
     size_t n, left;
     struct tb_wr *results; /* owned, n of them */
@@ -231,6 +236,9 @@ struct tb_supervisor {
 
     struct tb_place *places; /* owned: where children may start, sorted */
     size_t n_places;
+    struct tb_wr scratch[TB_SUP_SCRATCH]; /* see tb_scratch_take() */
+    size_t n_scratch;
+    struct tb_list batches;   /* struct tb_batch, that are not yet read */
     struct tb_list to_locate; /* struct tb_request, for {M, F} */
     struct tb_map *located;   /* struct tb_key -> struct tb_located, owned */
     struct tb_list unlocated; /* of these: to be asked of {M, F} */
@@ -308,9 +316,12 @@ int tb_on_host_copied(struct tb_proc *self, void *state,
 void tb_host_take_info(struct tb_proc *self, struct tb_supervisor *sup,
                        struct tb_host *host, struct tb_term info);
 
-/* supervisor.c - tb_sup_tick_ask - a tick when the next thing is due.
- * tb_sup_global - the option global is another: take the name, or give it up.
- */
+/* supervisor.c - tb_scratch_take - an empty writer that has memory, mostly;
+ * tb_scratch_give - for the next one. tb_sup_tick_ask - a tick when the next
+ * thing is due. tb_sup_global - the option global is another: take the name, or
+ * give it up. */
+struct tb_wr tb_scratch_take(struct tb_supervisor *sup);
+void tb_scratch_give(struct tb_supervisor *sup, struct tb_wr *w);
 void tb_sup_global(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_sup_tick_ask(struct tb_proc *self, struct tb_supervisor *sup);
 
@@ -499,6 +510,15 @@ void tb_requests_expire(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_requests_dispatch(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_request_run(struct tb_proc *self, struct tb_supervisor *sup,
                     struct tb_request *r);
+
+/* batches.c - requests that come and are answered together. tb_batch_take - its
+ * answer, of the last one that of all. tb_batch_leave - it is freed without. */
+int tb_on_start_children(struct tb_proc *self, void *state,
+                         const struct tb_msg *m);
+int tb_on_batches(struct tb_proc *self, void *state, const struct tb_msg *m);
+void tb_batch_take(struct tb_proc *self, struct tb_request *r);
+void tb_batch_leave(struct tb_request *r);
+void tb_batches_free(struct tb_supervisor *sup);
 
 /* requests.c - what callers ask of the owner; tb_request_do carries one out. */
 void tb_request_do(struct tb_proc *self, struct tb_supervisor *sup,

@@ -321,13 +321,13 @@ tb_work_started(struct tb_proc *self, struct tb_supervisor *sup,
             tb_child_free(&sup->table, c);
         return;
     }
-    if (tb_match("{present, _}", outcome, v) == 1) {
+    if (tb_match("{ok, Pid:pid}", outcome, v) == 1) {
+        began(self, sup, c, NULL, seq);
+    } else if (tb_match("{present, _}", outcome, v) == 1) {
         if (c->state == TB_CHILD_RUNNING)
             began(self, sup, c, NULL, seq);
     } else if (tb_match("{ok, Pid:pid, Info}", outcome, v) == 1) {
         began(self, sup, c, &v[1], seq);
-    } else if (tb_match("{ok, Pid:pid}", outcome, v) == 1) {
-        began(self, sup, c, NULL, seq);
     } else if (tb_match("ignore", outcome, v) == 1) {
         ignored(self, sup, c, seq);
     } else {

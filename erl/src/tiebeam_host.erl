@@ -80,12 +80,21 @@
     timer :: reference() | undefined
 }).
 
-%% A tiebeam process. Its relay sends what it is to be told: a peer that does
-%% not read blocks the relay, not the host.
+%% A way to another node. A peer that does not read blocks the relay, not the
+%% host: the host sends itself as long as that does not block and nothing waits
+%% in the relay.
+-record(relay, {
+    to :: pid() | {atom(), node()},
+    pid :: pid(),
+    %% how many messages the relay has not sent yet
+    waiting :: atomics:atomics_ref()
+}).
+
+%% A tiebeam process.
 -record(attached, {
     pid :: pid(),
     monitor :: reference(),
-    relay :: pid(),
+    relay :: #relay{},
     lease :: pos_integer(),
     due :: integer(),
     %% when a lease that is past due has run out
@@ -98,7 +107,7 @@
 -record(backup, {
     node :: node(),
     monitor :: reference(),
-    relay :: pid(),
+    relay :: #relay{},
     %% it has been sent everything, and misses nothing that we know of
     synced = false :: boolean()
 }).
@@ -408,7 +417,7 @@ attach(Version, Pid, #{lease := Lease}, From, State) when
     Attached = Alone#state{attached = (Alone#state.attached)#{Pid => New}},
     Judged = flush(judge(Attached)),
     Answer = {ok, min(Version, ?VERSION), Judged#state.inc, info(Judged)},
-    send(New, {relay_reply, From, Answer}),
+    hand({relay_reply, From, Answer}, New#attached.relay),
     tell_table(New, Judged),
     Judged;
 attach(Version, _, _, From, State) when not is_integer(Version); Version < 1 ->
@@ -1180,9 +1189,8 @@ send_copies(Copies, #state{seq = Seq, backup = Backup} = State) ->
         #backup{relay = Relay, synced = true} ->
             Pids = maps:keys(State#state.attached),
             Generation = max(open_generation(State), 0),
-            Relay !
-                {relay,
-                    {tiebeam_copy, State#state.name, node(), State#state.inc, Generation, Seq + 1, Copies, Pids}},
+            Message = {tiebeam_copy, State#state.name, node(), State#state.inc, Generation, Seq + 1, Copies, Pids},
+            ok = pass(Message, Relay),
             Next;
         _ ->
             Next
@@ -1304,12 +1312,8 @@ flush_events(Events, #state{attached = Attached} = State) ->
 message(Events, #state{name = Name, inc = Inc, seq = Seq}) ->
     {tiebeam_host, Name, node(), Inc, Seq, Events}.
 
-send(#attached{relay = Relay}, {relay_reply, _, _} = Reply) ->
-    Relay ! Reply,
-    ok;
 send(#attached{relay = Relay}, Message) ->
-    Relay ! {relay, Message},
-    ok.
+    pass(Message, Relay).
 
 now_ms() ->
     erlang:monotonic_time(millisecond).
@@ -1317,35 +1321,57 @@ now_ms() ->
 %% -------------------------------------------------------------------- relays
 
 start_relay(To) ->
-    spawn_link(fun() -> relay(To) end).
+    Waiting = atomics:new(1, []),
+    #relay{to = To, pid = spawn_link(fun() -> relay(To, Waiting) end), waiting = Waiting}.
 
-relay(To) ->
+relay(To, Waiting) ->
     receive
         {relay, Message} ->
             _ = erlang:send(To, Message, [noconnect]),
-            relay(To);
+            atomics:sub(Waiting, 1, 1);
         {relay_reply, From, Answer} ->
             gen_server:reply(From, Answer),
-            relay(To);
+            atomics:sub(Waiting, 1, 1);
         {relay_sync, Pid, Ref} ->
-            Pid ! Ref,
-            relay(To)
+            Pid ! Ref
+    end,
+    relay(To, Waiting).
+
+%% Behind what waits in the relay, so that all of it comes in order.
+pass(Message, #relay{to = To, waiting = Waiting} = Relay) ->
+    case atomics:get(Waiting, 1) of
+        0 ->
+            case erlang:send(To, Message, [noconnect, nosuspend]) of
+                nosuspend -> hand({relay, Message}, Relay);
+                _ -> ok
+            end;
+        _ ->
+            hand({relay, Message}, Relay)
     end.
 
-end_relay(Relay) ->
-    true = unlink(Relay),
-    exit(Relay, kill),
+hand(What, #relay{pid = Pid, waiting = Waiting}) ->
+    ok = atomics:add(Waiting, 1, 1),
+    Pid ! What,
+    ok.
+
+end_relay(#relay{pid = Pid}) ->
+    true = unlink(Pid),
+    exit(Pid, kill),
     receive
-        {'EXIT', Relay, _} -> ok
+        {'EXIT', Pid, _} -> ok
     after 0 -> ok
     end.
 
 relay_ended(Pid, #state{attached = Attached, backup = Backup} = State) ->
-    case [P || #attached{pid = P, relay = R} <- maps:values(Attached), R =:= Pid] of
+    case [P || #attached{pid = P, relay = #relay{pid = R}} <- maps:values(Attached), R =:= Pid] of
         [Owner] -> judge(detach(Owner, State));
-        [] when is_record(Backup, backup), Backup#backup.relay =:= Pid -> change_backup(Backup#backup.node, State);
-        [] -> State
+        [] -> backup_relay_ended(Pid, Backup, State)
     end.
+
+backup_relay_ended(Pid, #backup{node = Node, relay = #relay{pid = Pid}}, State) ->
+    change_backup(Node, State);
+backup_relay_ended(_, _, State) ->
+    State.
 
 %% One that does not read is as good as gone; so is a backup, until it asks.
 relays_checked(Flushes, State) when Flushes rem 64 =/= 0 ->
@@ -1367,8 +1393,8 @@ relays_checked(_, #state{attached = Attached, backup = Backup} = State) ->
             Less
     end.
 
-is_full(Relay) ->
-    case process_info(Relay, memory) of
+is_full(#relay{pid = Pid}) ->
+    case process_info(Pid, memory) of
         {memory, Bytes} -> Bytes > ?MAX_RELAY;
         undefined -> false
     end.
@@ -1409,7 +1435,9 @@ ended_last(Pid, Reason, State) ->
 %% What is linked and in no table: it was started by a message that failed.
 stop_unknown(Known, #state{parent = Parent, attached = Attached, backup = Backup}) ->
     {links, Links} = process_info(self(), links),
-    Relays = [R || #attached{relay = R} <- maps:values(Attached)] ++ [R || #backup{relay = R} <- [Backup]],
+    Relays =
+        [R || #attached{relay = #relay{pid = R}} <- maps:values(Attached)] ++
+            [R || #backup{relay = #relay{pid = R}} <- [Backup]],
     Unknown = [P || P <- Links -- (Known ++ [Parent | Relays]), is_pid(P)],
     [
         begin
@@ -1433,7 +1461,7 @@ await_unknown({Pid, Monitor}) ->
 %% What was told last is on its way, unless somebody does not read.
 relays_synced(#state{attached = Attached}) ->
     Ref = make_ref(),
-    _ = [R ! {relay_sync, self(), Ref} || #attached{relay = R} <- maps:values(Attached)],
+    _ = [R ! {relay_sync, self(), Ref} || #attached{relay = #relay{pid = R}} <- maps:values(Attached)],
     synced(map_size(Attached), Ref, now_ms() + 200).
 
 synced(0, _, _) ->

@@ -45,6 +45,7 @@ cases() ->
             {"on a pid, and on the name of another node", fun on_a_pid/0},
             {"both kinds in one supervisor", fun both_kinds/0},
             {"start_children: results in order", fun start_children/0},
+            {"start_children: many, of several callers, and the end before all were read", fun start_many/0},
             {"locate: as GlobalSupervisor, 10,000 specs", fun locate/0},
             {"a locator on a BEAM node", fun locator/0},
             {"no hosts", fun no_hosts/0},
@@ -662,6 +663,26 @@ start_children() ->
             ask(S, {start_children, Mixed})
         ),
         ?assertEqual([], ask(S, {start_children, []}))
+    end).
+
+%% More than are read at a time.
+start_many() ->
+    with_tiebeam([h1, h2], #{}, fun(Node, _) ->
+        S = {?NAME, Node},
+        Lists = [lists:seq(From, From + 4499) || From <- [1, 10001]],
+        Ask = fun(Args) -> gen_server:send_request(S, {start_children, [five(A) || A <- Args]}) end,
+        Asked = [Ask(Args) || Args <- Lists],
+        _ = [
+            begin
+                {reply, Results} = gen_server:receive_response(R, 60000),
+                ?assertEqual(Args, [tb_kid:ask(P, arg) || {ok, P} <- Results])
+            end
+         || {R, Args} <- lists:zip(Asked, Lists)
+        ],
+        ?assertMatch(#{specs := 9000}, ?DYN:count_children(S)),
+        %% it leaves with these
+        _ = [Ask(lists:seq(1, 20000)) || _ <- [1, 2]],
+        ?assert(is_list(ask(S, hosts)))
     end).
 
 five(Arg) ->

@@ -56,7 +56,8 @@ add(int home, uint64_t n, bool named)
              "{Kind, Id, {mod, start_link, [Arg]}, permanent, false, 5000, "
              "worker, [mod]}",
              TB_ARGS(tb_v_atom(named ? "named" : "dynamic"),
-                     tb_v_int((int64_t)n), tb_v_int((int64_t)n)));
+                     named ? tb_v_int((int64_t)n) : tb_v_atom("undefined"),
+                     tb_v_int((int64_t)n)));
     c = tb_child_new(&f.t, &f.home[home], key_of(n), tb_wr_term(&spec),
                      TB_CHILD_NEW);
     tb_wr_free(&spec);
@@ -213,11 +214,11 @@ test_children_stands_bounded(void **state)
         tb_child_put_count(&w, c, (uint32_t)i, &lost);
         tb_child_count(c, tb_wr_term(&w));
         assert_true(tb_child_stands_for(c, &lost));
-        assert_in_range(c->stands_n, 1, TB_MAX_STANDS * 64);
+        assert_in_range(w.len, 1, (TB_MAX_STANDS + 1) * 64);
     }
     tb_child_stands_only(c, not_this, &lost.node);
     assert_false(tb_child_stands_for(c, &lost));
-    assert_true(c->stands_n > 0);
+    assert_non_null(c->stands_for);
     assert_int_equal(c->starts, 999);
     tb_wr_free(&lost.inc);
     tb_wr_free(&w);
@@ -291,7 +292,75 @@ test_children_many(void **state)
     close_table();
 }
 
-/* 300 bytes for a child are enough. */
+static void
+assert_spec(const char *kept, const char *spec, const char *shown)
+{
+    struct tb_child *c =
+        tb_child_new(&f.t, &f.home[0], key_of(++f.t.last_order),
+                     tb_test_term(kept), TB_CHILD_NEW);
+    struct tb_wr w = { 0 };
+
+    assert_non_null(c);
+    assert_term(tb_child_spec(c), spec);
+    tb_child_put_shown(&w, c, tb_v_atom("here"));
+    assert_term(tb_wr_term(&w), shown);
+    tb_wr_free(&w);
+}
+
+/* What they have in common is there once, and goes with the last of them. */
+static void
+test_children_forms(void **state)
+{
+    static const char worker[] =
+        "{named, \"b\", {m, f, [1]}, transient, false, 7, worker, [m]}";
+    static const char dynamic[] = "{dynamic, undefined, {m, f, []}, temporary, "
+                                  "false, infinity, supervisor, dynamic}";
+
+    (void)state;
+    open_table();
+    assert_spec(worker, worker, "{\"b\", here, worker, [m]}");
+    assert_spec("{named, {a, 1}, {m, f, []}, transient, false, 7, worker, [m]}",
+                "{named, {a, 1}, {m, f, []}, transient, false, 7, worker, [m]}",
+                "{{a, 1}, here, worker, [m]}");
+    assert_int_equal(tb_map_count(f.t.forms), 1);
+    assert_spec(dynamic, dynamic, "{undefined, here, supervisor, dynamic}");
+    assert_spec(worker, worker, "{\"b\", here, worker, [m]}");
+    assert_int_equal(tb_map_count(f.t.forms), 2);
+    TB_LIST_EACH (c, &f.home[0].children, struct tb_child, link)
+        tb_child_free(&f.t, c);
+    assert_int_equal(tb_map_count(f.t.forms), 0);
+    close_table();
+}
+
+/* The same spec with an atom in another encoding, which is not kept. */
+static void
+test_children_same_form(void **state)
+{
+    static const uint8_t before[] = "\167\011permanent";
+    static const uint8_t longer[] = "\166\000\011permanent";
+    struct tb_wr w = { 0 };
+    struct tb_child *a, *b;
+    struct tb_term spec;
+    uint8_t *at;
+
+    (void)state;
+    open_table();
+    a = add(0, 1, true);
+    spec = tb_child_spec(a);
+    at = memmem(spec.p, spec.n, before, sizeof(before) - 1);
+    assert_non_null(at);
+    tb_wr_bytes(&w, spec.p, (size_t)(at - spec.p));
+    tb_wr_bytes(&w, longer, sizeof(longer) - 1);
+    at += sizeof(before) - 1;
+    tb_wr_bytes(&w, at, (size_t)(spec.p + spec.n - at));
+    b = tb_child_new(&f.t, &f.home[1], key_of(1), tb_wr_term(&w), TB_CHILD_NEW);
+    assert_ptr_equal(b->form, a->form);
+    assert_int_equal(tb_map_count(f.t.forms), 1);
+    tb_wr_free(&w);
+    close_table();
+}
+
+/* 200 bytes for a child are enough. */
 static void
 test_children_are_small(void **state)
 {
@@ -308,7 +377,7 @@ test_children_are_small(void **state)
     }
     after = mallinfo2().uordblks;
     if (after > before) /* a sanitizer's allocator does not tell */
-        assert_in_range((after - before) / MANY, 100, 300);
+        assert_in_range((after - before) / MANY, 100, 200);
     close_table();
 }
 
@@ -324,6 +393,8 @@ main(void)
         cmocka_unit_test(test_children_stands_for_the_last),
         cmocka_unit_test(test_children_no_spec),
         cmocka_unit_test(test_children_many),
+        cmocka_unit_test(test_children_forms),
+        cmocka_unit_test(test_children_same_form),
         cmocka_unit_test(test_children_are_small),
     };
 
