@@ -11,8 +11,8 @@
 
 /* ------------------------------------------------------------ two places -- */
 
-static bool
-sees(const struct tb_host *h, tb_atom node)
+bool
+tb_host_sees(const struct tb_host *h, tb_atom node)
 {
     struct tb_elems e;
     struct tb_term item;
@@ -31,7 +31,7 @@ sees(const struct tb_host *h, tb_atom node)
 void
 tb_instances_parted(struct tb_host *h, uint64_t seq)
 {
-    if (h->backup && !sees(h, h->backup))
+    if (h->backup && !tb_host_sees(h, h->backup))
         h->parted = seq + 1;
 }
 
@@ -40,7 +40,7 @@ tb_instances_parted(struct tb_host *h, uint64_t seq)
 static void
 owe(struct tb_proc *self, struct tb_host *h, uint64_t seq)
 {
-    bool untold = h->copied == 0 && h->backup && sees(h, h->backup);
+    bool untold = h->copied == 0 && h->backup && tb_host_sees(h, h->backup);
 
     if (!h->owed)
         h->owed_ms = untold ? 0 : tb_now_ms(tb_self_node(self));
@@ -292,7 +292,7 @@ static void
 ask_again(struct tb_proc *self, struct tb_host *h)
 {
     uint64_t now = tb_now_ms(tb_self_node(self));
-    uint64_t ms = sees(h, h->backup) ? TB_SUP_COPY_MS : UNSEEN_MS;
+    uint64_t ms = tb_host_sees(h, h->backup) ? TB_SUP_COPY_MS : UNSEEN_MS;
 
     if (h->backup && !h->backup_asked && now - h->owed_ms >= ms) {
         h->owed_ms = now;

@@ -336,7 +336,8 @@ do_forget(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
 {
     struct tb_host *h = tb_host_find(sup, tb_intern(v[0].text));
 
-    if (h && h->phase != TB_HOST_AWAY && !h->gone_ms) {
+    if (h &&
+        ((h->phase != TB_HOST_AWAY && !h->gone_ms) || tb_set_is_seen(sup, h))) {
         tb_answer(self, sup, r, "{error, {connected, Node}}",
                   TB_ARGS(tb_v_node(h->node)));
     } else if (!h || (!h->member && !r->again)) {

@@ -348,6 +348,17 @@ leave(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
            tb_atom_text(h->node).p, sup->name, why);
 }
 
+/* It is connected to others, be it not to us: it is not gone. */
+bool
+tb_set_is_seen(const struct tb_supervisor *sup, const struct tb_host *h)
+{
+    TB_LIST_EACH (other, &sup->hosts, struct tb_host, link)
+        if (h->phase == TB_HOST_AWAY && other->phase == TB_HOST_ATTACHED &&
+            tb_host_sees(other, h->node))
+            return true;
+    return false;
+}
+
 /* NULL: it stays. Whatever ran there runs elsewhere by now. */
 static const char *
 why_leaves(struct tb_proc *self, const struct tb_supervisor *sup,
@@ -358,7 +369,8 @@ why_leaves(struct tb_proc *self, const struct tb_supervisor *sup,
                     ? h->down
                     : h->phase == TB_HOST_WAITING || h->phase == TB_HOST_NO;
 
-    if (!h->member || !h->gone_ms || !gone || tb_home_of(sup, h->node))
+    if (!h->member || !h->gone_ms || !gone || tb_home_of(sup, h->node) ||
+        tb_set_is_seen(sup, h))
         return NULL;
     if (h->forget)
         return "asked";

@@ -359,6 +359,7 @@ void tb_set_take(struct tb_supervisor *sup, int64_t counter, tb_atom node,
 void tb_set_mark(struct tb_proc *self, struct tb_supervisor *sup,
                  struct tb_host *h);
 void tb_set_turn(struct tb_proc *self, struct tb_supervisor *sup);
+bool tb_set_is_seen(const struct tb_supervisor *sup, const struct tb_host *h);
 bool tb_set_forget(struct tb_proc *self, struct tb_supervisor *sup,
                    struct tb_host *h);
 
@@ -457,6 +458,7 @@ bool tb_instance_may_go(struct tb_proc *self, struct tb_supervisor *sup,
 void tb_instance_remove(struct tb_proc *self, struct tb_supervisor *sup,
                         struct tb_child *c, bool running);
 void tb_instances_parted(struct tb_host *host, uint64_t seq);
+bool tb_host_sees(const struct tb_host *host, tb_atom node);
 void tb_instances_turn(struct tb_proc *self, struct tb_supervisor *sup);
 
 /* moves.c - what belongs elsewhere goes there. */

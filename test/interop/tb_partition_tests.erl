@@ -48,6 +48,7 @@ cases() ->
         {"removed and added on both sides", fun changes/0},
         {"stopped before, and restarted on the side without it", fun restarted/0},
         {"a host that was forgotten comes back", fun forgotten/0},
+        {"a host that others see is not forgotten", fun seen/0},
         {"each side forgets the other", fun both_forgotten/0},
         {"links are cut and joined at random", fun at_random/0}
     ].
@@ -472,6 +473,20 @@ forgotten() ->
         tb_lib:until(fun() -> [] =/= [A || {_, A, {running, _}} <- tables([B4])] end, ?SLOW),
         _ = until_all_run([T], Bs, Expected, 15000),
         io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
+    end).
+
+%% It was down, and is back for the other host only.
+seen() ->
+    with_cluster(2, [3], [{forget_ms, infinity}, {auto_balance, false}], fun(Wires, [B1, B2] = Bs, [T] = Ts) ->
+        Args = start_all(T, 10, 10),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        alone(Wires, T, B1, Args),
+        ok = tb_netns:set(maps:get({1, 2}, Wires), both, 0, 0, 0),
+        tb_lib:until(fun() -> true =:= rpc(B1, net_kernel, connect_node, [B2]) end, ?SLOW),
+        _ = tables(Bs),
+        ?assertEqual({error, {connected, B2}}, ask(T, {forget, B2})),
+        ?assertEqual(Bs, set(T)),
+        _ = joined(Wires, Bs, Ts, Args, ?SLOW)
     end).
 
 %% The union counts, and nothing that either side has acknowledged is lost.
