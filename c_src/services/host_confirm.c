@@ -52,13 +52,13 @@ confirm(struct tb_proc *self, struct tb_host *h)
                  TB_SUP_CALL_MS, on_confirmed, h);
 }
 
-/* Copies may tell of an incarnation later. Another one is attached: it is gone.
- * One that was taken for down may be back: that is asked anew. */
+/* Copies may tell of an incarnation later. Another one is attached, or its node
+ * has said that there is none: it is gone. One that was taken for down may be back: that is asked anew. */
 static void
 see_copied(struct tb_supervisor *sup, struct tb_home *home, struct tb_host *h)
 {
     if (h->phase != TB_HOST_AWAY) {
-        if (h->home)
+        if (h->home || h->gone_ms)
             tb_home_lose(sup, home);
     } else if (h->down && !h->confirming) {
         h->down = false;

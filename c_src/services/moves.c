@@ -186,14 +186,25 @@ belongs_elsewhere(struct tb_proc *self, struct tb_supervisor *sup,
     return to && to->home != c->home;
 }
 
-/* Those that shall go come to the head of the list. */
-static void
+/* On its way here, or about to start. */
+static bool
+is_arriving(const struct tb_child *c)
+{
+    return c->work && c->work->kind != TB_WORK_LEAVE &&
+           c->work->kind != TB_WORK_DELETE && c->work->kind != TB_WORK_STOP;
+}
+
+/* Those that shall go come to the head of the list. True: some are arriving,
+ * and have to be asked for later. */
+static bool
 plan(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
 {
     struct tb_list chosen;
+    bool arriving = false;
 
     tb_list_init(&chosen);
     TB_LIST_EACH (c, &h->home->children, struct tb_child, link) {
+        arriving = arriving || is_arriving(c);
         c->wanted = belongs_elsewhere(self, sup, c);
         if (!c->wanted)
             continue;
@@ -206,6 +217,7 @@ plan(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
         tb_list_del(l);
         tb_list_add(h->home->children.next, l);
     }
+    return arriving;
 }
 
 static bool
@@ -274,8 +286,7 @@ tb_moves_turn(struct tb_proc *self, struct tb_supervisor *sup)
         if (h->phase != TB_HOST_ATTACHED || !h->home || !h->member)
             continue;
         if (h->leave || all)
-            plan(self, sup, h);
-        h->leave = false;
+            h->leave = plan(self, sup, h) && (h->draining || h->excluded);
         pump(self, sup, h);
     }
 }

@@ -9,6 +9,10 @@
 
 /* Between the first look and the second one. */
 #define SECOND_LOOK_MS UINT64_C(20)
+#define EARLY                                                                  \
+    4 /* one is asked by that part of probe_ms before it is                    \
+       * due, where we look anyway: then all are soon asked                    \
+       * at the same time */
 
 void
 tb_suspicion_start(struct tb_suspicion *s, uint64_t now)
@@ -87,7 +91,7 @@ must_ask(struct tb_suspicion *s, const struct tb_suspicion_limits *l,
 
     if (s->srtt_us == 0 && s->asked == 0)
         due = now; /* how long do answers take here? */
-    if (now < due) {
+    if (now + l->probe_ms / EARLY < due) {
         *next = sooner(*next, due);
         return false;
     }

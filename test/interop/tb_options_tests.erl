@@ -31,6 +31,8 @@ cases() ->
         {"reconfigure: hosts that contain the module, and no others", fun contain/0},
         {"reconfigure: the global name, taken and given up", fun global/0},
         {"reconfigure: another locator, and no balance by itself", fun no_balance/0},
+        {"a host that is gone from a node that is up", fun gone/0},
+        {"each host backs up another one, and few change", fun ring/0},
         {"two tiebeam nodes: both have them, whichever is told", fun two/0},
         {"another file, and nobody else: it decides after a while", fun imposed/0},
         {"SIGHUP: supervisors change, come and go", fun sighup/0}
@@ -165,16 +167,64 @@ hosts() ->
         tb_lib:until_equal(Nodes, fun() -> lists:usort([node(P) || P <- pids(Node), is_pid(P)]) end, ?SLOW)
     end).
 
-%% One host's release contains tiebeam_host; the others were sent it.
-contain() ->
-    Main = host(h1),
-    Own = tb_lib:node_of(Main),
-    {ok, Beam} = file:read_file(os:getenv("HOST_BEAM")),
+%% A node whose release contains tiebeam_host, and starts it.
+release(Name) ->
+    Beam = host(Name),
+    Node = tb_lib:node_of(Beam),
+    {ok, Module} = file:read_file(os:getenv("HOST_BEAM")),
     Dir = tb_lib:tmp("release"),
     ok = filelib:ensure_dir(filename:join(Dir, "x")),
-    ok = file:write_file(filename:join(Dir, "tiebeam_host.beam"), Beam),
-    true = rpc:call(Own, code, add_patha, [Dir]),
-    {ok, _} = rpc:call(Own, supervisor, start_child, [kernel_safe_sup, host_spec()]),
+    ok = file:write_file(filename:join(Dir, "tiebeam_host.beam"), Module),
+    true = rpc:call(Node, code, add_patha, [Dir]),
+    {ok, _} = rpc:call(Node, supervisor, start_child, [kernel_safe_sup, host_spec()]),
+    Beam.
+
+%% No tiebeam saw it go, and nobody starts it again: the copies tell of it.
+gone() ->
+    Beams = [release(N) || N <- [h1, h2]],
+    [H1, H2] = Nodes = [tb_lib:node_of(B) || B <- Beams],
+    Config = #{config => config([{hosts, module}])},
+    try
+        tb_lib:with_daemon(zz_tiebeam, Config, fun(_, Node) ->
+            join(Nodes, Node),
+            are_hosts(Node, Nodes),
+            _ = start(Node, lists:seq(1, 20)),
+            ?assertEqual({20, Nodes}, where(Node)),
+            tb_lib:until(fun() -> maps:get(safe, ask(Node, info)) end)
+        end),
+        exit(rpc:call(H1, erlang, whereis, [tiebeam_host_jobs]), kill),
+        tb_lib:with_daemon(zz_tiebeam, Config, fun(_, Node) ->
+            join(Nodes, Node),
+            tb_lib:until_equal({20, [H2]}, fun() -> where(Node) end, ?SLOW),
+            ?assertEqual(ok, ask(Node, {forget, H1})),
+            tb_lib:until_equal([H2], fun() -> maps:get(set, ask(Node, info)) end, ?SLOW)
+        end)
+    after
+        [tb_lib:put_away(B) || B <- Beams]
+    end.
+
+ring() ->
+    Beams = [host(N) || N <- [h1, h2, h3, h4]],
+    [H1, H2, H3, H4] = Nodes = [tb_lib:node_of(B) || B <- Beams],
+    Backups = fun(Node) ->
+        [B || {_, #{backup := B, state := attached}} <- lists:sort(maps:to_list(maps:get(hosts, ask(Node, info))))]
+    end,
+    try
+        tb_lib:with_daemon(zz_tiebeam, #{config => config([])}, fun(_, Node) ->
+            join(Nodes, Node),
+            are_hosts(Node, Nodes),
+            tb_lib:until_equal([H2, H3, H4, H1], fun() -> Backups(Node) end, ?SLOW),
+            tb_lib:end_beam(lists:nth(2, Beams)),
+            tb_lib:until_equal([H3, H4, H1], fun() -> Backups(Node) end, ?SLOW)
+        end)
+    after
+        [tb_lib:put_away(B) || B <- Beams]
+    end.
+
+%% One host's release contains tiebeam_host; the others were sent it.
+contain() ->
+    Main = release(h1),
+    Own = tb_lib:node_of(Main),
     Others = [host(N) || N <- [h2, h3]],
     [H2, H3] = [tb_lib:node_of(B) || B <- Others],
     Nodes = [Own, H2, H3],
@@ -256,7 +306,7 @@ no_balance() ->
         ?assertEqual(Pids, pids(Node)),
         %% on request they go
         ok = ask(Node, rebalance),
-        tb_lib:until_equal([H2], fun() -> lists:usort([node(P) || P <- pids(Node), is_pid(P)]) end, ?SLOW),
+        tb_lib:until_equal({30, [H2]}, fun() -> where(Node) end, ?SLOW),
         ok = ask(Node, {reconfigure, [{hosts, {nodes, Nodes}}]}),
         are_hosts(Node, [H1, H2]),
         Stay = pids(Node),

