@@ -121,6 +121,7 @@ LIB_SRC := \
     c_src/services/pg.c \
     c_src/services/pg_groups.c \
     c_src/services/pg_peers.c \
+    c_src/services/pg_shows.c \
     c_src/services/pg_watches.c \
     c_src/services/placement.c \
     c_src/services/process_cluster.c \

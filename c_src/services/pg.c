@@ -251,92 +251,7 @@ on_leave(struct tb_proc *self, void *state, const struct tb_msg *m)
     return leave(self, state, m, m->arg);
 }
 
-/* ----------------------------------------------------------- questions -- */
-
-static int
-reply_list(struct tb_proc *self, const struct tb_msg *m, struct tb_wr *w)
-{
-    int rc = tb_reply(self, m, "List", TB_ARGS(tb_v_term(tb_wr_term(w))));
-
-    tb_wr_free(w);
-    return rc;
-}
-
-static int
-on_get_members(struct tb_proc *self, void *state, const struct tb_msg *m)
-{
-    struct tb_wr w = { 0 };
-
-    tb_pg_put_members(state, m->arg[0].term, false, &w);
-    return reply_list(self, m, &w);
-}
-
-static int
-on_get_local_members(struct tb_proc *self, void *state, const struct tb_msg *m)
-{
-    struct tb_wr w = { 0 };
-
-    tb_pg_put_members(state, m->arg[0].term, true, &w);
-    return reply_list(self, m, &w);
-}
-
-static int
-on_which_groups(struct tb_proc *self, void *state, const struct tb_msg *m)
-{
-    struct tb_wr w = { 0 };
-
-    tb_pg_put_groups(state, false, &w);
-    return reply_list(self, m, &w);
-}
-
-static int
-on_which_local_groups(struct tb_proc *self, void *state, const struct tb_msg *m)
-{
-    struct tb_wr w = { 0 };
-
-    tb_pg_put_groups(state, true, &w);
-    return reply_list(self, m, &w);
-}
-
-struct tally {
-    size_t n;
-    struct tb_wr list;
-};
-
-static void
-put_peer(void *ctx, void *value)
-{
-    struct tally *t = ctx;
-    const struct tb_pg_peer *p = value;
-
-    if (!p->pid.node)
-        return;
-    tb_build(&t->list, "Node", TB_ARGS(tb_v_node(p->node)));
-    t->n++;
-}
-
-static int
-on_info(struct tb_proc *self, void *state, const struct tb_msg *m)
-{
-    struct tb_pg *pg = state;
-    struct tally peers = { 0 };
-    struct tb_wr list = { 0 };
-    int rc;
-
-    tb_map_each(pg->peers, put_peer, &peers);
-    tb_build_list(&list, peers.n, &peers.list);
-    rc = tb_reply(self, m,
-                  "#{scope => S, peers => P, groups => G, members => M, "
-                  "local => L, monitors => W}",
-                  TB_ARGS(tb_v_atom(pg->scope), tb_v_term(tb_wr_term(&list)),
-                          tb_v_int((int64_t)tb_map_count(pg->groups)),
-                          tb_v_int((int64_t)tb_map_count(pg->members)),
-                          tb_v_int((int64_t)pg->n_locals),
-                          tb_v_int((int64_t)tb_map_count(pg->watch_of))));
-    tb_wr_free(&list);
-    tb_wr_free(&peers.list);
-    return rc;
-}
+/* ------------------------------------------------------------ elsewhere -- */
 
 static int
 on_discover_node(struct tb_proc *self, void *state, const struct tb_msg *m)
@@ -574,31 +489,31 @@ init(struct tb_proc *self, void *state, const void *arg)
 
 /* clang-format off */
 static const struct tb_clause clauses[] = {
-    { TB_CALL, "{get_members, Group}",                   on_get_members         },
-    { TB_CALL, "{get_local_members, Group}",             on_get_local_members   },
-    { TB_CALL, "which_groups",                           on_which_groups        },
-    { TB_CALL, "which_local_groups",                     on_which_local_groups  },
-    { TB_CALL, "{join, Group, PidOrPids}",               on_join                },
-    { TB_CALL, "{leave, Group, PidOrPids}",              on_leave               },
-    { TB_CALL, "{announce, Group, PidOrPids}",           on_announce            },
-    { TB_CALL, "monitor",                                tb_pg_on_monitor       },
-    { TB_CALL, "{monitor, Group}",                       tb_pg_on_monitor_group },
-    { TB_CALL, "{demonitor, Ref:ref}",                   tb_pg_on_demonitor     },
-    { TB_CALL, "{join_local, Group, PidOrPids}",         on_join                },
-    { TB_CALL, "{leave_local, Group, PidOrPids}",        on_leave               },
-    { TB_CALL, "info",                                   on_info                },
-    { TB_CALL, "'$tb_leave_service'",                    on_leave_service       },
-    { TB_CAST, "{discover_node, Node:atom}",             on_discover_node       },
-    { TB_CAST, "{sync, Peer:pid, Groups:list}",          tb_pg_on_sync          },
-    { TB_INFO, "{discover, Peer:pid}",                   tb_pg_on_discover      },
-    { TB_INFO, "{discover, Peer:pid, _}",                tb_pg_on_discover      },
-    { TB_INFO, "{join, Peer:pid, Group, PidOrPids}",     tb_pg_on_join          },
-    { TB_INFO, "{leave, Peer:pid, PidOrPids, Gs:list}",  tb_pg_on_leave         },
-    { TB_INFO, "{nodeup, Node:atom, _}",                 tb_pg_on_nodeup        },
-    { TB_INFO, "{nodedown, Node:atom, _}",               tb_pg_on_nodedown      },
-    { TB_INFO, "{'DOWN', Ref:ref, process, _, _}",       on_down                },
-    { TB_INFO, "{retry, Node:atom}",                     tb_pg_on_retry         },
-    { TB_FUN,  "{pg, Function:atom, Args:list}",         on_function            },
+    { TB_CALL, "{get_members, Group}",                  tb_pg_on_get_members        },
+    { TB_CALL, "{get_local_members, Group}",            tb_pg_on_get_local_members  },
+    { TB_CALL, "which_groups",                          tb_pg_on_which_groups       },
+    { TB_CALL, "which_local_groups",                    tb_pg_on_which_local_groups },
+    { TB_CALL, "{join, Group, PidOrPids}",              on_join                     },
+    { TB_CALL, "{leave, Group, PidOrPids}",             on_leave                    },
+    { TB_CALL, "{announce, Group, PidOrPids}",          on_announce                 },
+    { TB_CALL, "monitor",                               tb_pg_on_monitor            },
+    { TB_CALL, "{monitor, Group}",                      tb_pg_on_monitor_group      },
+    { TB_CALL, "{demonitor, Ref:ref}",                  tb_pg_on_demonitor          },
+    { TB_CALL, "{join_local, Group, PidOrPids}",        on_join                     },
+    { TB_CALL, "{leave_local, Group, PidOrPids}",       on_leave                    },
+    { TB_CALL, "info",                                  tb_pg_on_info               },
+    { TB_CALL, "'$tb_leave_service'",                   on_leave_service            },
+    { TB_CAST, "{discover_node, Node:atom}",            on_discover_node            },
+    { TB_CAST, "{sync, Peer:pid, Groups:list}",         tb_pg_on_sync               },
+    { TB_INFO, "{discover, Peer:pid}",                  tb_pg_on_discover           },
+    { TB_INFO, "{discover, Peer:pid, _}",               tb_pg_on_discover           },
+    { TB_INFO, "{join, Peer:pid, Group, PidOrPids}",    tb_pg_on_join               },
+    { TB_INFO, "{leave, Peer:pid, PidOrPids, Gs:list}", tb_pg_on_leave              },
+    { TB_INFO, "{nodeup, Node:atom, _}",                tb_pg_on_nodeup             },
+    { TB_INFO, "{nodedown, Node:atom, _}",              tb_pg_on_nodedown           },
+    { TB_INFO, "{'DOWN', Ref:ref, process, _, _}",      on_down                     },
+    { TB_INFO, "{retry, Node:atom}",                    tb_pg_on_retry              },
+    { TB_FUN, "{pg, Function:atom, Args:list}",        on_function                 },
     { 0 },
 };
 /* clang-format on */

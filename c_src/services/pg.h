@@ -146,6 +146,18 @@ int tb_pg_on_monitor_group(struct tb_proc *self, void *state,
 int tb_pg_on_demonitor(struct tb_proc *self, void *state,
                        const struct tb_msg *m);
 
+/* pg_shows.c: what a scope is asked. */
+
+int tb_pg_on_get_members(struct tb_proc *self, void *state,
+                         const struct tb_msg *m);
+int tb_pg_on_get_local_members(struct tb_proc *self, void *state,
+                               const struct tb_msg *m);
+int tb_pg_on_which_groups(struct tb_proc *self, void *state,
+                          const struct tb_msg *m);
+int tb_pg_on_which_local_groups(struct tb_proc *self, void *state,
+                                const struct tb_msg *m);
+int tb_pg_on_info(struct tb_proc *self, void *state, const struct tb_msg *m);
+
 /* pg_peers.c: the scopes of other nodes. */
 
 /* tb_pg_broadcast - a message to every peer that knows our members. */
