@@ -53,7 +53,8 @@ confirm(struct tb_proc *self, struct tb_host *h)
 }
 
 /* Copies may tell of an incarnation later. Another one is attached, or its node
- * has said that there is none: it is gone. One that was taken for down may be back: that is asked anew. */
+ * has said that there is none: it is gone. One that was taken for down may be
+ * back: that is asked anew. */
 static void
 see_copied(struct tb_supervisor *sup, struct tb_home *home, struct tb_host *h)
 {
