@@ -361,39 +361,14 @@ on_down(struct tb_proc *self, void *state, const struct tb_msg *m)
     return TB_NOREPLY;
 }
 
-struct drop {
-    struct tb_proc *self;
-    struct tb_pg *pg;
-};
-
-static void
-drop_peer(void *ctx, void *value)
-{
-    const struct drop *d = ctx;
-
-    tb_pg_drop(d->self, d->pg, &((struct tb_pg_peer *)value)->owner);
-}
-
-static void
-drop_local(void *ctx, void *value)
-{
-    const struct drop *d = ctx;
-
-    tb_pg_drop(d->self, d->pg, &((struct tb_pg_local *)value)->owner);
-}
-
 /* The configuration names it no more. Who watches is told that all have left;
  * the scopes of other nodes see by our end that ours have. */
 static int
 on_leave_service(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
-    struct tb_pg *pg = state;
-    struct drop d = { self, pg };
-
     tb_let_go(self);
-    tb_map_each(pg->peers, drop_peer, &d);
-    tb_map_each(pg->locals, drop_local, &d);
-    tb_pg_tell(self, pg);
+    tb_pg_drop_all(self, state);
+    tb_pg_tell(self, state);
     tb_reply(self, m, "ok", TB_NONE);
     return tb_stop(self, "normal", TB_NONE);
 }

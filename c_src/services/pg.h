@@ -105,7 +105,7 @@ void tb_pg_group_release(struct tb_pg *pg, struct tb_pg_group *g);
 /* tb_pg_add - one more membership. false: the owner has too many.
  * tb_pg_remove - one less. false: there was none.
  * tb_pg_count - how many there are.
- * tb_pg_drop - all of that owner. */
+ * tb_pg_drop - all of that owner. tb_pg_drop_all - of every one. */
 bool tb_pg_add(struct tb_proc *self, struct tb_pg *pg,
                struct tb_pg_owner *owner, tb_atom peer, struct tb_term group,
                struct tb_pid pid);
@@ -115,6 +115,7 @@ uint32_t tb_pg_count(struct tb_pg *pg, tb_atom peer, struct tb_term group,
                      struct tb_pid pid);
 void tb_pg_drop(struct tb_proc *self, struct tb_pg *pg,
                 struct tb_pg_owner *owner);
+void tb_pg_drop_all(struct tb_proc *self, struct tb_pg *pg);
 
 /* The owner says anew who its members are: tb_pg_sync_begin(), tb_pg_sync_add()
  * for each, and at the end the others go. Who stays is not told of. */

@@ -186,6 +186,36 @@ tb_pg_drop(struct tb_proc *self, struct tb_pg *pg, struct tb_pg_owner *owner)
             TB_ENTRY(owner->members.next, struct tb_pg_member, by_owner));
 }
 
+struct drop {
+    struct tb_proc *self;
+    struct tb_pg *pg;
+};
+
+static void
+drop_peer(void *ctx, void *value)
+{
+    const struct drop *d = ctx;
+
+    tb_pg_drop(d->self, d->pg, &((struct tb_pg_peer *)value)->owner);
+}
+
+static void
+drop_local(void *ctx, void *value)
+{
+    const struct drop *d = ctx;
+
+    tb_pg_drop(d->self, d->pg, &((struct tb_pg_local *)value)->owner);
+}
+
+void
+tb_pg_drop_all(struct tb_proc *self, struct tb_pg *pg)
+{
+    struct drop d = { self, pg };
+
+    tb_map_each(pg->peers, drop_peer, &d);
+    tb_map_each(pg->locals, drop_local, &d);
+}
+
 void
 tb_pg_sync_begin(struct tb_pg_owner *owner)
 {
