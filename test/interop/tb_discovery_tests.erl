@@ -446,6 +446,7 @@ server_gone() ->
             wait_output(Finder, "app.test: A timeout, AAAA timeout: no answer in time, asked 127.0.0.1:"),
             tb_lib:signal(tb_dns:program(Dns), "CONT"),
             wait_output(Finder, "A timeout.*\n.*discovery.answer\\].*A 1 "),
+            patience(?LONG_MS),
             tb_dns:stop(Dns),
             wait_output(Finder, "app.test: A econnrefused, AAAA econnrefused: Connection refused, asked"),
             rounds(5),
