@@ -186,12 +186,14 @@ belongs_elsewhere(struct tb_proc *self, struct tb_supervisor *sup,
     return to && to->home != c->home;
 }
 
-/* On its way here, or about to start. */
+/* On its way here, or not yet gone from where it was, or about to start. */
 static bool
-is_arriving(const struct tb_child *c)
+is_arriving(const struct tb_supervisor *sup, const struct tb_child *c)
 {
-    return c->work && c->work->kind != TB_WORK_LEAVE &&
-           c->work->kind != TB_WORK_DELETE && c->work->kind != TB_WORK_STOP;
+    if (!c->work)
+        return tb_children_other(&sup->table, c) != NULL;
+    return c->work->kind != TB_WORK_LEAVE && c->work->kind != TB_WORK_DELETE &&
+           c->work->kind != TB_WORK_STOP;
 }
 
 /* Those that shall go come to the head of the list. True: some are arriving,
@@ -204,7 +206,7 @@ plan(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
 
     tb_list_init(&chosen);
     TB_LIST_EACH (c, &h->home->children, struct tb_child, link) {
-        arriving = arriving || is_arriving(c);
+        arriving = arriving || is_arriving(sup, c);
         c->wanted = belongs_elsewhere(self, sup, c);
         if (!c->wanted)
             continue;
