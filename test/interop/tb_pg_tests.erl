@@ -547,7 +547,7 @@ storm() ->
         {Last, Ends, Counts} = storm_steps(Steps, Nodes, Scopes, #{}),
         storm_link(Last),
         %% who was killed last may still be ending
-        tb_lib:until(fun() -> lists:usort(storm_views(Last)) =:= [storm_truth(Last)] end),
+        tb_lib:until_equal([], fun() -> storm_differences(Last) end),
         View = storm_truth(Last),
         ?assertEqual(Ends, storm_scopes(Last)),
         io:format(user, "  ~w steps: ~0p, ~w memberships of ~w groups~n", [
@@ -596,11 +596,17 @@ storm_connect(_, A, B) ->
 storm_scopes(Nodes) ->
     maps:map(fun(_, N) -> rpc:call(N, erlang, whereis, [storm]) end, Nodes).
 
-storm_views(Nodes) ->
-    [
-        lists:sort([{G, lists:sort(rpc:call(N, pg, get_members, [storm, G]))} || G <- rpc:call(N, pg, which_groups, [storm])])
-     || N <- maps:values(Nodes)
-    ].
+%% {Node, what it has too much, what it lacks}
+storm_differences(Nodes) ->
+    Truth = storm_members_of(storm_truth(Nodes)),
+    Views = [{N, storm_members_of(storm_view(N))} || N <- maps:values(Nodes)],
+    [{N, View -- Truth, Truth -- View} || {N, View} <- Views, View =/= Truth].
+
+storm_members_of(Groups) ->
+    lists:sort([{G, P} || {G, Ps} <- Groups, P <- Ps]).
+
+storm_view(N) ->
+    [{G, rpc:call(N, pg, get_members, [storm, G])} || G <- rpc:call(N, pg, which_groups, [storm])].
 
 storm_truth(Nodes) ->
     Own = [
