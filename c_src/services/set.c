@@ -415,7 +415,8 @@ change(struct tb_proc *self, struct tb_supervisor *sup, struct set *s)
 static void
 clear(struct tb_proc *self, struct tb_host *h)
 {
-    if (!h->forgotten || h->clear_told || h->owner != h->sup->self_node)
+    if (!h->forgotten || h->clear_told || h->owner != h->sup->self_node ||
+        h->phase != TB_HOST_ATTACHED) /* it takes no command before */
         return;
     h->clear_told = true;
     tb_command(self, h, "{clear, Inc}",
