@@ -140,7 +140,11 @@ tb_requests_expire(struct tb_proc *self, struct tb_supervisor *sup)
     uint64_t now = tb_now_ms(tb_self_node(self));
 
     TB_LIST_EACH (r, &sup->requests, struct tb_request, all)
-        if (r->due_ms <= now && !r->forwarded) {
+        if (r->due_ms > now || r->forwarded) {
+            continue;
+        } else if (r->lasts) {
+            r->due_ms = now + TB_SUP_WAIT_MS;
+        } else {
             sup->n_held -= r->held;
             expire(self, sup, r);
         }

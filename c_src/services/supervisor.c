@@ -307,6 +307,7 @@ on_stop(struct tb_proc *self, void *state, struct tb_term why)
 {
     struct tb_supervisor *sup = state;
     struct tb_wr term = { 0 };
+    struct tb_request *r;
 
     if (!sup->close_reason.len)
         tb_wr_bytes(&sup->close_reason, why.p, why.n);
@@ -315,8 +316,9 @@ on_stop(struct tb_proc *self, void *state, struct tb_term why)
         return TB_NOREPLY;
     }
     tb_build(&term, "{'$tb_stop', Reason}", TB_ARGS(tb_v_term(why)));
-    tb_request_run(self, sup,
-                   tb_request_new(self, sup, NULL, tb_wr_term(&term)));
+    r = tb_request_new(self, sup, NULL, tb_wr_term(&term));
+    r->lasts = true;
+    tb_request_run(self, sup, r);
     tb_wr_free(&term);
     return TB_NOREPLY;
 }

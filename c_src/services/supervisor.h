@@ -131,6 +131,7 @@ struct tb_request {
     bool passed;          /* by another tiebeam, which is told who answers */
     bool forwarded;       /* to the owner, whose answer comes or does not */
     bool again;           /* it may have been carried out already */
+    bool lasts;           /* till it is carried out: nobody would ask again */
     struct tb_work *work; /* whose end answers it, or NULL */
     tb_atom located;      /* by {M, F}; 0: not yet */
     struct tb_key key;    /* of the child that it makes; n 0: none yet */
