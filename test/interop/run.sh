@@ -11,7 +11,7 @@
 #   TB_TIMES     how often each of them (1)
 #   TB_RESTARTS, TB_CYCLES, TB_RACES, TB_ROUNDS, TB_STARTS: longer runs; see also the
 #   heads of tb_chaos_tests and tb_partition_tests
-#   LANES        how many suites run at the same time (2)
+#   LANES        how many suites run at the same time (3)
 #
 # Arguments: the suites to run, default all. The last line is "N passed, N
 # failed"; the exit status is 0 if none failed.
@@ -21,8 +21,8 @@ BUILD=${BUILD:-build/interop}
 ERL=${ERL:-erl}
 ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
 export TIEBEAM_BIN
-# the long ones first: two run at a time
-all="tb_chaos_tests tb_partition_tests tb_failover_tests tb_detect_tests tb_managed_tests
+# the long ones first: several run at a time
+all="tb_partition_tests tb_failover_tests tb_chaos_tests tb_detect_tests tb_managed_tests
     tb_hostile_tests tb_discovery_tests tb_supervisor_tests tb_cluster_tests
     tb_split_tests tb_monitor_tests tb_life_tests tb_host_tests tb_sidecar_tests
     tb_mesh_tests tb_table_tests tb_tls_tests tb_pg_tests tb_cli_tests tb_outgoing_tests
@@ -52,7 +52,7 @@ if [ $# -gt 1 ] || [ $# -eq 0 ]; then
     export BUILD ERL ERLC TB_COMPILED=1
     [ $# -gt 0 ] || set -- $all
     # shellcheck disable=SC2016
-    printf '%s\n' "$@" | xargs -P "${LANES:-2}" -I SUITE sh -c '
+    printf '%s\n' "$@" | xargs -P "${LANES:-3}" -I SUITE sh -c '
         sh "$1" SUITE >"$TB_TMP/SUITE" 2>&1
         grep -vE "^[0-9]+ passed, [0-9]+ failed$" "$TB_TMP/SUITE"' run "$0"
     cat "$TB_TMP"/* | awk '/^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3; n++ }
