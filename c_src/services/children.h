@@ -34,6 +34,7 @@ struct tb_home {
     struct tb_list children; /* struct tb_child */
     size_t n;
     uint64_t seq;     /* the last that it said of what its backup has */
+    uint64_t made;    /* tb_supervisor.n_asks when we heard of it */
     bool known;       /* all that happened there was told to us, the owner */
     bool lost;        /* for good: its children have to start elsewhere */
     bool copied;      /* its children are from copies */

@@ -45,6 +45,7 @@ tb_home_get(struct tb_supervisor *sup, tb_atom node, struct tb_term inc)
     home = tb_new(struct tb_home);
     home->node = node;
     home->inc = w;
+    home->made = sup->n_asks;
     tb_list_init(&home->children);
     tb_list_add(&sup->homes, &home->link);
     return home;

@@ -52,15 +52,28 @@ confirm(struct tb_proc *self, struct tb_host *h)
                  TB_SUP_CALL_MS, on_confirmed, h);
 }
 
-/* Copies may tell of an incarnation later. Another one is attached, or its node
- * has said that there is none: it is gone. One that was taken for down may be
- * back: that is asked anew. */
+/* Its node said that there is none, but before we heard of one: it may have
+ * been started since, by another tiebeam node. */
+static void
+ask_anew(struct tb_host *h)
+{
+    if (h->phase != TB_HOST_NO || !h->gone_ms || tb_host_why_none(h->sup, h))
+        return;
+    h->phase = TB_HOST_WAITING;
+    h->why = "asked_again";
+}
+
+/* Copies may tell of an incarnation later. Another one is attached, or its
+ * node, asked since then, has said that there is none: it is gone. One that was
+ * taken for down may be back: that is asked anew. */
 static void
 see_copied(struct tb_supervisor *sup, struct tb_home *home, struct tb_host *h)
 {
     if (h->phase != TB_HOST_AWAY) {
-        if (h->home || h->gone_ms)
+        if (h->home || h->none > home->made)
             tb_home_lose(sup, home);
+        else
+            ask_anew(h);
     } else if (h->down && !h->confirming) {
         h->down = false;
         h->confirm_ms = 0;

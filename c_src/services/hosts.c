@@ -269,6 +269,7 @@ no_process(struct tb_proc *self, struct tb_host *h)
     if (h->home)
         tb_host_lost(self, h->sup, h, "ended");
     set_gone(self, h);
+    h->none = h->ask;
     tb_erpc(self, h->node, "code", "which", "[tiebeam_host]", TB_NONE,
             TB_SUP_CALL_MS, on_which, h);
 }
@@ -304,6 +305,7 @@ static void
 ask_attach(struct tb_proc *self, struct tb_host *h)
 {
     set_phase(h, TB_HOST_ASKING, NULL);
+    h->ask = ++h->sup->n_asks;
     tb_call_name(self, h->sup->host_name, h->node,
                  "{attach, V, Me, #{lease => Ms}}",
                  TB_ARGS(tb_v_int(TB_HOST_VERSION), tb_v_pid(tb_self(self)),

@@ -233,8 +233,12 @@ node_or_none(tb_atom node)
 static void
 put_host(struct tb_wr *w, const struct tb_host *h)
 {
-    struct tb_wr inc = { 0 };
+    struct tb_wr inc = { 0 }, sees = { 0 };
 
+    if (h->nodes.len && h->phase >= TB_HOST_READING)
+        tb_wr_bytes(&sees, h->nodes.buf, h->nodes.len);
+    else
+        tb_build(&sees, "[]", TB_NONE);
     if (h->home)
         tb_build(&inc, "Inc", TB_ARGS(tb_v_term(tb_wr_term(&h->home->inc))));
     else
@@ -243,7 +247,7 @@ put_host(struct tb_wr *w, const struct tb_host *h)
     tb_build(w,
              "#{state => S, children => N, owner => O, epoch => E, "
              "incarnation => I, version => V, backup => B, draining => D, "
-             "waiting_for_backup => U}",
+             "waiting_for_backup => U, sees => L}",
              TB_ARGS(tb_v_atom(state_of(h)),
                      tb_v_int(h->home ? (int64_t)h->home->n : 0),
                      node_or_none(h->owner), tb_v_int(h->epoch),
@@ -251,7 +255,9 @@ put_host(struct tb_wr *w, const struct tb_host *h)
                      h->phase >= TB_HOST_READING ? tb_v_int(h->version)
                                                  : tb_v_atom("none"),
                      node_or_none(h->backup), tb_v_bool(h->draining),
-                     tb_v_bool(!tb_list_empty(&h->unacked))));
+                     tb_v_bool(!tb_list_empty(&h->unacked)),
+                     tb_v_term(tb_wr_term(&sees))));
+    tb_wr_free(&sees);
     tb_wr_free(&inc);
 }
 

@@ -89,6 +89,8 @@ struct tb_host {
     bool confirming;
     uint64_t lost_ms, confirm_ms; /* since when it is away; when to ask again */
     uint64_t gone_ms; /* since when it has no incarnation, confirmed; or 0 */
+    uint64_t ask;     /* number of the last question whether it is there */
+    uint64_t none;    /* and of the last one whose answer was that it is not */
     unsigned confirm_n;
 
     struct tb_intensity restarts;
@@ -198,6 +200,7 @@ struct tb_supervisor {
     int64_t closed;
     uint64_t era;    /* rises when a host goes away or comes */
     uint64_t next_n; /* of dynamic keys */
+    uint64_t n_asks; /* of hosts, whether they are there */
     uint32_t creation;
 
     bool safe;       /* no host is lost whose children are not elsewhere yet */

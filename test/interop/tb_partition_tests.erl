@@ -483,10 +483,7 @@ seen() ->
         alone(Wires, T, B1, Args),
         ok = tb_netns:set(maps:get({1, 2}, Wires), both, 0, 0, 0),
         tb_lib:until(fun() -> true =:= rpc(B1, net_kernel, connect_node, [B2]) end, ?SLOW),
-        %% what B1 has told up to its answer has come
-        _ = tables(Bs),
-        {ok, Extra} = ask(T, {start_child, dynamic(extra)}),
-        ok = ask(T, {terminate_child, Extra}),
+        tb_lib:until(fun() -> lists:member(B2, maps:get(sees, maps:get(B1, maps:get(hosts, ask(T, info))))) end, ?SLOW),
         ?assertEqual({error, {connected, B2}}, ask(T, {forget, B2})),
         ?assertEqual(Bs, set(T)),
         _ = joined(Wires, Bs, Ts, Args, ?SLOW)

@@ -16,9 +16,9 @@
 #include "term/ident.h"
 
 enum {
-    BODY = 300000,  /* more than one read or one TLS record takes */
-    SETUP_MS = 200, /* how long one side waits for one that gave up */
-    TICK_MS = 2000, /* of what has come up no byte is left out: no waiting */
+    BODY = 300000,   /* more than one read or one TLS record takes */
+    SETUP_MS = 5000, /* how long one side waits for one that gave up */
+    TICK_MS = 2000,  /* of what has come up no byte is left out: no waiting */
     PATIENCE_MS = 20000 /* for what must never hang */
 };
 
