@@ -129,8 +129,7 @@ start_new(struct tb_node *node, struct tb_cluster_entry *e)
     char key[320];
 
     put_key(key, e, "");
-    start(node, e); /* it needs nothing that could lack */
-    tb_log(TB_NOTICE, "config.changed", "key=%s started", key);
+    tb_log_started(key, "", start(node, e));
 }
 
 /* A member of ours leaves, and does not come back. */
@@ -168,9 +167,7 @@ turn(struct tb_node *node, bool off)
         return true;
     }
     err = tb_start_process_clusters(node);
-    tb_log(err < 0 ? TB_ERROR : TB_NOTICE,
-           err < 0 ? "config.refused" : "config.changed",
-           "key=process_clusters %s", err < 0 ? tb_strerror(err) : "started");
+    tb_log_started("process_clusters", "", err);
     return err >= 0;
 }
 

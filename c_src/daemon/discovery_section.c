@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/teller.h"
+
 static struct tb_instance *
 find(struct tb_instances *s, const char *name)
 {
@@ -136,12 +138,7 @@ reload_one(struct tb_instances *s, struct tb_node *node,
     struct errand e = { .name = config->name, .opts = config->opts };
 
     if (!i) {
-        int err = start(s, node, config);
-
-        tb_log(err < 0 ? TB_ERROR : TB_NOTICE,
-               err < 0 ? "config.refused" : "config.changed",
-               "key=discovery.%s %s", config->name,
-               err < 0 ? tb_strerror(err) : "started");
+        tb_log_started("discovery.", config->name, start(s, node, config));
         return;
     }
     i->wanted = true;

@@ -118,9 +118,7 @@ start_new(struct tb_node *node, struct tb_config *c, size_t at)
 {
     int err = start(node, c->scopes[at]);
 
-    tb_log(err < 0 ? TB_ERROR : TB_NOTICE,
-           err < 0 ? "config.refused" : "config.changed", "key=pg.scopes.%s %s",
-           c->scopes[at], err < 0 ? tb_strerror(err) : "started");
+    tb_log_started("pg.scopes.", c->scopes[at], err);
     if (err >= 0)
         return;
     tb_free(c->scopes[at]);

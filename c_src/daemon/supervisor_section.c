@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/sections.h"
+#include "daemon/teller.h"
 #include "services/supervisor_options.h"
 
 static void
@@ -191,12 +192,7 @@ tell(struct tb_node *node, const struct tb_supervisor_entry *entry,
 static void
 start_new(struct tb_node *node, const struct tb_supervisor_entry *e)
 {
-    int err = start(node, e);
-
-    tb_log(err < 0 ? TB_ERROR : TB_NOTICE,
-           err < 0 ? "config.refused" : "config.changed",
-           "key=supervisors.%s %s", e->name,
-           err < 0 ? tb_strerror(err) : "started");
+    tb_log_started("supervisors.", e->name, start(node, e));
 }
 
 static bool

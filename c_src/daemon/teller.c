@@ -57,3 +57,11 @@ tb_tell(struct tb_node *node, const struct tb_errand *e)
 {
     tb_start(node, &teller, e, TB_TEMPORARY, NULL);
 }
+
+void
+tb_log_started(const char *section, const char *name, int err)
+{
+    tb_log(err < 0 ? TB_ERROR : TB_NOTICE,
+           err < 0 ? "config.refused" : "config.changed", "key=%s%s %s",
+           section, name, err < 0 ? tb_strerror(err) : "started");
+}

@@ -16,4 +16,8 @@ struct tb_errand {
  * All but request is copied. */
 void tb_tell(struct tb_node *node, const struct tb_errand *e);
 
+/* tb_log_started - the line for what is new there: err is what its start gave.
+ * The key is section and name. */
+void tb_log_started(const char *section, const char *name, int err);
+
 #endif

@@ -408,11 +408,23 @@ put_stands(struct tb_wr *w, const struct tb_child *c, tb_atom but)
     return n;
 }
 
+/* {Starts, StandsFor}, of n of these. */
+static void
+put_count(struct tb_wr *w, uint32_t starts, size_t n, const struct tb_wr *items)
+{
+    struct tb_wr list = { 0 };
+
+    tb_build_list(&list, n, items);
+    tb_build(w, "{Starts, List}",
+             TB_ARGS(tb_v_int(starts), tb_v_term(tb_wr_term(&list))));
+    tb_wr_free(&list);
+}
+
 void
 tb_child_put_count(struct tb_wr *w, const struct tb_child *c, uint32_t starts,
                    const struct tb_home *lost)
 {
-    struct tb_wr items = { 0 }, list = { 0 };
+    struct tb_wr items = { 0 };
     size_t n;
 
     if (!c->stands_for && !lost) {
@@ -426,11 +438,8 @@ tb_child_put_count(struct tb_wr *w, const struct tb_child *c, uint32_t starts,
             TB_ARGS(tb_v_node(lost->node), tb_v_term(tb_wr_term(&lost->inc))));
         n++;
     }
-    tb_build_list(&list, n, &items);
-    tb_build(w, "{Starts, List}",
-             TB_ARGS(tb_v_int(starts), tb_v_term(tb_wr_term(&list))));
+    put_count(w, starts, n, &items);
     tb_wr_free(&items);
-    tb_wr_free(&list);
 }
 
 void
@@ -439,7 +448,7 @@ tb_child_stands_only(struct tb_child *c,
                      const void *ctx)
 {
     struct tb_val h[TB_MAX_HOLES];
-    struct tb_wr items = { 0 }, list = { 0 }, count = { 0 };
+    struct tb_wr items = { 0 }, count = { 0 };
     struct tb_elems e;
     struct tb_term item;
     size_t n = 0, all = 0;
@@ -452,13 +461,11 @@ tb_child_stands_only(struct tb_child *c,
             tb_wr_bytes(&items, item.p, item.n);
             n++;
         }
-    tb_build_list(&list, n, &items);
-    tb_build(&count, "{Starts, List}",
-             TB_ARGS(tb_v_int(c->starts), tb_v_term(tb_wr_term(&list))));
-    if (n < all)
+    if (n < all) {
+        put_count(&count, c->starts, n, &items);
         tb_child_count(c, tb_wr_term(&count));
+    }
     tb_wr_free(&items);
-    tb_wr_free(&list);
     tb_wr_free(&count);
 }
 

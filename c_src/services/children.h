@@ -98,10 +98,10 @@ struct tb_children {
     struct tb_wr scratch, key; /* owned */
 };
 
-/* tb_children_fini - frees the table and every child. */
 /* Incarnations that one child stands in for; the earliest go. */
 #define TB_MAX_STANDS 64
 
+/* tb_children_fini - frees the table and every child. */
 void tb_children_init(struct tb_children *t);
 void tb_children_fini(struct tb_children *t);
 

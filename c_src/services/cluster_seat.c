@@ -346,8 +346,7 @@ on_late(struct tb_proc *self, void *state, const struct tb_msg *m)
     return done(self, state);
 }
 
-/* ------------------------------------------------------------ life, death --
- */
+/* --------------------------------------------------- life, death -- */
 
 struct tb_seat *
 tb_seat_new(struct tb_term cluster, struct tb_term opts)

@@ -76,35 +76,47 @@ tb_host_excluded(const struct tb_host *h)
                : NULL;
 }
 
+void
+tb_host_ask_file(struct tb_proc *self, struct tb_host *h, tb_done done)
+{
+    tb_erpc(self, h->node, "code", "which", "[tiebeam_host]", TB_NONE,
+            TB_SUP_CALL_MS, done, h);
+}
+
+bool
+tb_host_is_loaded(struct tb_term file)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    return tb_match("\"tiebeam_host.erl\"", file, v) == 1;
+}
+
 static int
 on_which(struct tb_proc *self, void *state, void *ctx, int status,
          struct tb_term result)
 {
     struct tb_host *h = ctx;
-    struct tb_val v[TB_MAX_HOLES];
 
     (void)state;
     if (status == -TB_ESTOPPED)
         return TB_NOREPLY;
     h->looking_up = false;
     if (status == 0) {
-        h->foreign = tb_match("\"tiebeam_host.erl\"", result, v) == 1;
+        h->foreign = tb_host_is_loaded(result);
         h->leave |= h->foreign && h->sup->o.auto_balance;
         tb_sup_turn_ask(self, h->sup);
     }
     return TB_NOREPLY;
 }
 
-/* It may run a tiebeam_host that was loaded, when other options counted: that
- * one is in no file. */
+/* It may run one that was loaded when other options counted. */
 void
 tb_host_look_up(struct tb_proc *self, struct tb_host *h)
 {
     if (h->sup->o.filter != TB_HOSTS_MODULE || h->looking_up)
         return;
     h->looking_up = true;
-    tb_erpc(self, h->node, "code", "which", "[tiebeam_host]", TB_NONE,
-            TB_SUP_CALL_MS, on_which, h);
+    tb_host_ask_file(self, h, on_which);
 }
 
 /* --------------------------------------------------------------- reach -- */

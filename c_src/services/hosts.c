@@ -17,15 +17,6 @@ lose_homes_of(struct tb_supervisor *sup, tb_atom node,
 
 /* --------------------------------------------------------------- hosts -- */
 
-static bool
-is_before(tb_atom a, tb_atom b)
-{
-    struct tb_place p[2] = { { .node = a }, { .node = b } };
-
-    tb_place_sort(p, 2);
-    return p[0].node == a;
-}
-
 struct tb_host *
 tb_host_find(struct tb_supervisor *sup, tb_atom node)
 {
@@ -50,7 +41,7 @@ tb_host_get(struct tb_proc *self, struct tb_supervisor *sup, tb_atom node)
     h->lost_ms = tb_now_ms(tb_self_node(self));
     tb_list_init(&h->unacked);
     TB_LIST_EACH (it, &sup->hosts, struct tb_host, link)
-        if (before == &sup->hosts && is_before(node, it->node))
+        if (before == &sup->hosts && tb_place_in_order(node, it->node))
             before = &it->link;
     tb_list_add(before, &h->link);
     return h;
@@ -180,8 +171,8 @@ on_which(struct tb_proc *self, void *state, void *ctx, int status,
     o = &h->sup->o;
     if (status != 0)
         set_phase(h, TB_HOST_WAITING, "no_answer");
-    else if (tb_match("\"tiebeam_host.erl\"", result, v) == 1 &&
-             !o->preloaded && o->filter != TB_HOSTS_MODULE)
+    else if (tb_host_is_loaded(result) && !o->preloaded &&
+             o->filter != TB_HOSTS_MODULE)
         begin(self, h);
     else if (tb_match("File:list", result, v) == 1)
         set_phase(h, TB_HOST_WAITING, "not_started");
@@ -270,8 +261,7 @@ no_process(struct tb_proc *self, struct tb_host *h)
         tb_host_lost(self, h->sup, h, "ended");
     set_gone(self, h);
     h->none = h->ask;
-    tb_erpc(self, h->node, "code", "which", "[tiebeam_host]", TB_NONE,
-            TB_SUP_CALL_MS, on_which, h);
+    tb_host_ask_file(self, h, on_which);
 }
 
 static int

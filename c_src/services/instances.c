@@ -74,8 +74,7 @@ is_twice(struct tb_proc *self, struct tb_supervisor *sup,
     return false;
 }
 
-/* ---------------------------------------------------------- which of them --
- */
+/* ------------------------------------------------------- which of them -- */
 
 enum verdict { STAYS, WAITS, GOES };
 
@@ -88,23 +87,16 @@ is_there(const struct tb_child *c)
 static bool
 goes_first(const struct tb_child *a, const struct tb_child *b)
 {
-    struct tb_place p[2] = { { .node = a->home->node },
-                             { .node = b->home->node } };
-
-    if (a->starts != b->starts)
-        return a->starts > b->starts;
-    tb_place_sort(p, 2);
-    return p[0].node == a->home->node;
+    return a->starts != b->starts
+               ? a->starts > b->starts
+               : tb_place_in_order(a->home->node, b->home->node);
 }
 
 /* It is about to be deleted itself. */
 static bool
 is_going(const struct tb_child *c)
 {
-    const struct tb_work *w = c->work;
-
-    return w && (w->kind == TB_WORK_DELETE ||
-                 (w->kind == TB_WORK_STOP && w->remove));
+    return c->work && tb_work_removes(c->work);
 }
 
 static enum verdict
@@ -161,12 +153,9 @@ judge_loser(struct tb_proc *self, struct tb_supervisor *sup,
 static bool
 key_is_lower(struct tb_key a, struct tb_key b)
 {
-    struct tb_place p[2] = { { .node = a.node }, { .node = b.node } };
-
     if (a.node == b.node)
         return a.creation != b.creation ? a.creation < b.creation : a.n < b.n;
-    tb_place_sort(p, 2);
-    return p[0].node == a.node;
+    return tb_place_in_order(a.node, b.node);
 }
 
 /* Both sides of a cut were asked for a child of that id: one of them stays. */
@@ -209,8 +198,7 @@ tb_instance_stays(struct tb_proc *self, struct tb_supervisor *sup,
     return judge(self, sup, c) == STAYS;
 }
 
-/* ---------------------------------------------------------------- they go --
- */
+/* ------------------------------------------------------- they go -- */
 
 /* By a child of another key that has its id: it is removed for good. */
 static bool

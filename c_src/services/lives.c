@@ -229,8 +229,7 @@ fate_of(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
         return FATE_GONE;
     if (w && w->yields && tb_instance_stays(self, sup, c))
         w = NULL;
-    if (w &&
-        (w->kind == TB_WORK_DELETE || (w->kind == TB_WORK_STOP && w->remove)))
+    if (w && tb_work_removes(w))
         return FATE_GONE;
     if (w && (w->kind == TB_WORK_STOP || w->kind == TB_WORK_KEEP))
         return FATE_KEPT;

@@ -488,7 +488,7 @@ static const struct tb_clause clauses[] = {
     { TB_INFO, "{nodedown, Node:atom, _}",              tb_pg_on_nodedown           },
     { TB_INFO, "{'DOWN', Ref:ref, process, _, _}",      on_down                     },
     { TB_INFO, "{retry, Node:atom}",                    tb_pg_on_retry              },
-    { TB_FUN, "{pg, Function:atom, Args:list}",        on_function                 },
+    { TB_FUN,  "{pg, Function:atom, Args:list}",        on_function                 },
     { 0 },
 };
 /* clang-format on */

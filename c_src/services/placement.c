@@ -6,14 +6,27 @@
 #include <string.h>
 
 static int
-compare(const void *a, const void *b)
+by_name(tb_atom a, tb_atom b)
 {
-    const struct tb_place *p = a, *q = b;
-    struct tb_text x = tb_atom_text(p->node), y = tb_atom_text(q->node);
+    struct tb_text x = tb_atom_text(a), y = tb_atom_text(b);
     size_t n = x.n < y.n ? x.n : y.n;
     int order = memcmp(x.p, y.p, n);
 
     return order ? order : x.n == y.n ? 0 : x.n < y.n ? -1 : 1;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    const struct tb_place *p = a, *q = b;
+
+    return by_name(p->node, q->node);
+}
+
+bool
+tb_place_in_order(tb_atom a, tb_atom b)
+{
+    return by_name(a, b) <= 0;
 }
 
 void

@@ -17,10 +17,12 @@ struct tb_place {
 };
 
 /* tb_place_sort - in the order of Erlang terms, as lists:sort/1 of the names.
+ * tb_place_in_order - a comes before b there, or is b.
  * tb_place_find - which of n > 0 places the locator names for what it sees of
  * a child spec. phash2 is GlobalSupervisor.locate/2, bit for bit. Not for
  * TB_LOCATE_FUN. */
 void tb_place_sort(struct tb_place *places, size_t n);
+bool tb_place_in_order(tb_atom a, tb_atom b);
 size_t tb_place_find(enum tb_locator how, struct tb_term located,
                      const struct tb_place *places, size_t n);
 

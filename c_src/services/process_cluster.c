@@ -239,8 +239,7 @@ on_nodedown(struct tb_proc *self, void *state, const struct tb_msg *m)
     return TB_NOREPLY;
 }
 
-/* ---------------------------------------------------------- in good order --
- */
+/* --------------------------------------------------- in good order -- */
 
 static bool
 has_ours(struct tb_proc *self, const struct tb_cluster *c)

@@ -22,8 +22,7 @@
 #define TB_SUP_CALL_MS   5000  /* of a question to a node */
 #define TB_SUP_SCRATCH   8     /* writers that are kept for the next use */
 #define TB_SUP_MAX_HELD  100000
-#define TB_SUP_COPY_MS                                                         \
-    2000 /* without a word of a backup: it is sent all again */
+#define TB_SUP_COPY_MS   2000 /* a backup that is silent is sent all again */
 #define TB_SUP_IMPOSE_MS 5000 /* without a node that has the hosts' options */
 
 enum tb_record_id {
@@ -304,11 +303,15 @@ int tb_on_host_nodedown(struct tb_proc *self, void *state,
 
 /* host_filter.c - who may be one, and connections to those that hosts see.
  * tb_host_why_none - NULL: it may. tb_host_look_up - whether one that is
- * attached contains the module, where that counts. */
+ * attached contains the module, where that counts. tb_host_ask_file - done is
+ * told the file of its module. tb_host_is_loaded - it is in none: a tiebeam
+ * node has loaded it. */
 const char *tb_host_why_none(const struct tb_supervisor *sup,
                              const struct tb_host *h);
 const char *tb_host_excluded(const struct tb_host *h);
 void tb_host_look_up(struct tb_proc *self, struct tb_host *h);
+void tb_host_ask_file(struct tb_proc *self, struct tb_host *h, tb_done done);
+bool tb_host_is_loaded(struct tb_term file);
 void tb_host_reach(struct tb_proc *self, struct tb_supervisor *sup);
 int tb_on_reach(struct tb_proc *self, void *state, const struct tb_msg *m);
 
@@ -406,8 +409,9 @@ void tb_pace_hurry(struct tb_proc *self, struct tb_supervisor *sup,
 void tb_pace_go_on(struct tb_proc *self, struct tb_supervisor *sup);
 int tb_on_pace(struct tb_proc *self, void *state, const struct tb_msg *m);
 
-/* works.c - decisions on their way. */
+/* works.c - decisions on their way. tb_work_removes - its child goes. */
 struct tb_work *tb_work_new(struct tb_child *c, enum tb_work_kind kind);
+bool tb_work_removes(const struct tb_work *w);
 void tb_work_end(struct tb_proc *self, struct tb_supervisor *sup,
                  struct tb_work *w);
 void tb_work_later(struct tb_proc *self, struct tb_supervisor *sup,
@@ -448,9 +452,9 @@ bool tb_stands_for_attached(struct tb_supervisor *sup,
 /* instances.c - which of several entries of a child go, and when.
  * tb_instance_stays - c is none that goes. tb_instance_yield - true: it is one,
  * and does when it may. tb_instance_settle - others of c's key.
- * tb_instance_may_go
- * - false: not yet, or no more. tb_instance_remove - c goes with one that was
- * removed. tb_instances_parted - at seq, after what host sees has changed. */
+ * tb_instance_may_go - false: not yet, or no more.
+ * tb_instance_remove - c goes with one that was removed.
+ * tb_instances_parted - at seq, after what host sees has changed. */
 bool tb_instance_stays(struct tb_proc *self, struct tb_supervisor *sup,
                        const struct tb_child *c);
 bool tb_instance_yield(struct tb_proc *self, struct tb_supervisor *sup,

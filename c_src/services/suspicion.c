@@ -9,10 +9,10 @@
 
 /* Between the first look and the second one. */
 #define SECOND_LOOK_MS UINT64_C(20)
-#define EARLY                                                                  \
-    4 /* one is asked by that part of probe_ms before it is                    \
-       * due, where we look anyway: then all are soon asked                    \
-       * at the same time */
+
+/* One is asked by that part of probe_ms before it is due, where we look anyway:
+ * then all are soon asked at the same time. */
+#define EARLY 4
 
 void
 tb_suspicion_start(struct tb_suspicion *s, uint64_t now)

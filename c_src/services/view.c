@@ -17,12 +17,9 @@ static const char *const record_names[TB_RECORDS] = {
 static bool
 is_older(int64_t counter, tb_atom node, int64_t than, tb_atom than_node)
 {
-    struct tb_place p[2] = { { .node = node }, { .node = than_node } };
-
     if (counter != than || node == than_node || !node || !than_node)
         return counter < than || (counter == than && !node && than_node);
-    tb_place_sort(p, 2);
-    return p[0].node == node;
+    return tb_place_in_order(node, than_node);
 }
 
 void

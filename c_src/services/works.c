@@ -22,6 +22,12 @@ tb_work_new(struct tb_child *c, enum tb_work_kind kind)
     return w;
 }
 
+bool
+tb_work_removes(const struct tb_work *w)
+{
+    return w->kind == TB_WORK_DELETE || (w->kind == TB_WORK_STOP && w->remove);
+}
+
 static void
 stop_waiting(struct tb_proc *self, struct tb_work *w)
 {

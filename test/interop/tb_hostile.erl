@@ -38,8 +38,8 @@
 -spec survive(string(), map(), node(), fun((context()) -> [reason()])) -> ok.
 survive(Title, Options, Beam, Peers) ->
     %% what asks by itself would be counted with what the peers cause
-    Quiet = [{node_monitor, [{detector, off}]} | tb_lib:quiet()],
-    Config = [{tiebeam, [{discovery, []}, {log, [{level, debug}]} | Quiet]}],
+    [{tiebeam, Still}] = tb_lib:still(),
+    Config = [{tiebeam, [{log, [{level, debug}]} | Still]}],
     Args = maps:get(args, Options, []),
     Daemon = with_files(maps:get(files, Options, unlimited), fun() ->
         tb_lib:daemon(tb, #{config => Config, args => Args})
