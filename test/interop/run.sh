@@ -12,6 +12,8 @@
 #   TB_RESTARTS, TB_CYCLES, TB_RACES, TB_ROUNDS, TB_STARTS: longer runs; see also the
 #   heads of tb_chaos_tests and tb_partition_tests
 #   LANES        how many suites run at the same time (3)
+#   TB_AGAIN     1: suites that fail beside others run once more, alone, and that
+#                counts; both are shown. Of more than three none does.
 #
 # Arguments: the suites to run, default all. The last line is "N passed, N
 # failed"; the exit status is 0 if none failed.
@@ -41,6 +43,21 @@ BUILD=$(cd "$BUILD" && pwd)
     exit 1
 }
 
+failed_of() {
+    for suite in "$@"; do
+        tail -1 "$TB_TMP/$suite" | grep -q 'passed, 0 failed$' || echo "$suite"
+    done
+}
+
+run_again() {
+    [ $# -le 3 ] || return
+    for suite in "$@"; do
+        echo "AGAIN $suite, alone:"
+        sh "$0" "$suite" >"$TB_TMP/$suite" 2>&1
+        grep -vE '^[0-9]+ passed, [0-9]+ failed$' "$TB_TMP/$suite"
+    done
+}
+
 # A copy of the daemon: whoever builds meanwhile does not disturb.
 TB_TMP=$(mktemp -d)
 export TB_TMP
@@ -55,6 +72,8 @@ if [ $# -gt 1 ] || [ $# -eq 0 ]; then
     printf '%s\n' "$@" | xargs -P "${LANES:-3}" -I SUITE sh -c '
         sh "$1" SUITE >"$TB_TMP/SUITE" 2>&1
         grep -vE "^[0-9]+ passed, [0-9]+ failed$" "$TB_TMP/SUITE"' run "$0"
+    # shellcheck disable=SC2046
+    [ "$TB_AGAIN" = 1 ] && run_again $(failed_of "$@")
     cat "$TB_TMP"/* | awk '/^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3; n++ }
         END { failed += suites - n; print passed + 0 " passed, " failed + 0 " failed"; exit failed > 0 }' suites=$#
     exit

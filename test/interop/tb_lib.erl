@@ -444,6 +444,8 @@ epmd_pids(Port) ->
 
 %% -------------------------------------------------------------- conditions
 
+%% A condition that fails is one that does not hold yet: what it asks may be
+%% away for a moment. In the end its own error tells more than "too late".
 -spec until(fun(() -> boolean())) -> ok.
 until(Condition) ->
     until(Condition, ?PATIENCE).
@@ -453,14 +455,18 @@ until(Condition, Ms) ->
     until_deadline(Condition, erlang:monotonic_time(millisecond) + Ms).
 
 until_deadline(Condition, Deadline) ->
-    case Condition() of
-        true ->
-            ok;
-        false ->
-            erlang:monotonic_time(millisecond) < Deadline orelse error(too_late),
-            poll_pause(),
-            until_deadline(Condition, Deadline)
+    Late = erlang:monotonic_time(millisecond) >= Deadline,
+    try Condition() of
+        true -> ok;
+        false when Late -> error(too_late);
+        false -> try_again(Condition, Deadline)
+    catch
+        _:_ when not Late -> try_again(Condition, Deadline)
     end.
+
+try_again(Condition, Deadline) ->
+    poll_pause(),
+    until_deadline(Condition, Deadline).
 
 poll_pause() ->
     receive

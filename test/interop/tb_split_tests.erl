@@ -4,12 +4,14 @@
 -include_lib("eunit/include/eunit.hrl").
 
 -define(TIMEOUT, 600).
+%% net_ticktime in seconds, of the VM that asks as well
+-define(TICK, 4).
 
 -spec split_test_() -> tuple().
 split_test_() ->
     case tb_netns:available() of
         true ->
-            {setup, fun() -> tb_netns:join(5) end, fun tb_netns:leave/1, [
+            {setup, fun setup/0, fun tb_netns:leave/1, [
                 {timeout, ?TIMEOUT, {Title, Case}}
              || {Title, Case} <- tb_lib:chosen(cases())
             ]};
@@ -25,6 +27,12 @@ cases() ->
     ].
 
 %% ------------------------------------------------------------- the pieces
+
+%% This VM ticks as often as the others expect it.
+setup() ->
+    World = tb_netns:join(5),
+    _ = net_kernel:set_net_ticktime(?TICK, 0),
+    World.
 
 %% All wires between the hosts.
 with_wires(Fun) ->
@@ -50,12 +58,13 @@ rpc(Node, M, F, A) ->
     rpc:call(Node, M, F, A, 60000).
 
 beam(I) ->
-    Args = ["-kernel", "net_ticktime", "4"],
+    Args = ["-kernel", "net_ticktime", integer_to_list(?TICK)],
     tb_lib:beam(list_to_atom("b" ++ integer_to_list(I)), tb_netns:options(I, #{args => Args})).
 
 tiebeam(I) ->
     Name = list_to_atom("t" ++ integer_to_list(I)),
-    Options = #{args => ["-kernel", "net_ticktime", "4"], config => [{tiebeam, [{discovery, []}]}]},
+    Args = ["-kernel", "net_ticktime", integer_to_list(?TICK)],
+    Options = #{args => Args, config => [{tiebeam, [{discovery, []}]}]},
     tb_lib:daemon(Name, tb_netns:options(I, Options)).
 
 %% Four BEAM nodes with a member each, and tiebeam nodes on these hosts.
