@@ -257,7 +257,7 @@ on_stopped(struct event *e, const struct tb_val *v)
                  tb_match("{moving, _}", v[1].term, f) == 1 ? TB_CHILD_MOVING
                                                             : TB_CHILD_STOPPED,
                  NULL);
-    tb_work_stopped(e->self, e->sup, c, e->seq);
+    tb_work_stopped(e->self, e->sup, c);
 }
 
 static void

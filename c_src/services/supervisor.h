@@ -161,6 +161,7 @@ struct tb_work {
     tb_atom to;           /* TB_WORK_LEAVE */
     bool moved;     /* TB_WORK_DELETE, _STOP: another entry of its key stays */
     bool undefined; /* TB_WORK_KEEP: after ignore, not by request */
+    bool stops;     /* TB_WORK_KEEP: it was stopped by request, or is done */
     bool fresh;     /* TB_WORK_START of a child that was not there */
     bool moves;     /* counted in tb_supervisor.moving */
     bool remove;    /* TB_WORK_STOP: the entry goes, too */
@@ -409,9 +410,11 @@ void tb_pace_hurry(struct tb_proc *self, struct tb_supervisor *sup,
 void tb_pace_go_on(struct tb_proc *self, struct tb_supervisor *sup);
 int tb_on_pace(struct tb_proc *self, void *state, const struct tb_msg *m);
 
-/* works.c - decisions on their way. tb_work_removes - its child goes. */
+/* works.c - decisions on their way. tb_work_removes - its child goes.
+ * tb_work_stops - it stays, and is to be started by request only. */
 struct tb_work *tb_work_new(struct tb_child *c, enum tb_work_kind kind);
 bool tb_work_removes(const struct tb_work *w);
+bool tb_work_stops(const struct tb_work *w);
 void tb_work_end(struct tb_proc *self, struct tb_supervisor *sup,
                  struct tb_work *w);
 void tb_work_later(struct tb_proc *self, struct tb_supervisor *sup,
@@ -420,7 +423,7 @@ void tb_works_due(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_work_started(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c, struct tb_term outcome, uint64_t seq);
 void tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
-                     struct tb_child *c, uint64_t seq);
+                     struct tb_child *c);
 void tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c, uint64_t seq);
 void tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
