@@ -88,7 +88,8 @@ struct tb_host {
     bool confirming;
     uint64_t lost_ms, confirm_ms; /* since when it is away; when to ask again */
     uint64_t gone_ms; /* since when it has no incarnation, confirmed; or 0 */
-    uint64_t ask;     /* number of the last question whether it is there */
+    uint64_t ask;     /* number of the last question whether it is there, or
+                         down */
     uint64_t none;    /* and of the last one whose answer was that it is not */
     unsigned confirm_n;
 
@@ -278,6 +279,7 @@ struct tb_host *tb_host_find(struct tb_supervisor *sup, tb_atom node);
 void tb_hosts_free(struct tb_supervisor *sup);
 void tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_host *host, const char *why);
+void tb_host_attach_again(struct tb_proc *self, struct tb_host *host);
 struct tb_home *tb_home_find(struct tb_supervisor *sup, tb_atom node,
                              struct tb_term inc);
 struct tb_home *tb_home_get(struct tb_supervisor *sup, tb_atom node,
