@@ -529,4 +529,5 @@ const struct tb_service tb_supervisor = {
     .terminate = terminate,
     .stop = on_stop,
     .clauses = clauses,
+    .callback = "Elixir.Supervisor.Default", /* as a DynamicSupervisor */
 };
