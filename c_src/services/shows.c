@@ -339,6 +339,9 @@ on_info(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
              tb_v_int((int64_t)sup->table.counts.specs));
     put_pair(&pairs, &n, "waiting", tb_v_int((int64_t)waiting_starts(sup)));
     put_pair(&pairs, &n, "held", tb_v_int((int64_t)sup->n_held));
+    put_pair(&pairs, &n, "global",
+             sup->no_clusters ? tb_v_atom("no_process_clusters")
+                              : tb_v_bool(sup->o.global));
     put_pair(&pairs, &n, "safe", tb_v_bool(tb_is_safe(sup)));
     put_pair(&pairs, &n, "set", tb_v_term(tb_wr_term(&set)));
     put_pair(&pairs, &n, "tombstones",

@@ -23,6 +23,7 @@
 #define TB_SUP_SCRATCH   8     /* writers that are kept for the next use */
 #define TB_SUP_MAX_HELD  100000
 #define TB_SUP_COPY_MS   2000 /* a backup that is silent is sent all again */
+#define TB_SUP_JOIN_MS   5000 /* a service that is off is looked for again */
 #define TB_SUP_IMPOSE_MS 5000 /* without a node that has the hosts' options */
 
 enum tb_record_id {
@@ -219,6 +220,7 @@ struct tb_supervisor {
     bool reach_again;        /* a timer runs, to dial those that hosts see */
     bool locating;           /* {M, F} has been asked, and has not answered */
     bool joins;              /* it is about to join, for the global name */
+    bool no_clusters;        /* there is no service to join at */
     bool pace_asked;         /* a timer runs for start_rate */
     bool taking_over;        /* what is found ended has ended before */
     uint64_t differ_ms;      /* since when, and nobody decides */
