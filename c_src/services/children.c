@@ -443,9 +443,8 @@ put_stands(struct tb_wr *w, const struct tb_child *c, tb_atom but,
     while (e.left >= TB_MAX_STANDS && tb_elems_next(&e, &item))
         ; /* the earliest */
     while (tb_elems_next(&e, &item)) {
-        tb_atom node = tb_match("{Node:atom, _}", item, h) == 1
-                           ? tb_intern(h[0].text)
-                           : 0;
+        tb_atom node =
+            tb_match("{Node:atom, _}", item, h) == 1 ? tb_intern(h[0].text) : 0;
 
         if (!node || node == but || !may(ctx, node))
             continue;

@@ -105,8 +105,8 @@ struct tb_children {
 void tb_children_init(struct tb_children *t);
 void tb_children_fini(struct tb_children *t);
 
-/* Which of two entries of a child counts more, the one with the higher number: the
- * low bits are how often it was started, over all hosts, and above them is
+/* Which of two entries of a child counts more, the one with the higher number:
+ * the low bits are how often it was started, over all hosts, and above them is
  * what was asked for since it was made: odd while it is to be stopped. */
 #define TB_STARTS_ASKED ((uint64_t)1 << 20)
 
@@ -125,9 +125,10 @@ bool tb_starts_is_stopped(uint64_t starts);
  * tb_child_show - whether it counts.
  * tb_child_count - take what hosts keep of that, {Starts, StandsFor}.
  * tb_child_put_count - append it, with the starts given.
- * tb_child_follow - c, of the same key, is there instead of old: with the starts
- * given, and standing for what old stood for, and for one more lost home (NULL:
- * none) in place of others of its node; all of nodes that may come back. */
+ * tb_child_follow - c, of the same key, is there instead of old: with the
+ * starts given, and standing for what old stood for, and for one more lost home
+ * (NULL: none) in place of others of its node; all of nodes that may come back.
+ */
 struct tb_child *tb_child_new(struct tb_children *t, struct tb_home *home,
                               struct tb_key key, struct tb_term spec,
                               enum tb_child_state state);

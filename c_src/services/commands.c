@@ -86,10 +86,9 @@ send_start(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
         tb_build(&count, "{Starts, []}",
                  TB_ARGS(tb_v_int((int64_t)tb_starts_asked(c->starts))));
     else
-        tb_child_put_count(&count, c,
-                           w->kind == TB_WORK_RESTART
-                               ? tb_starts_more(c->starts)
-                               : c->starts);
+        tb_child_put_count(
+            &count, c,
+            w->kind == TB_WORK_RESTART ? tb_starts_more(c->starts) : c->starts);
     if (c->named)
         tb_command(self, c->home->host, "{start, Key, Count, Spec, []}",
                    TB_ARGS(key, tb_v_term(tb_wr_term(&count)),

@@ -74,8 +74,8 @@ is_gone(const struct tb_home *home, const struct tb_host *h)
            (h->home && h->phase == TB_HOST_NO);
 }
 
-/* Copies may tell of an incarnation later: one that was there before, or the next
- * one, of which we have not been told. So what is attached, or was taken
+/* Copies may tell of an incarnation later: one that was there before, or the
+ * next one, of which we have not been told. So what is attached, or was taken
  * for down, or said that there is none, is asked anew. */
 static void
 see_copied(struct tb_proc *self, struct tb_supervisor *sup,

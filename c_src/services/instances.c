@@ -116,7 +116,8 @@ has_to_stop(const struct tb_child *c, const struct tb_child *o)
 
     return c->state == TB_CHILD_STOPPED && o->state != TB_CHILD_STOPPED &&
            o->state != TB_CHILD_UNDEFINED &&
-           (of_o < asked || (of_o == asked && !tb_starts_is_stopped(c->starts)));
+           (of_o < asked ||
+            (of_o == asked && !tb_starts_is_stopped(c->starts)));
 }
 
 static void

@@ -131,8 +131,8 @@ place(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *old,
 {
     struct tb_home *lost =
         old->home->lost && old->state != TB_CHILD_NEW ? old->home : NULL;
-    bool stops = kind == TB_WORK_KEEP && (is_over(old) ||
-                                          (old->work && tb_work_stops(old->work)));
+    bool stops = kind == TB_WORK_KEEP &&
+                 (is_over(old) || (old->work && tb_work_stops(old->work)));
     struct tb_child *c;
     struct tb_work *w;
 

@@ -396,8 +396,7 @@ on_explain(struct tb_proc *self, struct tb_supervisor *sup,
                   "belongs_to => To, spec => Spec, hosts => Hosts}",
                   TB_ARGS(tb_v_node(c->home->node), tb_v_atom(states[c->state]),
                           tb_v_int((int64_t)(c->starts % TB_STARTS_ASKED)),
-                          pid_or_state(c),
-                          node_or_none(to ? to->node : 0),
+                          pid_or_state(c), node_or_none(to ? to->node : 0),
                           tb_v_term(tb_child_spec(c)),
                           tb_v_term(tb_wr_term(&hosts))));
     }

@@ -202,8 +202,9 @@ on_join(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
     struct tb_supervisor *sup = state;
     struct tb_pid service;
-    bool there = tb_whereis(tb_self_node(self),
-                            (struct tb_text){ "process_cluster", 15 }, &service);
+    bool there =
+        tb_whereis(tb_self_node(self),
+                   (struct tb_text){ "process_cluster", 15 }, &service);
 
     (void)m;
     sup->joins = false;
