@@ -359,7 +359,7 @@ on_refused(struct event *e, const struct tb_val *v)
            v[0].text.p);
     memset(e->host->sent, 0, sizeof(e->host->sent));
     e->host->backup_asked = 0;
-    e->host->no_backup_asked = false;
+    e->host->no_backup_asked = e->host->backup_told = false;
     e->host->clear_told = e->host->close_told = false;
     tb_lives_refused(e->self, e->sup, e->host);
     if (!tb_elems_open(&items, v[1].term))
@@ -468,11 +468,14 @@ tb_on_host_copied(struct tb_proc *self, void *state, const struct tb_msg *m)
     struct tb_supervisor *sup = state;
     struct tb_host *h = tb_host_find(sup, tb_intern(m->arg[2].text));
     tb_atom holder = tb_intern(m->arg[1].text);
+    struct tb_host *by = tb_host_find(sup, holder);
     uint64_t seq = (uint64_t)m->arg[4].i;
 
     if (!h || (h->phase != TB_HOST_ATTACHED && h->phase != TB_HOST_AWAY) ||
         !h->home || tb_home_find(sup, h->node, m->arg[3].term) != h->home)
         return TB_NOREPLY;
+    if (!h->copied && (!by || by->phase < TB_HOST_READING))
+        return TB_NOREPLY; /* it is lost, or else will tell */
     if (holder != h->backup) { /* it comes another way, and may be faster */
         h->early_holder = holder;
         h->early = seq;

@@ -6,14 +6,34 @@
 
 #include "services/supervisor.h"
 
+/* What the others had copied there is gone with it: they are to send all again
+ * to the next one, and nothing counts before that has it. */
+static void
+lose_copies(const struct tb_host *h)
+{
+    TB_LIST_EACH (o, &h->sup->hosts, struct tb_host, link) {
+        if (o->early_holder == h->node)
+            o->early_holder = 0;
+        if (o->home && o->home->backed_by == h->node)
+            o->home->backed_by = 0;
+        if (o->backup != h->node)
+            continue;
+        o->copied = 0;
+        o->backup_told = false;
+    }
+}
+
 /* What we heard of since its node was asked last may be what is there now. */
 static void
 lose_homes_of(const struct tb_host *h, const struct tb_home *but)
 {
     TB_LIST_EACH (home, &h->sup->homes, struct tb_home, link)
         if (home->node == h->node && home != but &&
-            (home == h->home || home->made < h->ask))
+            (home == h->home || home->made < h->ask)) {
+            if (home == h->home)
+                lose_copies(h);
             tb_home_lose(h->sup, home);
+        }
 }
 
 /* --------------------------------------------------------------- hosts -- */
@@ -218,8 +238,8 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     memset(h->sent, 0, sizeof(h->sent));
     h->run.len = 0;
     h->n_run = 0;
-    h->backup_asked = 0;
-    h->no_backup_asked = false;
+    h->backup_asked = h->early_holder = 0;
+    h->no_backup_asked = h->backup_told = false;
     tb_host_take_info(self, sup, h, info);
     h->owed = h->parted = 0;
     tb_instances_parted(h, home->seq);
@@ -375,7 +395,7 @@ tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     h->copied = UINT64_MAX; /* its answers wait for nobody any more */
     tb_answers_copied(self, sup, h);
     h->copied = 0;
-    h->backup = h->backup_asked = h->old_backup = 0;
+    h->backup = h->backup_asked = h->old_backup = h->early_holder = 0;
     h->no_backup_asked = false;
     tb_intensity_clear(&h->restarts);
     sup->whole = false;

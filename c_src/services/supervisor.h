@@ -64,6 +64,7 @@ struct tb_host {
     tb_atom old_backup;   /* to be told that its copies are no longer needed */
     tb_atom backup_asked; /* what it was told last; 0: nothing, or none */
     bool no_backup_asked; /* it was told that it has none */
+    bool backup_told; /* its backup has been named since it lost what it had */
     bool ready_told, told;
     bool close_told;
     int64_t generation, closed;

@@ -307,15 +307,21 @@ name_backup(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
     tb_atom to = backup_of(sup, h);
     const struct tb_host *now = h->backup ? tb_host_find(sup, h->backup) : NULL;
 
-    if (to == h->backup ||
-        (to ? to == h->backup_asked : h->no_backup_asked)) /* once */
+    if (to ? to == h->backup_asked : h->no_backup_asked) /* once */
         return;
+    if (to == h->backup) {
+        if (to && !h->copied && !h->backup_told) /* it was started anew */
+            tb_backup_again(self, h);
+        return;
+    }
     if (now && now->member && !now->down && now->phase == TB_HOST_AWAY)
         return; /* it may be back in a moment */
     if (h->backup && !h->old_backup)
         h->old_backup = h->backup;
     h->backup_asked = to;
     h->no_backup_asked = !to;
+    h->backup_told = to;
+    h->early_holder = 0; /* what it acknowledges comes after this */
     if (to)
         tb_command(self, h, "{backup, Node}", TB_ARGS(tb_v_node(to)));
     else
@@ -334,6 +340,7 @@ void
 tb_backup_again(struct tb_proc *self, struct tb_host *h)
 {
     h->backup_asked = h->backup;
+    h->backup_told = true;
     tb_command(self, h, "{backup, Node}", TB_ARGS(tb_v_node(h->backup)));
 }
 

@@ -33,7 +33,10 @@ cases() ->
         {"a host is killed while children start", fun host_killed_while_starting/0},
         {"the only host is killed, and is back", fun only_host/0},
         {"the process of a host is killed", fun host_process/0},
+        {"the process of a backup is killed: it has the copies again", fun backup_killed/0},
+        {"and while no tiebeam is there", fun backup_killed_unseen/0},
         {"copies tell of a host that was started anew, and of one before", fun told_by_copies/0},
+        {"who acknowledged for a former incarnation has nothing of the next", fun early_holder/0},
         {"a host that stands still is told things once", fun still_host/0},
         {"a host with the only tiebeam is killed", fun machine/0},
         {"a name that is still held is waited for", fun held_name/0},
@@ -479,6 +482,51 @@ host_process() ->
         all_run(Node, Beams, Args)
     end).
 
+%% Nothing happens on the other host meanwhile. Then that one is lost, with all that
+%% tiebeam knows: what is left are the copies.
+backup_killed() ->
+    backup_killed(fun(Daemon, Beams, Kill) ->
+        Kill(),
+        all_run(tb_lib:node_of(Daemon), Beams, lists:seq(1, 100)),
+        Daemon
+    end).
+
+backup_killed_unseen() ->
+    backup_killed(fun(Daemon, Beams, Kill) ->
+        tb_lib:kill(Daemon),
+        Kill(),
+        Next = daemon(zz_tiebeam, [{auto_balance, false}]),
+        join(Beams, tb_lib:node_of(Next)),
+        Next
+    end).
+
+backup_killed(Loss) ->
+    Beams = [H1, H2] = hosts([h1, h2]),
+    Args = lists:seq(1, 100),
+    First = daemon(zz_tiebeam, [{auto_balance, false}]),
+    Node = tb_lib:node_of(First),
+    [N1, N2] = nodes_of(Beams),
+    join(Beams, Node),
+    are_hosts(Node, Beams),
+    _ = start(Node, Args),
+    until_safe(Node, Beams),
+    Idle = running_on(N1),
+    ?assert(Idle =/= []),
+    Host = tb_lib:pid_of(N2, tiebeam_host_jobs),
+    Second = Loss(First, Beams, fun() -> exit(Host, kill) end),
+    tb_lib:until(fun() -> not lists:member(tb_lib:pid_of(N2, tiebeam_host_jobs), [Host, undefined]) end, ?SLOW),
+    until_safe(Node, Beams),
+    all_run(Node, Beams, Args),
+    ?assertEqual([], Idle -- running_on(N1)),
+    tb_lib:kill(Second),
+    end_beam(H1),
+    Third = daemon(zz_tiebeam, []),
+    join([H2], Node),
+    are_hosts(Node, [H2]),
+    all_run(Node, [H2], Args),
+    tb_lib:stop(Third),
+    end_beam(H2).
+
 %% Before tiebeam sees the end of the one that it is attached to. What copies tell of
 %% one that was there before starts elsewhere.
 told_by_copies() ->
@@ -510,6 +558,29 @@ tell_copies(Node, N1, N2, Inc, Arg) ->
     Spec = {dynamic, undefined, {tb_kid, start_link, [Arg]}, permanent, false, 5000, worker, [tb_kid]},
     Copies = {copies, N1, Inc, 1, [{{Node, 1, erlang:phash2(Arg)}, {1, []}, Spec, running}]},
     tb_lib:pid_of(Node, ?NAME) ! {tiebeam_host, ?NAME, N2, inc(Node, N2), 0, [Copies]}.
+
+%% A word of the former backup comes late, and the host is lost with it. What the next
+%% incarnation starts is in one place, until its own backup has it.
+early_holder() ->
+    with([h1], [], fun(Node, [H1], _) ->
+        H2 = host(h2),
+        [N1, N2] = nodes_of([H1, H2]),
+        Old = inc(Node, N1),
+        tb_lib:pid_of(Node, ?NAME) ! {tiebeam_copied, ?NAME, N2, N1, Old, 50000},
+        exit(tb_lib:pid_of(N1, tiebeam_host_jobs), kill),
+        tb_lib:until(fun() -> not lists:member(inc(Node, N1), [Old, none]) end, ?SLOW),
+        join([H2], Node),
+        are_hosts(Node, [H1, H2]),
+        tb_lib:until_equal(N2, fun() -> maps:get(backup, maps:get(N1, maps:get(hosts, ask(Node, info)))) end, ?SLOW),
+        ok = ask(Node, {drain, N2}),
+        ok = sys:suspend({tiebeam_host_jobs, N2}),
+        Req = gen_server:send_request({?NAME, Node}, {start_child, spec(one)}),
+        tb_lib:until_equal([one], fun() -> running_on(N1) end, ?SLOW),
+        ?assertEqual(timeout, gen_server:wait_response(Req, 1000)),
+        ok = sys:resume({tiebeam_host_jobs, N2}),
+        ?assertMatch({reply, {ok, _}}, gen_server:wait_response(Req, ?SLOW)),
+        end_beam(H2)
+    end).
 
 %% A machine with a host and the only tiebeam goes in the middle of starts.
 machine() ->
