@@ -128,6 +128,8 @@ expire(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r)
     }
     if (r->work && r->work->fresh)
         r->work->unwanted = true;
+    else if (r->work)
+        r->work->expired = true;
     put_missing(sup, &missing);
     tb_answer(self, sup, r, "{error, {not_attached, Nodes}}",
               TB_ARGS(tb_v_term(tb_wr_term(&missing))));

@@ -475,7 +475,7 @@ tb_on_host_copied(struct tb_proc *self, void *state, const struct tb_msg *m)
         !h->home || tb_home_find(sup, h->node, m->arg[3].term) != h->home)
         return TB_NOREPLY;
     if (!h->copied && (!by || by->phase < TB_HOST_READING))
-        return TB_NOREPLY; /* it is lost, or else will tell */
+        return TB_NOREPLY;     /* it is lost, or else will tell */
     if (holder != h->backup) { /* it comes another way, and may be faster */
         h->early_holder = holder;
         h->early = seq;

@@ -173,6 +173,7 @@ struct tb_work {
     bool paid;      /* its turn has come */
     bool waits;     /* for a DOWN: see ref */
     bool unwanted;  /* nobody waits for it: to be stopped again */
+    bool expired;   /* who asked was told that it was not done, or asks again */
     bool yields;    /* TB_WORK_STOP: when one that stays is in two places */
     bool told;      /* and it is: the host has been told */
     unsigned attempts;

@@ -433,6 +433,7 @@ give_up(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 {
     struct tb_work *w = c->work;
 
+    w->expired = w->expired || !tb_list_empty(&w->asks);
     hold_all(self, sup, &w->asks);
     hold_all(self, sup, &w->later);
     if (w->kind == TB_WORK_START && c->state == TB_CHILD_NEW)
@@ -466,6 +467,26 @@ is_stale(const struct tb_supervisor *sup, const struct tb_child *c)
            other->starts >= c->starts;
 }
 
+/* Another owner has decided meanwhile, or whoever asked for it waits no more:
+ * what there is to do is looked at anew. */
+static bool
+is_void(const struct tb_work *w)
+{
+    const struct tb_child *c = w->child;
+    bool over = c->restart == TB_TRANSIENT && !c->abnormal;
+    bool exited = c->state == TB_CHILD_EXITED;
+
+    if (!tb_list_empty(&w->asks) || c->state == TB_CHILD_NEW || w->moved)
+        return false;
+    if (w->kind == TB_WORK_RESTART)
+        return c->state != TB_CHILD_RUNNING && (!exited || over);
+    if (w->kind == TB_WORK_KEEP)
+        return w->stops && c->state != TB_CHILD_STOPPED && !(exited && over);
+    if (w->kind == TB_WORK_STOP && !w->remove && !w->yields)
+        return true;
+    return w->expired && w->kind != TB_WORK_PLACE;
+}
+
 /* What is on its way to a host that is back, or that took commands of another
  * node till now. */
 void
@@ -473,6 +494,8 @@ tb_work_resume(struct tb_proc *self, struct tb_supervisor *sup,
                struct tb_home *home)
 {
     TB_LIST_EACH (c, &home->children, struct tb_child, link) {
+        if (c->work && is_void(c->work))
+            tb_work_end(self, sup, c->work);
         if (!c->work || c->work->waits || c->work->timed.next)
             continue;
         if (is_stale(sup, c))
@@ -491,6 +514,11 @@ tb_works_due(struct tb_proc *self, struct tb_supervisor *sup)
         if (w->due_ms > now)
             continue;
         tb_list_del(&w->timed);
-        tb_work_send(self, sup, w);
+        if (sup->owning || tb_list_empty(&w->asks)) {
+            tb_work_send(self, sup, w);
+        } else { /* another node decides now */
+            give_up(self, sup, w->child);
+            tb_sup_turn_ask(self, sup);
+        }
     }
 }

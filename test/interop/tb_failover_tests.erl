@@ -54,6 +54,7 @@ cases() ->
         {"a host is forgotten by request", fun forget/0},
         {"too many restarts on one host", fun intensity_moves/0},
         {"two tiebeam nodes: requests through both, and a take-over", fun two/0},
+        {"two tiebeam nodes: stopped at one while the other was about to restart", fun stopped_by_other/0},
         {"two tiebeam nodes: other options", fun differ/0},
         {"{global, Name}, taken over by another tiebeam node", fun global_name/0},
         {"stop ends all of it, on every tiebeam node", fun stop/0},
@@ -948,6 +949,36 @@ info(Node) ->
         Info when is_map(Info) -> Info;
         {exit, _} = Exit -> #{exit => Exit}
     end.
+
+%% The one that decides stands still while a child waits for its back-off; the other one stops
+%% the child by request. What the first one was about to do has no reason any more.
+stopped_by_other() ->
+    Options = [{backoff, {2000, 2000}}],
+    with([h1], Options, fun(Z, Beams, _) ->
+        A_daemon = daemon(aa_tiebeam, Options),
+        A = tb_lib:node_of(A_daemon),
+        join(Beams, A),
+        until_info(Z, #{owner => A}),
+        until_info(A, #{owning => true}),
+        {ok, X} = ask(A, {start_child, #{id => x, start => {tb_kid, start_link, [x]}}}),
+        exit(X, kill),
+        tb_lib:until_equal([{x, restarting}], fun() -> [{I, P} || {I, P, _, _} <- ask(A, which_children)] end),
+        tb_lib:signal(A_daemon, "STOP"),
+        try
+            until_info(Z, #{owning => true}),
+            ?assertEqual(ok, ask(Z, {terminate_child, x}))
+        after
+            tb_lib:signal(A_daemon, "CONT")
+        end,
+        until_info(Z, #{owner => A, owning => false}),
+        until_info(A, #{owning => true}),
+        {ok, _} = ask(A, {start_child, spec(y)}),
+        %% more than a back-off
+        pause(3000),
+        ?assertEqual([y], running(Beams)),
+        ?assertMatch([{x, undefined}], [{I, P} || {x = I, P, _, _} <- ask(A, which_children)]),
+        tb_lib:stop(A_daemon)
+    end).
 
 differ() ->
     with([h1], [], fun(Z, Beams, _) ->

@@ -41,6 +41,7 @@ setup() ->
 cases() ->
     [
         {"one link is cut: nothing is started twice", fun one_link/0},
+        {"what was asked for in vain is not done later", fun in_vain/0},
         {"a tiebeam node on each side: all children on both, then once", fun two_sides/0},
         {"a stand-in stays until the original is in two places", fun stands_in/0},
         {"two instances until one is in two places", fun instances/0},
@@ -256,6 +257,25 @@ one_link() ->
         ?assertMatch({Args, Pids, Pids}, running(Bs)),
         {ok, New} = ask(T, {start_child, dynamic(new)}),
         ?assert(lists:member(node(New), Bs))
+    end).
+
+%% The tiebeam node that decides is parted from a host that the others see; it has not noticed
+%% when it is asked to stop a child there. Another one decides meanwhile.
+in_vain() ->
+    with_cluster(2, [3, 4], fun(Wires, [B1 | _] = Bs, [T3, T4] = Ts) ->
+        Args = start_all(T3),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        ?assertMatch(#{owning := true}, ask(T3, info)),
+        [{Id, Pid} | _] = [{I, P} || {I, P, _, _} <- ask(T3, which_children), I =/= undefined, node(P) =:= B1],
+        cut(Wires, [{1, 3}]),
+        ?assertEqual({error, {not_attached, [B1]}}, ask(T3, {terminate_child, Id})),
+        ?assertMatch(#{owning := true}, ask(T4, info)),
+        heal(Wires),
+        link_all(Bs, Ts),
+        tb_lib:until(fun() -> maps:get(owning, ask(T3, info)) end, ?SLOW),
+        %% behind what it has sent to that host
+        tb_lib:until(fun() -> {ok, P} = ask(T3, {start_child, dynamic(make_ref())}), node(P) =:= B1 end),
+        always(fun() -> pid(T4, Id) =:= Pid end, 2000)
     end).
 
 two_sides() ->
