@@ -40,6 +40,7 @@ struct tb_home {
     bool copied;      /* its children are from copies */
     bool complete;    /* copies were asked for, and came, as far as needed */
     bool fresh;       /* just attached: looked through soon */
+    bool stale;       /* what we know of it is of before an absence of ours */
     bool empty;       /* of a host that was forgotten: nothing there counts */
     tb_atom holder;   /* whose copies they are */
     uint64_t drop_ms; /* since when it waits for its copies to go; 0: not yet */

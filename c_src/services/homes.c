@@ -76,6 +76,27 @@ tb_home_lose(struct tb_supervisor *sup, struct tb_home *home)
                 c->abnormal = true;
 }
 
+/* A host is back that another tiebeam node may have told things in our absence:
+ * that one may have dealt with others that are lost, or will be. What we knew
+ * of them counts no more, only the copies do. */
+void
+tb_homes_age(struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        if (!home->host || home->host->phase < TB_HOST_READING)
+            home->stale = true;
+}
+
+/* It was taken for lost, as by a tiebeam node that was alone, and lives. What
+ * is there is about to be told. */
+void
+tb_home_found(struct tb_home *home)
+{
+    home->lost = home->complete = home->copied = false;
+    home->drop_ms = 0;
+    home->n_asked = 0;
+}
+
 void
 tb_home_ask(struct tb_home *home, tb_atom node)
 {

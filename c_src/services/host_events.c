@@ -185,10 +185,8 @@ on_attached(struct event *e, const struct tb_val *v)
     e->sup->era++;
     e->sup->changed_ms = tb_now_ms(tb_self_node(e->self));
     TB_LIST_EACH (c, &e->home->children, struct tb_child, link)
-        if (!c->seen && c->work && c->work->yields)
-            tb_work_deleted(e->self, e->sup, c, 0);
-        else if (!c->seen && !c->work)
-            tb_child_free(&e->sup->table, c);
+        if (!c->seen)
+            tb_work_unseen(e->self, e->sup, c);
     tb_log(TB_INFO_LEVEL, "host.attached", "node=%s name=%s children=%zu",
            tb_atom_text(e->host->node).p, e->sup->name, e->home->n);
     e->sup->looked = false;

@@ -220,8 +220,9 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
 {
     struct tb_supervisor *sup = h->sup;
     struct tb_home *home = tb_home_get(sup, h->node, inc);
+    bool lived;
 
-    if (!home || home->lost) {
+    if (!home || (home->lost && home->pending)) { /* till that is done */
         set_phase(h, TB_HOST_WAITING, "no_answer");
         return;
     }
@@ -231,6 +232,10 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->told = h->close_told = h->clear_told = h->noted = false;
     h->gone_ms = 0;
     lose_homes_of(h, home);
+    lived = h->home == home || home->lost;
+    home->stale = false;
+    if (home->lost)
+        tb_home_found(home);
     h->home = home;
     home->host = h;
     TB_LIST_EACH (c, &home->children, struct tb_child, link)
@@ -241,6 +246,9 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->backup_asked = h->early_holder = 0;
     h->no_backup_asked = h->backup_told = false;
     tb_host_take_info(self, sup, h, info);
+    if (h->missed && (lived || h->generation)) /* others have decided there */
+        tb_homes_age(sup);
+    h->missed = false;
     h->owed = h->parted = 0;
     tb_instances_parted(h, home->seq);
     h->copied = h->backup && home->backed_by == h->backup ? home->backed : 0;
@@ -370,6 +378,7 @@ away(struct tb_proc *self, struct tb_host *h)
     if (h->phase == TB_HOST_ATTACHED)
         h->sup->era++, h->sup->changed_ms = tb_now_ms(tb_self_node(self));
     set_phase(h, TB_HOST_AWAY, "not_connected");
+    h->missed = true;
     h->owner = 0;
     h->lost_ms = tb_now_ms(tb_self_node(self));
     h->confirm_ms = 0;

@@ -403,6 +403,19 @@ is_in_two_places(struct tb_proc *self, struct tb_supervisor *sup,
     return all;
 }
 
+/* What callers wait for is theirs. */
+static void
+forget_stale(struct tb_proc *self, struct tb_supervisor *sup,
+             struct tb_home *home)
+{
+    home->stale = home->known = home->complete = home->copied = false;
+    home->seq = home->drop_ms = 0;
+    home->n_asked = 0;
+    TB_LIST_EACH (c, &home->children, struct tb_child, link)
+        if (!c->work || tb_list_empty(&c->work->asks))
+            forget(self, sup, c);
+}
+
 static void
 recover_home(struct tb_proc *self, struct tb_supervisor *sup,
              struct tb_home *home)
@@ -413,6 +426,8 @@ recover_home(struct tb_proc *self, struct tb_supervisor *sup,
         drop(self, sup, home);
         return;
     }
+    if (home->stale)
+        forget_stale(self, sup, home);
     if (!is_known(self, sup, home))
         return;
     tb_list_init(&left);

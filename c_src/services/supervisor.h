@@ -88,6 +88,7 @@ struct tb_host {
     bool leave;      /* what is there has to go elsewhere: to be planned */
     bool down;       /* confirmed */
     bool confirming;
+    bool missed; /* it was away: what happened there meanwhile was not told */
     uint64_t lost_ms, confirm_ms; /* since when it is away; when to ask again */
     uint64_t gone_ms; /* since when it has no incarnation, confirmed; or 0 */
     uint64_t ask;     /* number of the last question whether it is there, or
@@ -292,6 +293,8 @@ void tb_home_lose(struct tb_supervisor *sup, struct tb_home *home);
 void tb_home_forget(struct tb_proc *self, struct tb_supervisor *sup,
                     struct tb_home *home);
 void tb_home_free(struct tb_supervisor *sup, struct tb_home *home);
+void tb_homes_age(struct tb_supervisor *sup);
+void tb_home_found(struct tb_home *home);
 
 /* homes.c - who was asked for copies of what was there.
  * tb_home_told - that host has told all it has; true: it was the last. */
@@ -432,6 +435,8 @@ void tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c);
 void tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c, uint64_t seq);
+void tb_work_unseen(struct tb_proc *self, struct tb_supervisor *sup,
+                    struct tb_child *c);
 void tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_child *c, uint64_t seq);
 void tb_work_refused(struct tb_proc *self, struct tb_supervisor *sup,

@@ -444,6 +444,23 @@ give_up(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
         tb_work_end(self, sup, w);
 }
 
+/* The table of its host does not name it: it was never there, or was removed
+ * while we were away. What nobody waits for is not begun again. */
+void
+tb_work_unseen(struct tb_proc *self, struct tb_supervisor *sup,
+               struct tb_child *c)
+{
+    struct tb_work *w = c->work;
+
+    if (!w || tb_list_empty(&w->asks)) {
+        tb_work_deleted(self, sup, c, 0);
+    } else if (w->kind <= TB_WORK_KEEP && c->state != TB_CHILD_NEW) {
+        hold_all(self, sup, &w->asks);
+        hold_all(self, sup, &w->later);
+        end_with_child(self, sup, c);
+    }
+}
+
 void
 tb_work_refused(struct tb_proc *self, struct tb_supervisor *sup,
                 struct tb_child *c)

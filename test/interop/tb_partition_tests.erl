@@ -42,6 +42,8 @@ cases() ->
     [
         {"one link is cut: nothing is started twice", fun one_link/0},
         {"what was asked for in vain is not done later", fun in_vain/0},
+        {"a tiebeam node alone, till all seem to be down", fun isolated/0},
+        {"removed while the tiebeam node that decides was alone", fun memory/0},
         {"a tiebeam node on each side: all children on both, then once", fun two_sides/0},
         {"a stand-in stays until the original is in two places", fun stands_in/0},
         {"two instances until one is in two places", fun instances/0},
@@ -276,6 +278,41 @@ in_vain() ->
         %% behind what it has sent to that host
         tb_lib:until(fun() -> {ok, P} = ask(T3, {start_child, dynamic(make_ref())}), node(P) =:= B1 end),
         always(fun() -> pid(T4, Id) =:= Pid end, 2000)
+    end).
+
+isolated() ->
+    with_cluster(2, [3], fun(Wires, Bs, [T] = Ts) ->
+        Args = start_all(T),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        cut(Wires, [{1, 3}, {2, 3}]),
+        tb_lib:until_equal([down], fun() -> states(T) end, ?SLOW),
+        _ = joined(Wires, Bs, Ts, Args, ?SLOW)
+    end).
+
+states(T) ->
+    lists:usort([S || #{state := S} <- maps:values(maps:get(hosts, ask(T, info)))]).
+
+%% It sees a host as it was, one that was started anew, and another tiebeam node that has
+%% dealt with that.
+memory() ->
+    with_cluster(2, [3, 4], fun(Wires, [B1, B2] = Bs, [T3, T4] = Ts) ->
+        Args = start_all(T3),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        X = hd([A || {d, _} = A <- kids_of([B1])]),
+        cut(Wires, [{1, 3}, {2, 3}, {3, 4}]),
+        tb_lib:until(fun() -> maps:get(owning, ask(T4, info)) end, ?SLOW),
+        stopped(B1),
+        _ = until_all_run([T4], [B2], Args, ?SLOW),
+        New = beam(1),
+        try
+            link_all(Bs, [T4]),
+            until_hosts(T4, Bs),
+            tb_lib:until(fun() -> maps:get(safe, ask(T4, info)) end, ?SLOW),
+            ok = ask(T4, {terminate_child, pid_of(Bs, X)}),
+            _ = joined(Wires, Bs, Ts, Args -- [X], ?SLOW)
+        after
+            tb_lib:end_beam(New)
+        end
     end).
 
 two_sides() ->
