@@ -451,9 +451,12 @@ tb_work_unseen(struct tb_proc *self, struct tb_supervisor *sup,
                struct tb_child *c)
 {
     struct tb_work *w = c->work;
+    struct tb_child *other = w ? tb_children_other(&sup->table, c) : NULL;
 
     if (!w || tb_list_empty(&w->asks)) {
         tb_work_deleted(self, sup, c, 0);
+        if (other) /* it may have been on its way from there */
+            make_way(self, sup, other);
     } else if (w->kind <= TB_WORK_KEEP && c->state != TB_CHILD_NEW) {
         hold_all(self, sup, &w->asks);
         hold_all(self, sup, &w->later);
