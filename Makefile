@@ -240,6 +240,7 @@ PROBE      := $(BUILD)/test/interop/probe
 MOCK       := $(BUILD)/test/interop/mock
 RELEASES   ?= bullseye trixie sid
 WIRE       := $(BUILD)/test/interop/wire
+HELPERS    := $(PROBE) $(MOCK) $(WIRE)
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
 FUZZERS    := check config control dns epmd frame handshake pattern text
 # what reads bytes or text that somebody else wrote
@@ -256,6 +257,7 @@ DOCDIR     ?= $(PREFIX)/share/doc/tiebeam
 # where an OTP of that prefix looks; others find it through ERL_LIBS
 ERLANGLIB  ?= $(LIBDIR)/erlang/lib/tiebeam-$(VERSION)
 INSTALL    ?= install
+JOBS       := $(shell nproc)
 INSTALL_DIRS = $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(DOCDIR)/examples \
                $(ERLANGLIB)/ebin $(ERLANGLIB)/src
 INSTALL_DOCS = README.md CHANGELOG.md LICENSE priv/tiebeam.config.example priv/examples/echo.c
@@ -270,18 +272,21 @@ all: $(LIB) $(SO) priv/bin/tiebeam $(EXAMPLE) ## build the library and the daemo
 
 run: ## install what is missing, build, and join the nodes of this host
 	@sh test/deps.sh $(BUILD_PKGS)
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all
 	@exec priv/bin/tiebeam $(ARGS)
 
 test: ## install what is missing, build, and run all tests
 	@sh test/deps.sh $(BUILD_PKGS) $(TEST_PKGS)
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$(JOBS) all built
 	@sh test/all.sh $(MAKE) $(BUILD)
+
+# What the tests need: made at the same time, used one after the other.
+built: $(BIN) $(EXAMPLE) $(TEST_BIN) $(FUZZERS:%=$(BUILD)/corpus/%) $(HELPERS) $(BUILD)/host/tiebeam_host.beam
 
 unit: $(TEST_BIN) ## the unit tests alone
 	@sh test/unit.sh $(TEST_BIN)
 
-interop: $(BIN) $(EXAMPLE) $(PROBE) $(MOCK) $(WIRE) $(BUILD)/host/tiebeam_host.beam ## the tests against real erl and elixir nodes
+interop: $(BIN) $(EXAMPLE) $(HELPERS) $(BUILD)/host/tiebeam_host.beam ## the tests against real erl and elixir nodes
 	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) MOCK_BIN=$(MOCK) WIRE_BIN=$(WIRE) HOST_BEAM=$(CURDIR)/$(BUILD)/host/tiebeam_host.beam \
 	    BUILD=$(BUILD)/interop \
 	    sh test/interop/run.sh $(SUITES)
@@ -328,6 +333,7 @@ bench-doc: ## the same into priv/doc/bench.md
 	@$(MAKE) --no-print-directory bench OUT=priv/doc/bench.md
 
 sanitize: ## unit tests and suites with ASan and UBSan
+	@$(MAKE) --no-print-directory MODE=asan -j$(JOBS) built
 	@$(MAKE) --no-print-directory MODE=asan unit corpus interop
 
 long: $(BIN) ## the life, race and memory suites at their full length
@@ -360,7 +366,7 @@ record-rtt: $(BIN) $(WIRE) ## record test/data/rtt anew, for the tests of the de
 
 fuzz: ## each fuzzer for T seconds (default 60)
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
-	@$(MAKE) --no-print-directory -s MODE=fuzz fuzzers
+	@$(MAKE) --no-print-directory -s MODE=fuzz -j$(JOBS) fuzzers
 	@sh test/fuzz/run.sh $(or $(T),60) $(FUZZERS)
 
 fuzzers: $(FUZZERS:%=$(BUILD)/fuzzers/%)
@@ -374,9 +380,9 @@ coverage-run: $(FUZZERS:%=$(BUILD)/corpus/%) $(TEST_BIN)
 
 check: test lint dialyzer sanitize ## what CI runs, but for warnings as errors
 
-lint: ## formatting, include direction, banned calls, clang-tidy
+lint: ## formatting, include direction, banned calls, clang-tidy; NODES=225000, how deep
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
-	@sh test/lint/lint.sh '$(CPPFLAGS)' $(sort $(C_FILES))
+	@NODES=$(NODES) sh test/lint/lint.sh '$(CPPFLAGS)' $(sort $(C_FILES))
 
 PLT := build/otp.plt
 $(PLT):
@@ -535,6 +541,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE model sidecar templates detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc dialyzer hostile releases interop-doc live corpus sanitize long chaos fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE built model sidecar templates detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc dialyzer hostile releases interop-doc live corpus sanitize long chaos fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)
