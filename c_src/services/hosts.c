@@ -201,6 +201,10 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     struct tb_supervisor *sup = h->sup;
     struct tb_home *home = tb_home_get(sup, h->node, inc);
 
+    if (home && home->lost && !sup->owning) { /* not so: nor has it to start */
+        tb_home_forget(self, sup, home);
+        home = tb_home_get(sup, h->node, inc);
+    }
     if (!home || home->lost) {
         set_phase(h, TB_HOST_WAITING, "no_answer");
         return;

@@ -52,6 +52,7 @@ cases() ->
         {"a transient child has ended on one side", fun done/0},
         {"a host that was forgotten comes back", fun forgotten/0},
         {"a host that others see is not forgotten", fun seen/0},
+        {"a host is back for another tiebeam node", fun back_for_another/0},
         {"each side forgets the other", fun both_forgotten/0},
         {"links are cut and joined at random", fun at_random/0}
     ].
@@ -623,6 +624,28 @@ seen() ->
         ?assertEqual({error, {connected, B2}}, ask(T, {forget, B2})),
         ?assertEqual(Bs, set(T)),
         _ = joined(Wires, Bs, Ts, Args, ?SLOW)
+    end).
+
+%% The owner goes on without it, as long as it is the owner: what is served does not
+%% wait, and what ran there runs twice. Another one sees all of them.
+back_for_another() ->
+    with_cluster(2, [3, 4], [{auto_balance, false}], fun(Wires, [B1, B2] = Bs, [T3, T4] = Ts) ->
+        Args = start_all(T3, 10, 10),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        There = kids_of([B2]),
+        cut(Wires, [{1, 2}, {2, 3}, {2, 4}]),
+        [tb_lib:until_equal([B1], fun() -> ask(T, hosts) end, ?SLOW) || T <- Ts],
+        until_kids(Args, [B1]),
+        [ok = tb_netns:set(maps:get(W, Wires), both, 0, 0, 0) || W <- [{1, 2}, {2, 4}]],
+        [tb_lib:until(fun() -> true =:= rpc(B2, net_kernel, connect_node, [N]) end, ?SLOW) || N <- [B1, T4]],
+        tb_lib:until(fun() -> attached =:= maps:get(state, maps:get(B2, maps:get(hosts, ask(T4, info)))) end, ?SLOW),
+        {ok, New} = ask(T3, {start_child, named(new)}),
+        ?assertEqual(B1, node(New)),
+        ?assertEqual({lists:sort([new | Args]), There}, {kids_of([B1]), kids_of([B2])}),
+        exit(tb_lib:pid_of(T3, ?NAME), kill),
+        _ = until_all_run([T4], Bs, lists:sort([new | Args]), ?SLOW),
+        ?assertEqual(There, kids_of([B2])),
+        _ = joined(Wires, Bs, Ts, lists:sort([new | Args]), ?SLOW)
     end).
 
 %% The union counts, and nothing that either side has acknowledged is lost.
