@@ -405,7 +405,7 @@ tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
     bool asked = by_us && !tb_list_empty(&w->asks);
     struct tb_child *other = by_us ? tb_children_other(&sup->table, c) : NULL;
 
-    if (by_us)
+    if (by_us || (w && tb_work_stops(w)))
         answer_asks(self, sup, w, seq, "ok", TB_NONE);
     if (other && w->moved)
         make_way(self, sup, other);
