@@ -386,6 +386,9 @@ struct tb_service {
     /* NULL, or: sys:terminate/2 asks it to end, which it does with tb_stop(),
      * now or later. */
     int (*stop)(struct tb_proc *self, void *state, struct tb_term why);
+    /* NULL, or: it answers what a supervisor is asked, and this is what
+     * supervisor:get_callback_module/1 gives. */
+    const char *callback;
 };
 
 enum tb_restart { TB_TEMPORARY, TB_TRANSIENT, TB_PERMANENT };

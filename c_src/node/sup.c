@@ -248,6 +248,7 @@ static const struct tb_service sup_service = {
     .init = sup_init,
     .terminate = sup_terminate,
     .clauses = clauses,
+    .callback = "tiebeam_sup",
 };
 
 int

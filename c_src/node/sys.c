@@ -194,23 +194,37 @@ get_state(struct tb_proc *p, const struct tb_from *from)
     return TB_NOREPLY;
 }
 
+/* As supervisor:format_status/2 has it. */
+static void
+put_callback(const struct tb_proc *p, struct tb_wr *w)
+{
+    if (p->service->callback)
+        tb_build(w, "[{supervisor, [{\"Callback\", Module}]}]",
+                 TB_ARGS(tb_v_atom(p->service->callback)));
+    else
+        tb_build(w, "[]", TB_NONE);
+}
+
 static void
 put_misc(struct tb_proc *p, struct tb_wr *w)
 {
-    struct tb_wr state = { 0 };
+    struct tb_wr state = { 0 }, callback = { 0 };
     char header[300];
 
     snprintf(header, sizeof(header), "Status for generic server %s",
              p->name ? p->name : "");
     put_state(p, &state);
+    put_callback(p, &callback);
     tb_build(w,
              "[{header, Header}, {data, [{\"Status\", S}, "
              "{\"Parent\", Parent}, {\"Logged events\", []}]}, "
-             "{data, [{\"State\", State}]}]",
+             "{data, [{\"State\", State}]} | Callback]",
              TB_ARGS(tb_v_str(header),
                      tb_v_atom(p->suspended ? "suspended" : "running"),
-                     tb_v_pid(p->parent), tb_v_term(tb_wr_term(&state))));
+                     tb_v_pid(p->parent), tb_v_term(tb_wr_term(&state)),
+                     tb_v_term(tb_wr_term(&callback))));
     tb_wr_free(&state);
+    tb_wr_free(&callback);
 }
 
 static int

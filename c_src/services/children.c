@@ -337,6 +337,35 @@ tb_child_free(struct tb_children *t, struct tb_child *c)
 
 /* -------------------------------------------------------------- counts -- */
 
+bool
+tb_starts_is_stopped(uint64_t starts)
+{
+    return (starts & TB_STARTS_ASKED) != 0;
+}
+
+/* So many of them that they reach what was asked for do not change that. */
+uint64_t
+tb_starts_more(uint64_t starts)
+{
+    uint64_t more = starts + 1;
+
+    return more % TB_STARTS_ASKED ? more : more + TB_STARTS_ASKED;
+}
+
+/* Who knows of starts only starts one again that is odd, and leaves it so. */
+uint64_t
+tb_starts_stopped(uint64_t starts)
+{
+    return starts + (tb_starts_is_stopped(starts) ? 2 : 1) * TB_STARTS_ASKED;
+}
+
+uint64_t
+tb_starts_asked(uint64_t starts)
+{
+    return tb_starts_more(starts + (tb_starts_is_stopped(starts) ? 1 : 2) *
+                                       TB_STARTS_ASKED);
+}
+
 void
 tb_child_count(struct tb_child *c, struct tb_term count)
 {
@@ -344,7 +373,7 @@ tb_child_count(struct tb_child *c, struct tb_term count)
 
     set_stands_for(c, NULL);
     if (tb_match("{Starts:int, _}", count, h) == 1)
-        c->starts = (uint32_t)h[0].i;
+        c->starts = (uint64_t)h[0].i;
     if (tb_match("{_, []}", count, h) != 1 &&
         tb_match("{_, List:list}", count, h) == 1)
         set_stands_for(c, &h[0].term);
@@ -385,9 +414,26 @@ tb_child_stands_for(const struct tb_child *c, const struct tb_home *home)
     return found;
 }
 
+void
+tb_child_put_count(struct tb_wr *w, const struct tb_child *c, uint64_t starts)
+{
+    struct tb_term list;
+    uint32_t n;
+
+    if (!c->stands_for) {
+        tb_build(w, "{Starts, []}", TB_ARGS(tb_v_int((int64_t)starts)));
+        return;
+    }
+    memcpy(&n, c->stands_for, sizeof(n));
+    list = (struct tb_term){ c->stands_for + sizeof(n), n };
+    tb_build(w, "{Starts, List}",
+             TB_ARGS(tb_v_int((int64_t)starts), tb_v_term(list)));
+}
+
 /* Of a node the last incarnation is the only one that may come back. */
 static size_t
-put_stands(struct tb_wr *w, const struct tb_child *c, tb_atom but)
+put_stands(struct tb_wr *w, const struct tb_child *c, tb_atom but,
+           bool (*may)(const void *ctx, tb_atom node), const void *ctx)
 {
     struct tb_val h[TB_MAX_HOLES];
     struct tb_elems e;
@@ -399,8 +445,10 @@ put_stands(struct tb_wr *w, const struct tb_child *c, tb_atom but)
     while (e.left >= TB_MAX_STANDS && tb_elems_next(&e, &item))
         ; /* the earliest */
     while (tb_elems_next(&e, &item)) {
-        if (but && tb_match("{Node:atom, _}", item, h) == 1 &&
-            tb_intern(h[0].text) == but)
+        tb_atom node =
+            tb_match("{Node:atom, _}", item, h) == 1 ? tb_intern(h[0].text) : 0;
+
+        if (!node || node == but || !may(ctx, node))
             continue;
         tb_wr_bytes(w, item.p, item.n);
         n++;
@@ -408,65 +456,29 @@ put_stands(struct tb_wr *w, const struct tb_child *c, tb_atom but)
     return n;
 }
 
-/* {Starts, StandsFor}, of n of these. */
-static void
-put_count(struct tb_wr *w, uint32_t starts, size_t n, const struct tb_wr *items)
-{
-    struct tb_wr list = { 0 };
-
-    tb_build_list(&list, n, items);
-    tb_build(w, "{Starts, List}",
-             TB_ARGS(tb_v_int(starts), tb_v_term(tb_wr_term(&list))));
-    tb_wr_free(&list);
-}
-
 void
-tb_child_put_count(struct tb_wr *w, const struct tb_child *c, uint32_t starts,
-                   const struct tb_home *lost)
+tb_child_follow(struct tb_child *c, const struct tb_child *old, uint64_t starts,
+                const struct tb_home *lost,
+                bool (*may)(const void *ctx, tb_atom node), const void *ctx)
 {
-    struct tb_wr items = { 0 };
+    struct tb_wr items = { 0 }, list = { 0 };
+    struct tb_term stands;
     size_t n;
 
-    if (!c->stands_for && !lost) {
-        tb_build(w, "{Starts, []}", TB_ARGS(tb_v_int(starts)));
-        return;
-    }
-    n = put_stands(&items, c, lost ? lost->node : 0);
-    if (lost) {
+    c->starts = starts;
+    n = put_stands(&items, old, lost ? lost->node : 0, may, ctx);
+    if (lost && may(ctx, lost->node)) {
         tb_build(
             &items, "{Node, Inc}",
             TB_ARGS(tb_v_node(lost->node), tb_v_term(tb_wr_term(&lost->inc))));
         n++;
     }
-    put_count(w, starts, n, &items);
+    if (n)
+        tb_build_list(&list, n, &items);
+    stands = tb_wr_term(&list);
+    set_stands_for(c, n ? &stands : NULL);
     tb_wr_free(&items);
-}
-
-void
-tb_child_stands_only(struct tb_child *c,
-                     bool (*may)(const void *ctx, tb_atom node),
-                     const void *ctx)
-{
-    struct tb_val h[TB_MAX_HOLES];
-    struct tb_wr items = { 0 }, count = { 0 };
-    struct tb_elems e;
-    struct tb_term item;
-    size_t n = 0, all = 0;
-
-    if (!stands_list(c, &e))
-        return;
-    for (; tb_elems_next(&e, &item); all++)
-        if (tb_match("{Node:atom, _}", item, h) == 1 &&
-            may(ctx, tb_intern(h[0].text))) {
-            tb_wr_bytes(&items, item.p, item.n);
-            n++;
-        }
-    if (n < all) {
-        put_count(&count, c->starts, n, &items);
-        tb_child_count(c, tb_wr_term(&count));
-    }
-    tb_wr_free(&items);
-    tb_wr_free(&count);
+    tb_wr_free(&list);
 }
 
 /* ------------------------------------------------------------- finding -- */

@@ -62,7 +62,7 @@ struct tb_child {
     struct tb_key key;
     uint64_t order;  /* of the starts, as far as we saw them */
     uint64_t seq;    /* of its host, when it last told of it */
-    uint32_t starts; /* ever, over all hosts */
+    uint64_t starts; /* see tb_starts_more() */
     uint32_t era;    /* of the absence of hosts, in which it was made */
     uint32_t id_n, args_n;
     uint32_t started_s; /* for the back-off */
@@ -105,16 +105,30 @@ struct tb_children {
 void tb_children_init(struct tb_children *t);
 void tb_children_fini(struct tb_children *t);
 
+/* Which of two entries of a child counts more, the one with the higher number:
+ * the low bits are how often it was started, over all hosts, and above them is
+ * what was asked for since it was made: odd while it is to be stopped. */
+#define TB_STARTS_ASKED ((uint64_t)1 << 20)
+
+/* tb_starts_more - of one that is started once more. tb_starts_stopped - of one
+ * that was stopped by request, or is done. tb_starts_asked - of one that is
+ * started again by request. */
+uint64_t tb_starts_more(uint64_t starts);
+uint64_t tb_starts_stopped(uint64_t starts);
+uint64_t tb_starts_asked(uint64_t starts);
+bool tb_starts_is_stopped(uint64_t starts);
+
 /* tb_child_new - a child in that state on that host; spec is what hosts keep,
  * and copied. NULL: it is no spec.
  * tb_child_free - it is gone; its work is the caller's.
  * tb_child_set - another state, and its pid where it has one.
  * tb_child_show - whether it counts.
  * tb_child_count - take what hosts keep of that, {Starts, StandsFor}.
- * tb_child_put_count - append it, with the starts given, and one more lost home
- * for which it stands (NULL: none), in place of others of that node.
- * tb_child_stands_only - for incarnations of nodes that may come back as they
- * were, and no others. */
+ * tb_child_put_count - append it, with the starts given.
+ * tb_child_follow - c, of the same key, is there instead of old: with the
+ * starts given, and standing for what old stood for, and for one more lost home
+ * (NULL: none) in place of others of its node; all of nodes that may come back.
+ */
 struct tb_child *tb_child_new(struct tb_children *t, struct tb_home *home,
                               struct tb_key key, struct tb_term spec,
                               enum tb_child_state state);
@@ -124,10 +138,11 @@ void tb_child_set(struct tb_children *t, struct tb_child *c,
 void tb_child_show(struct tb_children *t, struct tb_child *c, bool shown);
 void tb_child_count(struct tb_child *c, struct tb_term count);
 void tb_child_put_count(struct tb_wr *w, const struct tb_child *c,
-                        uint32_t starts, const struct tb_home *lost);
-void tb_child_stands_only(struct tb_child *c,
-                          bool (*may)(const void *ctx, tb_atom node),
-                          const void *ctx);
+                        uint64_t starts);
+void tb_child_follow(struct tb_child *c, const struct tb_child *old,
+                     uint64_t starts, const struct tb_home *lost,
+                     bool (*may)(const void *ctx, tb_atom node),
+                     const void *ctx);
 bool tb_child_stands_for(const struct tb_child *c, const struct tb_home *home);
 
 /* tb_children_on - that child on that host, or NULL. tb_children_best - of all

@@ -83,10 +83,12 @@ send_start(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
     struct tb_wr count = tb_scratch_take(sup);
 
     if (asked) /* it stands in for nobody any more: what was asked for counts */
-        tb_build(&count, "{Starts, []}", TB_ARGS(tb_v_int(c->starts + 1)));
+        tb_build(&count, "{Starts, []}",
+                 TB_ARGS(tb_v_int((int64_t)tb_starts_asked(c->starts))));
     else
-        tb_child_put_count(&count, c, c->starts + (w->kind == TB_WORK_RESTART),
-                           NULL);
+        tb_child_put_count(
+            &count, c,
+            w->kind == TB_WORK_RESTART ? tb_starts_more(c->starts) : c->starts);
     if (c->named)
         tb_command(self, c->home->host, "{start, Key, Count, Spec, []}",
                    TB_ARGS(key, tb_v_term(tb_wr_term(&count)),
@@ -105,7 +107,8 @@ send_keep(struct tb_proc *self, struct tb_work *w, struct tb_val key)
     struct tb_child *c = w->child;
     struct tb_wr count = { 0 };
 
-    tb_child_put_count(&count, c, c->starts, NULL);
+    tb_child_put_count(&count, c,
+                       w->stops ? tb_starts_stopped(c->starts) : c->starts);
     tb_command(self, c->home->host, "{keep, Key, Count, Spec, State}",
                TB_ARGS(key, tb_v_term(tb_wr_term(&count)),
                        tb_v_term(tb_child_spec(c)),

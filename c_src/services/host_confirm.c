@@ -46,6 +46,7 @@ static void
 confirm(struct tb_proc *self, struct tb_host *h)
 {
     h->confirming = true;
+    h->ask = ++h->sup->n_asks;
     tb_call_name(self, "node_monitor", h->sup->self_node,
                  "{confirm_down, Node, Creation}",
                  TB_ARGS(tb_v_node(h->node), tb_v_int(h->creation)),
@@ -63,20 +64,34 @@ ask_anew(struct tb_host *h)
     h->why = "asked_again";
 }
 
-/* Copies may tell of an incarnation later. Another one is attached, or its
- * node, asked since then, has said that there is none: it is gone. One that was
- * taken for down may be back: that is asked anew. */
-static void
-see_copied(struct tb_supervisor *sup, struct tb_home *home, struct tb_host *h)
+/* Its node, asked since we heard of that incarnation, has said that there is
+ * another one, or none. */
+static bool
+is_gone(const struct tb_home *home, const struct tb_host *h)
 {
-    if (h->phase != TB_HOST_AWAY) {
-        if (h->home || h->none > home->made)
-            tb_home_lose(sup, home);
-        else
-            ask_anew(h);
-    } else if (h->down && !h->confirming) {
-        h->down = false;
-        h->confirm_ms = 0;
+    return h->none > home->made ||
+           (h->home && h->phase >= TB_HOST_READING && h->ask > home->made) ||
+           (h->home && h->phase == TB_HOST_NO);
+}
+
+/* Copies may tell of an incarnation later: one that was there before, or the
+ * next one, of which we have not been told. So what is attached, or was taken
+ * for down, or said that there is none, is asked anew. */
+static void
+see_copied(struct tb_proc *self, struct tb_supervisor *sup,
+           struct tb_home *home, struct tb_host *h)
+{
+    if (h->phase == TB_HOST_AWAY) {
+        if (h->down && !h->confirming) {
+            h->down = false;
+            h->confirm_ms = 0;
+        }
+    } else if (is_gone(home, h)) {
+        tb_home_lose(sup, home);
+    } else if (h->phase == TB_HOST_ATTACHED) {
+        tb_host_attach_again(self, h);
+    } else {
+        ask_anew(h);
     }
 }
 
@@ -94,7 +109,7 @@ tb_hosts_look(struct tb_proc *self, struct tb_supervisor *sup)
 
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
         if (!home->lost && !home->host)
-            see_copied(sup, home, tb_host_get(self, sup, home->node));
+            see_copied(self, sup, home, tb_host_get(self, sup, home->node));
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
         if (h->phase == TB_HOST_AWAY && !h->down && !h->confirming &&
             h->confirm_ms <= now && tb_host_matters(sup, h))

@@ -257,7 +257,7 @@ on_stopped(struct event *e, const struct tb_val *v)
                  tb_match("{moving, _}", v[1].term, f) == 1 ? TB_CHILD_MOVING
                                                             : TB_CHILD_STOPPED,
                  NULL);
-    tb_work_stopped(e->self, e->sup, c, e->seq);
+    tb_work_stopped(e->self, e->sup, c);
 }
 
 static void
@@ -300,8 +300,11 @@ on_dropped(struct event *e, const struct tb_val *v)
     struct tb_home *home =
         tb_home_find(e->sup, tb_intern(v[0].text), v[1].term);
 
-    if (home && !home->host && !e->sup->owning)
-        tb_home_forget(e->self, e->sup, home);
+    if (!home || e->sup->owning ||
+        (home->host && home->host->phase != TB_HOST_AWAY))
+        return;
+    tb_home_lose(e->sup, home); /* who decides may know it before we do */
+    tb_home_forget(e->self, e->sup, home);
 }
 
 static void

@@ -6,13 +6,14 @@
 
 #include "services/supervisor.h"
 
+/* What we heard of since its node was asked last may be what is there now. */
 static void
-lose_homes_of(struct tb_supervisor *sup, tb_atom node,
-              const struct tb_home *but)
+lose_homes_of(const struct tb_host *h, const struct tb_home *but)
 {
-    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
-        if (home->node == node && home != but)
-            tb_home_lose(sup, home);
+    TB_LIST_EACH (home, &h->sup->homes, struct tb_home, link)
+        if (home->node == h->node && home != but &&
+            (home == h->home || home->made < h->ask))
+            tb_home_lose(h->sup, home);
 }
 
 /* --------------------------------------------------------------- hosts -- */
@@ -186,12 +187,24 @@ on_which(struct tb_proc *self, void *state, void *ctx, int status,
 }
 
 static void
+drop_monitor(struct tb_proc *self, struct tb_host *h)
+{
+    if (h->monitored)
+        tb_demonitor(self, h->monitor);
+    h->monitored = false;
+}
+
+static void
 attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
          struct tb_term info)
 {
     struct tb_supervisor *sup = h->sup;
     struct tb_home *home = tb_home_get(sup, h->node, inc);
 
+    if (home && home->lost && !sup->owning) { /* not so: nor has it to start */
+        tb_home_forget(self, sup, home);
+        home = tb_home_get(sup, h->node, inc);
+    }
     if (!home || home->lost) {
         set_phase(h, TB_HOST_WAITING, "no_answer");
         return;
@@ -201,9 +214,9 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->down = h->confirming = h->stopping = false;
     h->told = h->close_told = h->clear_told = h->noted = false;
     h->gone_ms = 0;
+    lose_homes_of(h, home);
     h->home = home;
     home->host = h;
-    lose_homes_of(sup, h->node, home);
     TB_LIST_EACH (c, &home->children, struct tb_child, link)
         c->seen = false;
     memset(h->sent, 0, sizeof(h->sent));
@@ -216,6 +229,7 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     tb_instances_parted(h, home->seq);
     h->copied = h->backup && home->backed_by == h->backup ? home->backed : 0;
     tb_set_mark(self, sup, h);
+    drop_monitor(self, h);
     h->monitor = tb_monitor_name(self, sup->host_name, h->node);
     h->monitored = true;
     tb_host_look_up(self, h);
@@ -314,15 +328,15 @@ consider(struct tb_proc *self, struct tb_host *h)
         ask_attach(self, h);
 }
 
-/* ---------------------------------------------------------------- gone -- */
-
-static void
-drop_monitor(struct tb_proc *self, struct tb_host *h)
+/* Another one may be there by now, of which we have not been told. */
+void
+tb_host_attach_again(struct tb_proc *self, struct tb_host *h)
 {
-    if (h->monitored)
-        tb_demonitor(self, h->monitor);
-    h->monitored = false;
+    ask_attach(self, h);
+    tb_sup_turn_ask(self, h->sup);
 }
+
+/* ---------------------------------------------------------------- gone -- */
 
 /* It will not tell of which copies it holds: all are asked anew. */
 static void
@@ -351,7 +365,7 @@ away(struct tb_proc *self, struct tb_host *h)
     tb_sup_turn_ask(self, h->sup);
 }
 
-/* That incarnation is gone for good. */
+/* That incarnation is gone for good, and what was there before it. */
 void
 tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
              const char *why)
@@ -361,7 +375,7 @@ tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     if (h->phase == TB_HOST_AWAY)
         h->down = true;
     set_gone(self, h);
-    lose_homes_of(sup, h->node, NULL);
+    lose_homes_of(h, NULL);
     h->copied = UINT64_MAX; /* its answers wait for nobody any more */
     tb_answers_copied(self, sup, h);
     h->copied = 0;

@@ -106,6 +106,27 @@ judge_by(struct tb_proc *self, struct tb_supervisor *sup,
     return !is_going(stays) && is_twice(self, sup, stays) ? GOES : WAITS;
 }
 
+/* c was stopped by request, or is done: that goes for o too, unless more was
+ * asked of that one since. The tiebeam nodes of before did not count that. */
+static bool
+has_to_stop(const struct tb_child *c, const struct tb_child *o)
+{
+    uint64_t asked = c->starts / TB_STARTS_ASKED;
+    uint64_t of_o = o->starts / TB_STARTS_ASKED;
+
+    return c->state == TB_CHILD_STOPPED && o->state != TB_CHILD_STOPPED &&
+           o->state != TB_CHILD_UNDEFINED &&
+           (of_o < asked ||
+            (of_o == asked && !tb_starts_is_stopped(c->starts)));
+}
+
+static void
+stop_too(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *o)
+{
+    if (sup->owning && !o->work && o->state != TB_CHILD_NEW)
+        tb_work_send(self, sup, tb_work_new(o, TB_WORK_STOP));
+}
+
 /* One that its host does not have any more was removed there, or moved. */
 static enum verdict
 judge_stand_in(struct tb_proc *self, struct tb_supervisor *sup,
@@ -115,11 +136,20 @@ judge_stand_in(struct tb_proc *self, struct tb_supervisor *sup,
     struct tb_child *o;
     size_t at = 0;
 
-    while ((o = tb_children_each_key(&sup->table, c->key, &at)))
-        if (o->home != c->home && o->home->host && !o->home->empty &&
-            tb_child_stands_for(c, o->home) &&
-            (o->state == TB_CHILD_NEW || !is_twice(self, sup, o)))
+    while ((o = tb_children_each_key(&sup->table, c->key, &at))) {
+        bool told = c->state == TB_CHILD_STOPPED &&
+                    !tb_stands_for_attached(sup, o); /* what c was told */
+
+        if (o->home == c->home || !o->home->host || o->home->empty)
+            continue;
+        if (told && has_to_stop(c, o)) {
+            stop_too(self, sup, o);
             verdict = WAITS;
+        } else if ((told || tb_child_stands_for(c, o->home)) &&
+                   (o->state == TB_CHILD_NEW || !is_twice(self, sup, o))) {
+            verdict = WAITS;
+        }
+    }
     return verdict;
 }
 

@@ -63,14 +63,21 @@ tb_lives_restart(struct tb_proc *self, struct tb_supervisor *sup,
     }
 }
 
+/* It has done what it is for. */
+static bool
+is_over(const struct tb_child *c)
+{
+    return c->state == TB_CHILD_EXITED && c->restart == TB_TRANSIENT &&
+           !c->abnormal;
+}
+
 void
 tb_child_exited(struct tb_proc *self, struct tb_supervisor *sup,
                 struct tb_child *c)
 {
     struct tb_host *h = c->home->host;
     struct tb_work *w;
-    bool over = c->restart == TB_TEMPORARY ||
-                (c->restart == TB_TRANSIENT && !c->abnormal);
+    bool over = c->restart == TB_TEMPORARY || is_over(c);
 
     if (c->work || !h || h->stopping || sup->closing)
         return;
@@ -85,8 +92,9 @@ tb_child_exited(struct tb_proc *self, struct tb_supervisor *sup,
         }
         return;
     }
-    w = tb_work_new(c, c->named && c->restart != TB_TEMPORARY ? TB_WORK_STOP
+    w = tb_work_new(c, c->named && c->restart != TB_TEMPORARY ? TB_WORK_KEEP
                                                               : TB_WORK_DELETE);
+    w->stops = w->kind == TB_WORK_KEEP;
     tb_work_send(self, sup, w);
 }
 
@@ -121,9 +129,10 @@ static struct tb_work *
 place(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *old,
       enum tb_work_kind kind, struct tb_host *to)
 {
-    struct tb_wr count = { 0 };
     struct tb_home *lost =
         old->home->lost && old->state != TB_CHILD_NEW ? old->home : NULL;
+    bool stops = kind == TB_WORK_KEEP &&
+                 (is_over(old) || (old->work && tb_work_stops(old->work)));
     struct tb_child *c;
     struct tb_work *w;
 
@@ -131,15 +140,16 @@ place(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *old,
     if (!c)
         c = tb_child_new(&sup->table, to->home, old->key, tb_child_spec(old),
                          TB_CHILD_NEW);
-    tb_child_put_count(&count, old, old->starts + 1, lost);
-    tb_child_count(c, tb_wr_term(&count));
-    tb_child_stands_only(c, may_be_back, sup);
-    tb_wr_free(&count);
+    tb_child_follow(
+        c, old,
+        tb_starts_more(stops ? tb_starts_stopped(old->starts) : old->starts),
+        lost, may_be_back, sup);
     c->order = old->order;
     c->era = old->era;
     w = tb_work_new(c, kind);
-    w->undefined =
-        old->state == TB_CHILD_UNDEFINED || (old->work && old->work->undefined);
+    w->stops = stops;
+    w->undefined = !stops && (old->state == TB_CHILD_UNDEFINED ||
+                              (old->work && old->work->undefined));
     if (old->work) {
         w->fresh = kind == TB_WORK_START && old->work->fresh;
         sup->table.n_fresh += w->fresh;
@@ -175,7 +185,7 @@ tb_lives_move_on(struct tb_proc *self, struct tb_supervisor *sup,
         if (!c->work)
             tb_work_new(c, TB_WORK_PLACE);
         c->work->kind = TB_WORK_PLACE;
-        c->starts++;
+        c->starts = tb_starts_more(c->starts);
         tb_work_send(self, sup, c->work);
         return;
     }
@@ -235,8 +245,7 @@ fate_of(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
         return FATE_KEPT;
     if (c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED)
         return w && w->kind == TB_WORK_START ? FATE_STARTED : FATE_KEPT;
-    if (c->state == TB_CHILD_EXITED && c->restart == TB_TRANSIENT &&
-        !c->abnormal)
+    if (is_over(c))
         return c->named ? FATE_KEPT : FATE_GONE;
     return FATE_STARTED;
 }
@@ -250,7 +259,7 @@ forget_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
     struct tb_wr key = { 0 };
 
     if (w && !w->moved && !w->yields && c->restart != TB_TEMPORARY &&
-        (w->kind == TB_WORK_DELETE || w->kind == TB_WORK_STOP)) {
+        tb_work_removes(w)) {
         tb_key_put(&key, c->key);
         tb_tombstone_add(sup, c->key);
         TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
@@ -448,54 +457,13 @@ tb_lives_recover(struct tb_proc *self, struct tb_supervisor *sup)
 
 /* ----------------------------------------------------- what there is now -- */
 
-static bool
-is_idle(const struct tb_child *c)
-{
-    return c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED;
-}
-
-/* The child that this entry stands in for, where it does run. */
-static struct tb_child *
-original_of(struct tb_supervisor *sup, const struct tb_child *c)
-{
-    TB_LIST_EACH (home, &sup->homes, struct tb_home, link) {
-        struct tb_child *o =
-            home != c->home && home->host && tb_child_stands_for(c, home)
-                ? tb_children_on(&sup->table, c->key, home)
-                : NULL;
-
-        if (o && !is_idle(o) && o->state != TB_CHILD_MOVING)
-            return o;
-    }
-    return NULL;
-}
-
-/* What it stands for is back. A request may have stopped the child meanwhile:
- * that goes for the original, too. */
-static bool
-stop_original(struct tb_proc *self, struct tb_supervisor *sup,
-              const struct tb_child *c)
-{
-    struct tb_child *original =
-        c->state == TB_CHILD_STOPPED && !tb_tombstone_is(sup, c->key)
-            ? original_of(sup, c)
-            : NULL;
-
-    if (!original)
-        return false;
-    sup->look_again = true;
-    if (!original->work)
-        tb_work_send(self, sup, tb_work_new(original, TB_WORK_STOP));
-    return true;
-}
-
 /* A child of a table that was read, with nothing being done to it. */
 static void
 check_child(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 {
     struct tb_child *other = tb_children_other(&sup->table, c);
 
-    if (stop_original(self, sup, c) || tb_instance_yield(self, sup, c))
+    if (tb_instance_yield(self, sup, c))
         return;
     if (c->state == TB_CHILD_EXITED)
         tb_child_exited(self, sup, c);

@@ -81,7 +81,7 @@ id_taken(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
 
     if (!c)
         return false;
-    if (c->work && (c->state == TB_CHILD_NEW || c->work->kind >= TB_WORK_STOP))
+    if (c->work && (c->state == TB_CHILD_NEW || c->work->kind >= TB_WORK_KEEP))
         after(self, sup, c->work, r);
     else if (c->pid.node)
         answer_pid(self, sup, r, "{error, {already_started, Pid}}", c->pid);
@@ -206,15 +206,17 @@ do_terminate(struct tb_proc *self, struct tb_supervisor *sup,
 {
     struct tb_child *c = find_target(self, sup, r, &v[0]);
     struct tb_work *w;
+    bool idle;
 
     if (!c)
         return;
-    if (c->named &&
-        (c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED)) {
+    idle = c->state == TB_CHILD_STOPPED || c->state == TB_CHILD_UNDEFINED;
+    if (c->named && idle && tb_starts_is_stopped(c->starts)) {
         tb_answer(self, sup, r, "ok", TB_NONE);
         return;
     }
-    w = tb_work_new(c, TB_WORK_STOP);
+    w = tb_work_new(c, c->named && idle ? TB_WORK_KEEP : TB_WORK_STOP);
+    w->stops = c->named && idle;
     w->remove = !c->named || c->restart == TB_TEMPORARY;
     ask(w, r);
     tb_work_send(self, sup, w);
@@ -233,7 +235,7 @@ find_idle(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
                   TB_NONE); /* it may be gone by the same request */
     } else if (c->work &&
                (c->state == TB_CHILD_NEW || c->work->kind == TB_WORK_START ||
-                c->work->kind >= TB_WORK_STOP)) {
+                c->work->kind >= TB_WORK_KEEP)) {
         after(self, sup, c->work, r);
     } else if (c->pid.node) {
         tb_answer(self, sup, r, "{error, running}", TB_NONE);

@@ -339,6 +339,9 @@ on_info(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
              tb_v_int((int64_t)sup->table.counts.specs));
     put_pair(&pairs, &n, "waiting", tb_v_int((int64_t)waiting_starts(sup)));
     put_pair(&pairs, &n, "held", tb_v_int((int64_t)sup->n_held));
+    put_pair(&pairs, &n, "global",
+             sup->no_clusters ? tb_v_atom("no_process_clusters")
+                              : tb_v_bool(sup->o.global));
     put_pair(&pairs, &n, "safe", tb_v_bool(tb_is_safe(sup)));
     put_pair(&pairs, &n, "set", tb_v_term(tb_wr_term(&set)));
     put_pair(&pairs, &n, "tombstones",
@@ -392,8 +395,8 @@ on_explain(struct tb_proc *self, struct tb_supervisor *sup,
                   "#{node => Node, state => S, starts => N, pid => P, "
                   "belongs_to => To, spec => Spec, hosts => Hosts}",
                   TB_ARGS(tb_v_node(c->home->node), tb_v_atom(states[c->state]),
-                          tb_v_int(c->starts), pid_or_state(c),
-                          node_or_none(to ? to->node : 0),
+                          tb_v_int((int64_t)(c->starts % TB_STARTS_ASKED)),
+                          pid_or_state(c), node_or_none(to ? to->node : 0),
                           tb_v_term(tb_child_spec(c)),
                           tb_v_term(tb_wr_term(&hosts))));
     }

@@ -186,26 +186,40 @@ on_down(struct tb_proc *self, void *state, const struct tb_msg *m)
 
 /* ---------------------------------------------------------------- global -- */
 
-/* The supervisors of that name on all tiebeam nodes are members of a cluster:
- * its leader holds the name in global. */
-static int
-on_join(struct tb_proc *self, void *state, const struct tb_msg *m)
-{
-    struct tb_supervisor *sup = state;
-
-    (void)m;
-    sup->joins = false;
-    if (sup->o.global)
-        tb_cluster_join(self, tb_v_atom(sup->name), tb_v_atom("supervisor"));
-    return TB_NOREPLY;
-}
-
 static void
 join_after(struct tb_proc *self, struct tb_supervisor *sup, uint64_t ms)
 {
     if (!sup->joins)
         tb_send_after(self, ms, "join", TB_NONE);
     sup->joins = true;
+}
+
+/* The supervisors of that name on all tiebeam nodes are members of a cluster:
+ * its leader holds the name in global. Where there is no service for that it is
+ * waited for. */
+static int
+on_join(struct tb_proc *self, void *state, const struct tb_msg *m)
+{
+    struct tb_supervisor *sup = state;
+    struct tb_pid service;
+    bool there =
+        tb_whereis(tb_self_node(self),
+                   (struct tb_text){ "process_cluster", 15 }, &service);
+
+    (void)m;
+    sup->joins = false;
+    if (sup->o.global && there) {
+        tb_cluster_join(self, tb_v_atom(sup->name), tb_v_atom("supervisor"));
+    } else if (sup->o.global) {
+        if (!sup->no_clusters)
+            tb_log(TB_WARNING, "supervisor.no_clusters",
+                   "name=%s: {global, true}, but process_clusters is off: the "
+                   "name is not in global",
+                   sup->name);
+        join_after(self, sup, TB_SUP_JOIN_MS);
+    }
+    sup->no_clusters = sup->o.global && !there;
+    return TB_NOREPLY;
 }
 
 static int
@@ -529,4 +543,5 @@ const struct tb_service tb_supervisor = {
     .terminate = terminate,
     .stop = on_stop,
     .clauses = clauses,
+    .callback = "Elixir.Supervisor.Default", /* as a DynamicSupervisor */
 };

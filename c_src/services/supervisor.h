@@ -23,6 +23,7 @@
 #define TB_SUP_SCRATCH   8     /* writers that are kept for the next use */
 #define TB_SUP_MAX_HELD  100000
 #define TB_SUP_COPY_MS   2000 /* a backup that is silent is sent all again */
+#define TB_SUP_JOIN_MS   5000 /* a service that is off is looked for again */
 #define TB_SUP_IMPOSE_MS 5000 /* without a node that has the hosts' options */
 
 enum tb_record_id {
@@ -88,7 +89,8 @@ struct tb_host {
     bool confirming;
     uint64_t lost_ms, confirm_ms; /* since when it is away; when to ask again */
     uint64_t gone_ms; /* since when it has no incarnation, confirmed; or 0 */
-    uint64_t ask;     /* number of the last question whether it is there */
+    uint64_t ask;     /* number of the last question whether it is there, or
+                         down */
     uint64_t none;    /* and of the last one whose answer was that it is not */
     unsigned confirm_n;
 
@@ -161,6 +163,7 @@ struct tb_work {
     tb_atom to;           /* TB_WORK_LEAVE */
     bool moved;     /* TB_WORK_DELETE, _STOP: another entry of its key stays */
     bool undefined; /* TB_WORK_KEEP: after ignore, not by request */
+    bool stops;     /* TB_WORK_KEEP: it was stopped by request, or is done */
     bool fresh;     /* TB_WORK_START of a child that was not there */
     bool moves;     /* counted in tb_supervisor.moving */
     bool remove;    /* TB_WORK_STOP: the entry goes, too */
@@ -217,6 +220,7 @@ struct tb_supervisor {
     bool reach_again;        /* a timer runs, to dial those that hosts see */
     bool locating;           /* {M, F} has been asked, and has not answered */
     bool joins;              /* it is about to join, for the global name */
+    bool no_clusters;        /* there is no service to join at */
     bool pace_asked;         /* a timer runs for start_rate */
     bool taking_over;        /* what is found ended has ended before */
     uint64_t differ_ms;      /* since when, and nobody decides */
@@ -277,6 +281,7 @@ struct tb_host *tb_host_find(struct tb_supervisor *sup, tb_atom node);
 void tb_hosts_free(struct tb_supervisor *sup);
 void tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_host *host, const char *why);
+void tb_host_attach_again(struct tb_proc *self, struct tb_host *host);
 struct tb_home *tb_home_find(struct tb_supervisor *sup, tb_atom node,
                              struct tb_term inc);
 struct tb_home *tb_home_get(struct tb_supervisor *sup, tb_atom node,
@@ -409,9 +414,11 @@ void tb_pace_hurry(struct tb_proc *self, struct tb_supervisor *sup,
 void tb_pace_go_on(struct tb_proc *self, struct tb_supervisor *sup);
 int tb_on_pace(struct tb_proc *self, void *state, const struct tb_msg *m);
 
-/* works.c - decisions on their way. tb_work_removes - its child goes. */
+/* works.c - decisions on their way. tb_work_removes - its child goes.
+ * tb_work_stops - it stays, and is to be started by request only. */
 struct tb_work *tb_work_new(struct tb_child *c, enum tb_work_kind kind);
 bool tb_work_removes(const struct tb_work *w);
+bool tb_work_stops(const struct tb_work *w);
 void tb_work_end(struct tb_proc *self, struct tb_supervisor *sup,
                  struct tb_work *w);
 void tb_work_later(struct tb_proc *self, struct tb_supervisor *sup,
@@ -420,7 +427,7 @@ void tb_works_due(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_work_started(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c, struct tb_term outcome, uint64_t seq);
 void tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
-                     struct tb_child *c, uint64_t seq);
+                     struct tb_child *c);
 void tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c, uint64_t seq);
 void tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,

@@ -28,6 +28,13 @@ tb_work_removes(const struct tb_work *w)
     return w->kind == TB_WORK_DELETE || (w->kind == TB_WORK_STOP && w->remove);
 }
 
+bool
+tb_work_stops(const struct tb_work *w)
+{
+    return (w->kind == TB_WORK_STOP && !w->remove) ||
+           (w->kind == TB_WORK_KEEP && w->stops);
+}
+
 static void
 stop_waiting(struct tb_proc *self, struct tb_work *w)
 {
@@ -281,7 +288,8 @@ ignored(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c,
     if (c->state == TB_CHILD_NEW) {
         end_with_child(self, sup, c);
     } else if (w->kind == TB_WORK_RESTART) {
-        w->kind = c->named ? TB_WORK_STOP : TB_WORK_DELETE;
+        w->kind = c->named ? TB_WORK_KEEP : TB_WORK_DELETE;
+        w->undefined = true;
         tb_work_send(self, sup, w);
     } else {
         tb_work_end(self, sup, w);
@@ -359,7 +367,7 @@ tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
 
 void
 tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
-                struct tb_child *c, uint64_t seq)
+                struct tb_child *c)
 {
     struct tb_work *w = c->work;
 
@@ -369,9 +377,10 @@ tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
         tb_lives_move_on(self, sup, c);
     else if (is_start(w)) /* it was about to end when it was to start */
         tb_work_send(self, sup, w);
-    else if (w->kind == TB_WORK_STOP) {
-        answer_asks(self, sup, w, seq, "ok", TB_NONE);
-        tb_work_end(self, sup, w);
+    else if (w->kind == TB_WORK_STOP) { /* it says so from now on */
+        w->kind = TB_WORK_KEEP;
+        w->stops = true;
+        tb_work_send(self, sup, w);
     }
 }
 
@@ -396,7 +405,7 @@ tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
     bool asked = by_us && !tb_list_empty(&w->asks);
     struct tb_child *other = by_us ? tb_children_other(&sup->table, c) : NULL;
 
-    if (by_us)
+    if (by_us || (w && tb_work_stops(w)))
         answer_asks(self, sup, w, seq, "ok", TB_NONE);
     if (other && w->moved)
         make_way(self, sup, other);
@@ -429,7 +438,8 @@ give_up(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
     if (w->kind == TB_WORK_START && c->state == TB_CHILD_NEW)
         end_with_child(self, sup, c);
     else if (w->kind == TB_WORK_START || w->kind == TB_WORK_LEAVE ||
-             (w->kind == TB_WORK_STOP && c->state != TB_CHILD_EXITED))
+             ((w->kind == TB_WORK_STOP || w->stops) &&
+              c->state != TB_CHILD_EXITED))
         tb_work_end(self, sup, w);
 }
 

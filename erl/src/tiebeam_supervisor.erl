@@ -26,12 +26,14 @@
 %% started the same one. stop/1 ends all of it.
 -module(tiebeam_supervisor).
 -behaviour(gen_server).
+%% format_status/1 cannot tell what supervisor:get_callback_module/1 looks for.
+-compile(nowarn_deprecated_callback).
 
 -export([start_link/1, start_link/2, start_link/3, child_spec/1]).
 -export([start_child/2, start_children/2, terminate_child/2, which_children/1, count_children/1]).
 -export([rebalance/1, locate/2, locate/3, drain/2, undrain/2, forget/2, hosts/1, info/1, explain/2]).
 -export([reconfigure/2, stop/1, stop/2, stop/3]).
--export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
+-export([init/1, handle_call/3, handle_cast/2, handle_info/2, format_status/2]).
 -export_type([ref/0, option/0, options/0, spec/0]).
 
 -type ref() :: pid() | atom() | {Name :: atom(), node()}.
@@ -68,6 +70,8 @@
 -record(state, {
     name :: atom(),
     node :: node() | own,
+    %% that gave the flags, or this one
+    callback :: module(),
     flags :: [{atom(), term()}],
     %% while it is there
     monitor :: reference() | undefined,
@@ -88,7 +92,7 @@
 -spec start_link(options()) -> {ok, pid()} | {error, term()}.
 start_link(#{name := Name} = Options) ->
     Flags = maps:to_list(maps:without([name, node, host | ?SERVER], Options)),
-    start_link(Name, Flags, Options, []).
+    start_link(Name, ?MODULE, Flags, Options).
 
 %% @doc The same with what `Module:init(Args)' gives, and the module as the
 %% name. As in OTP, 1 restart in 5 seconds where it does not say otherwise.
@@ -103,15 +107,15 @@ start_link(Module, Args, Options) ->
     case Module:init(Args) of
         {ok, Flags} when is_list(Flags) ->
             Defaults = [{max_restarts, 1} || not lists:keymember(max_restarts, 1, Flags)],
-            start_link(maps:get(name, Options, Module), Flags, Options, Defaults);
+            start_link(maps:get(name, Options, Module), Module, Defaults ++ Flags, Options);
         ignore ->
             ignore;
         Other ->
             {error, {bad_return, {Module, init, Other}}}
     end.
 
-start_link(Name, Flags, Options, Defaults) ->
-    State = {Name, maps:get(node, Options, own), Defaults ++ Flags},
+start_link(Name, Callback, Flags, Options) ->
+    State = {Name, maps:get(node, Options, own), Callback, Flags},
     Args = [{local, Name}, ?MODULE, State, maps:to_list(maps:with(?SERVER, Options))],
     case maps:get(host, Options, false) of
         false -> apply(gen_server, start_link, Args);
@@ -217,9 +221,9 @@ stop(Ref, Reason, Timeout) ->
 %% ---------------------------------------------- the process that passes on
 
 %% @private
--spec init({atom(), node() | own, [{atom(), term()}]}) -> {ok, #state{}} | {stop, term()}.
-init({Name, Node, Flags}) ->
-    attach(#state{name = Name, node = Node, flags = Flags}).
+-spec init({atom(), node() | own, module(), [{atom(), term()}]}) -> {ok, #state{}} | {stop, term()}.
+init({Name, Node, Callback, Flags}) ->
+    attach(#state{name = Name, node = Node, callback = Callback, flags = Flags}).
 
 %% What does not answer is asked again; what refuses is an error.
 attach(#state{name = Name, flags = Flags} = S) ->
@@ -280,6 +284,13 @@ handle_info({'DOWN', Monitor, process, _, Reason}, #state{monitor = Monitor} = S
     {stop, Reason, S};
 handle_info(_, S) ->
     {noreply, S}.
+
+%% @private
+-spec format_status(normal | terminate, [term()]) -> term().
+format_status(terminate, [_, S]) ->
+    S;
+format_status(_, [_, #state{callback = Callback} = S]) ->
+    [{data, [{"State", S}]}, {supervisor, [{"Callback", Callback}]}].
 
 expire(#state{waiting = Waiting} = S) ->
     Now = erlang:monotonic_time(millisecond),

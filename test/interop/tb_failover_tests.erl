@@ -33,6 +33,7 @@ cases() ->
         {"a host is killed while children start", fun host_killed_while_starting/0},
         {"the only host is killed, and is back", fun only_host/0},
         {"the process of a host is killed", fun host_process/0},
+        {"copies tell of a host that was started anew, and of one before", fun told_by_copies/0},
         {"a host that stands still is told things once", fun still_host/0},
         {"a host with the only tiebeam is killed", fun machine/0},
         {"a name that is still held is waited for", fun held_name/0},
@@ -477,6 +478,38 @@ host_process() ->
         are_hosts(Node, Beams),
         all_run(Node, Beams, Args)
     end).
+
+%% Before tiebeam sees the end of the one that it is attached to. What copies tell of
+%% one that was there before starts elsewhere.
+told_by_copies() ->
+    with([h1, h2], [{auto_balance, false}], fun(Node, Beams, _) ->
+        Args = lists:seq(1, 20),
+        Pids = lists:sort(start(Node, Args)),
+        [N1, N2] = nodes_of(Beams),
+        {Creation, _} = inc(Node, N1),
+        New = {Creation, <<"started+">>},
+        {module, _} = rpc:call(N1, code, load_binary, [?MODULE, "", element(2, code:get_object_code(?MODULE))]),
+        _ = sys:replace_state(tb_lib:pid_of(N1, tiebeam_host_jobs), fun(State) -> setelement(5, State, New) end),
+        tell_copies(Node, N1, N2, New, new),
+        tb_lib:until_equal(New, fun() -> inc(Node, N1) end, ?SLOW),
+        _ = all_run(Node, Beams, Args),
+        ?assertEqual(Pids, pids(Node)),
+        tell_copies(Node, N1, N2, {Creation, <<"before++">>}, old),
+        _ = all_run(Node, Beams, [old | Args]),
+        %% it ends, and so has the one of which copies tell
+        exit(tb_lib:pid_of(N1, tiebeam_host_jobs), kill),
+        tell_copies(Node, N1, N2, {Creation, <<"between+">>}, between),
+        _ = all_run(Node, Beams, [between, old | Args])
+    end).
+
+inc(Node, Host) ->
+    maps:get(incarnation, maps:get(Host, maps:get(hosts, ask(Node, info)))).
+
+%% As if the second host had them, of that incarnation of the first one.
+tell_copies(Node, N1, N2, Inc, Arg) ->
+    Spec = {dynamic, undefined, {tb_kid, start_link, [Arg]}, permanent, false, 5000, worker, [tb_kid]},
+    Copies = {copies, N1, Inc, 1, [{{Node, 1, erlang:phash2(Arg)}, {1, []}, Spec, running}]},
+    tb_lib:pid_of(Node, ?NAME) ! {tiebeam_host, ?NAME, N2, inc(Node, N2), 0, [Copies]}.
 
 %% A machine with a host and the only tiebeam goes in the middle of starts.
 machine() ->

@@ -30,6 +30,7 @@ cases() ->
         {"reconfigure: other hosts", fun hosts/0},
         {"reconfigure: hosts that contain the module, and no others", fun contain/0},
         {"reconfigure: the global name, taken and given up", fun global/0},
+        {"the global name, without process clusters", fun global_off/0},
         {"reconfigure: another locator, and no balance by itself", fun no_balance/0},
         {"a host that is gone from a node that is up", fun gone/0},
         {"each host backs up another one, and few change", fun ring/0},
@@ -296,6 +297,36 @@ global() ->
         Is(Pid),
         ?assertEqual(Pid, tb_lib:pid_of(Node, ?NAME))
     end).
+
+%% What is missing is said once, and taken when it is there.
+global_off() ->
+    Config = fun(Clusters) ->
+        [{tiebeam, [{discovery, []}, {process_clusters, Clusters}, {supervisors, [{?NAME, [{hosts, all}, {global, true}]}]}]}]
+    end,
+    Beam = tb_lib:beam(h1),
+    try
+        tb_lib:with_daemon(zz_tiebeam, #{config => Config(off)}, fun(Daemon, Node) ->
+            H = tb_lib:node_of(Beam),
+            tb_lib:link(H, Node),
+            tb_lib:until_equal(no_process_clusters, fun() -> maps:get(global, ask(Node, info)) end),
+            ok = sys:log({?NAME, Node}, {true, 1000}),
+            Until = erlang:monotonic_time(millisecond) + 2500,
+            tb_lib:until(fun() -> erlang:monotonic_time(millisecond) > Until end),
+            {ok, Log} = sys:log({?NAME, Node}, get),
+            Count = fun(Message) -> length([M || {in, M} <- Log, M =:= Message]) end,
+            ?assert(Count(tick) > 0),
+            ?assert(Count(join) =< 1),
+            ?assertEqual(undefined, rpc:call(H, global, whereis_name, [?NAME])),
+            Output = tb_lib:wait_output(Daemon, "process_clusters is off"),
+            ?assertEqual(1, length(binary:matches(Output, <<"no_clusters">>))),
+            ok = tb_lib:reload(Daemon, zz_tiebeam, Config([])),
+            Pid = tb_lib:pid_of(Node, ?NAME),
+            tb_lib:until_equal(Pid, fun() -> rpc:call(H, global, whereis_name, [?NAME]) end),
+            ?assertEqual(true, maps:get(global, ask(Node, info)))
+        end)
+    after
+        tb_lib:end_beam(Beam)
+    end.
 
 no_balance() ->
     with([h1, h2], [{auto_balance, false}], fun(Node, [H1, H2] = Nodes, _) ->

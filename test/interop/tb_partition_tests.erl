@@ -47,8 +47,12 @@ cases() ->
         {"a move does not end before the child is in two places", fun move_unsettled/0},
         {"removed and added on both sides", fun changes/0},
         {"stopped before, and restarted on the side without it", fun restarted/0},
+        {"what was asked for outlasts restarts on the other side", fun asked_for/0},
+        {"what was asked for, where both sides stand in", fun asked_of_stand_ins/0},
+        {"a transient child has ended on one side", fun done/0},
         {"a host that was forgotten comes back", fun forgotten/0},
         {"a host that others see is not forgotten", fun seen/0},
+        {"a host is back for another tiebeam node", fun back_for_another/0},
         {"each side forgets the other", fun both_forgotten/0},
         {"links are cut and joined at random", fun at_random/0}
     ].
@@ -434,6 +438,139 @@ restarted() ->
         io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
     end).
 
+%% Of what is asked for on the two sides that counts which was asked for more often;
+%% restarts, and where the child has gone, do not count.
+asked_for() ->
+    with_cluster(4, [1, 3], [{auto_balance, false}], fun(Wires, [B1, B2 | Right] = Bs, [T1, T3] = Ts) ->
+        All = start_all(T1, 20, 60),
+        _ = until_all_run(Ts, Bs, All, ?SLOW),
+        [C1, C2, C3 | _] = Moved = named_on(B1, 3),
+        [S1, S2, S3, S4, R1, R2, R3, R4, R5, R6, R7, R8] = named_on(B2, 12),
+        [D1, D2 | _] = [A || {_, {d, _} = A, {running, _}} <- tables([B2])],
+        Before = [S1, S2, S3, S4],
+        [ok = ask(T1, {terminate_child, I}) || I <- Before],
+        _ = until_all_run(Ts, Bs, All -- Before, ?SLOW),
+        _ = split(Wires, Bs, Ts, All -- Before),
+        Crash = fun(I) -> [crash([B1, B2], I) || _ <- [1, 2, 3]] end,
+        Do = fun(T, What, Is) -> [ok_of(ask(T, {What, I})) || I <- Is] end,
+        %% stopped, and the other side moves it
+        Do(T3, terminate_child, Moved),
+        ok = ask(T1, {drain, B1}),
+        tb_lib:until(fun() -> Moved -- kids_of([B2]) =:= [] end, ?SLOW),
+        ok = ask(T1, {undrain, B1}),
+        %% stopped before: restarted on both, and one of them stopped again
+        [Do(T, restart_child, [S1, S2]) || T <- Ts],
+        Do(T3, terminate_child, [S1, S2]),
+        [Crash(I) || I <- [S1, S2]],
+        %% restarted where its host is
+        Do(T1, restart_child, [S3]),
+        %% stopped here, and there, or restarted too
+        Do(T3, terminate_child, [R1, R2]),
+        [Crash(I) || I <- [R1, R2]],
+        Do(T1, terminate_child, [R3, R4]),
+        [crash(Right, I) || I <- [R3, R4], _ <- [1, 2, 3]],
+        [Do(T1, What, [R5]) || What <- [terminate_child, restart_child]],
+        Do(T3, terminate_child, [R5]),
+        [Do(T3, What, [R6]) || What <- [terminate_child, restart_child]],
+        Crash(R6),
+        Do(T1, terminate_child, [R6]),
+        Stands = pid_of(Right, R6),
+        %% removed
+        remove(T3, R7),
+        ok = ask(T3, {terminate_child, pid_of(Right, D1)}),
+        [Crash(I) || I <- [R7, D1]],
+        [crash(Right, I) || I <- [R8, D2], _ <- [1, 2, 3]],
+        remove(T1, R8),
+        ok = ask(T1, {terminate_child, pid_of([B2], D2)}),
+        Stopped = lists:sort([C1, C2, C3, S1, S2, S4, R1, R2, R3, R4]),
+        Ms = joined(Wires, Bs, Ts, All -- (Stopped ++ [R7, R8, D1, D2]), ?SLOW),
+        [tb_lib:until_equal(Stopped, fun() -> kept(T) end, ?SLOW) || T <- Ts],
+        tb_lib:until_equal(Stopped, fun() -> kept_on(Bs) end, ?SLOW),
+        ?assertEqual(Stands, pid(T1, R6)),
+        %% and it can go on from there
+        Do(T3, restart_child, Stopped),
+        _ = until_all_run(Ts, Bs, All -- [R7, R8, D1, D2], ?SLOW),
+        io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
+    end).
+
+%% Their host is gone for good, and they run on both sides.
+asked_of_stand_ins() ->
+    with_cluster(3, [2, 3], [{auto_balance, false}], fun(Wires, [B1, B2, B3] = Bs, [T2, T3] = Ts) ->
+        Jobs = [{t, N} || N <- lists:seq(1, 20)],
+        [{ok, _} = ask(T2, {start_child, (named(I))#{restart => transient}}) || I <- Jobs],
+        All = lists:sort(Jobs ++ start_all(T2, 10, 40)),
+        _ = until_all_run(Ts, Bs, All, ?SLOW),
+        [N1, N2, N3, N4] = named_on(B1, 4),
+        [J1 | _] = lists:sort([A || {_, {t, _} = A, _} <- tables([B1])]),
+        cut(Wires, [{1, 3}, {2, 3}]),
+        until_kids(All, [B3]),
+        stopped(B1),
+        until_kids(All, [B2]),
+        [ok = ask(T3, {terminate_child, I}) || I <- [N1, N2]],
+        [ok = ask(T2, {terminate_child, I}) || I <- [N3, N4]],
+        {ok, _} = ask(T2, {restart_child, N4}),
+        finish([B3], T3, J1),
+        [crash([B2], I) || I <- [N1, N2, J1], _ <- [1, 2, 3]],
+        [crash([B3], I) || I <- [N3, N4], _ <- [1, 2, 3]],
+        Left = [B2, B3],
+        Stopped = [N1, N2, N3, J1],
+        Ms = joined(Wires, Left, Ts, All -- Stopped, ?SLOW),
+        tb_lib:until_equal(Stopped, fun() -> kept_on(Left) end, ?SLOW),
+        ?assertEqual(B2, node(pid(T3, N4))),
+        io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
+    end).
+
+%% It has done what it is for, be it that the other instance has been restarted.
+done() ->
+    with_cluster(4, [1, 3], [{auto_balance, false}], fun(Wires, [B1, B2 | Right] = Bs, [T1, T3] = Ts) ->
+        Left = [B1, B2],
+        Named = [{t, N} || N <- lists:seq(1, 20)],
+        Dynamic = [{x, N} || N <- lists:seq(1, 20)],
+        [{ok, _} = ask(T1, {start_child, (named(I))#{restart => transient}}) || I <- Named],
+        [{ok, _} = ask(T1, {start_child, setelement(2, dynamic(I), transient)}) || I <- Dynamic],
+        All = lists:sort(Named ++ Dynamic),
+        _ = until_all_run(Ts, Bs, All, ?SLOW),
+        Here = lists:sort([A || {_, A, _} <- tables(Left)]),
+        [N1, N2, N3, N4] = lists:sublist([A || {t, _} = A <- Here], 4),
+        [D1, D2, D3, D4] = lists:sublist([A || {x, _} = A <- Here], 4),
+        _ = split(Wires, Bs, Ts, All),
+        %% originals and stand-ins, with more or fewer starts
+        [finish(Hosts, T, I) || {Hosts, T, Is} <- [{Left, T1, [N1, N2, D1, D2]}, {Right, T3, [N3, N4, D3, D4]}], I <- Is],
+        [crash(Right, I) || I <- [N1, D1], _ <- [1, 2, 3]],
+        [crash(Left, I) || I <- [N3, D3], _ <- [1, 2, 3]],
+        Done = [N1, N2, N3, N4],
+        Ms = joined(Wires, Bs, Ts, All -- (Done ++ [D1, D2, D3, D4]), ?SLOW),
+        tb_lib:until_equal(Done, fun() -> kept_on(Bs) end, ?SLOW),
+        [?assertMatch({ok, _}, ask(T3, {restart_child, I})) || I <- Done],
+        _ = until_all_run(Ts, Bs, All -- [D1, D2, D3, D4], ?SLOW),
+        io:format(user, "  as it shall be ~w ms after they are linked~n", [Ms])
+    end).
+
+ok_of(ok) -> ok;
+ok_of({ok, _}) -> ok.
+
+%% Named ones that run on that host.
+named_on(B, N) ->
+    Named = lists:sort([A || {_, {n, _} = A, {running, _}} <- tables([B])]),
+    ?assert(length(Named) >= N),
+    lists:sublist(Named, N).
+
+%% It ends, and is started again.
+crash(Hosts, Arg) ->
+    Pid = pid_of(Hosts, Arg),
+    exit(Pid, kill),
+    tb_lib:until(fun() -> [P || {_, A, {running, P}} <- tables(Hosts), A =:= Arg, P =/= Pid] =/= [] end, ?SLOW).
+
+%% It ends by itself, for good.
+finish(Hosts, T, Arg) ->
+    Pid = pid_of(Hosts, Arg),
+    Pid ! {exit, normal},
+    tb_lib:until(fun() -> not lists:keymember(Pid, 2, ask(T, which_children)) end, ?SLOW).
+
+%% Named ones that do not run, as that tiebeam node knows them.
+kept(T) ->
+    lists:sort([I || {I, undefined, _, _} <- ask(T, which_children)]).
+
 kept_on(Bs) ->
     lists:sort([A || {_, A, stopped} <- tables(Bs)]).
 
@@ -487,6 +624,28 @@ seen() ->
         ?assertEqual({error, {connected, B2}}, ask(T, {forget, B2})),
         ?assertEqual(Bs, set(T)),
         _ = joined(Wires, Bs, Ts, Args, ?SLOW)
+    end).
+
+%% The owner goes on without it, as long as it is the owner: what is served does not
+%% wait, and what ran there runs twice. Another one sees all of them.
+back_for_another() ->
+    with_cluster(2, [3, 4], [{auto_balance, false}], fun(Wires, [B1, B2] = Bs, [T3, T4] = Ts) ->
+        Args = start_all(T3, 10, 10),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        There = kids_of([B2]),
+        cut(Wires, [{1, 2}, {2, 3}, {2, 4}]),
+        [tb_lib:until_equal([B1], fun() -> ask(T, hosts) end, ?SLOW) || T <- Ts],
+        until_kids(Args, [B1]),
+        [ok = tb_netns:set(maps:get(W, Wires), both, 0, 0, 0) || W <- [{1, 2}, {2, 4}]],
+        [tb_lib:until(fun() -> true =:= rpc(B2, net_kernel, connect_node, [N]) end, ?SLOW) || N <- [B1, T4]],
+        tb_lib:until(fun() -> attached =:= maps:get(state, maps:get(B2, maps:get(hosts, ask(T4, info)))) end, ?SLOW),
+        {ok, New} = ask(T3, {start_child, named(new)}),
+        ?assertEqual(B1, node(New)),
+        ?assertEqual({lists:sort([new | Args]), There}, {kids_of([B1]), kids_of([B2])}),
+        exit(tb_lib:pid_of(T3, ?NAME), kill),
+        _ = until_all_run([T4], Bs, lists:sort([new | Args]), ?SLOW),
+        ?assertEqual(There, kids_of([B2])),
+        _ = joined(Wires, Bs, Ts, lists:sort([new | Args]), ?SLOW)
     end).
 
 %% The union counts, and nothing that either side has acknowledged is lost.

@@ -56,6 +56,7 @@ cases() ->
             {"options are checked", fun options/0},
             {"started and stopped on request", fun on_request/0},
             {"verbs", fun verbs/0},
+            {"supervisor:get_callback_module", fun callback/0},
             {"the module tiebeam_supervisor", fun client/0},
             {"tiebeam_supervisor: a tiebeam node that comes later", fun later/0}
         ].
@@ -962,6 +963,7 @@ later() ->
     T = tiebeam_supervisor,
     Node = list_to_atom("zz_later@" ++ tb_lib:host()),
     {ok, Pid} = T:start_link(#{name => early, node => Node, hosts => all}),
+    ?assertEqual(T, supervisor:get_callback_module(Pid)),
     unlink(Pid),
     ?assertEqual({error, {not_attached, [Node]}}, T:start_child(early, five(a))),
     Asked = gen_server:send_request(early, hosts),
@@ -973,6 +975,16 @@ later() ->
     %% it ended with the supervisor
     ?assertNotEqual(killed, gone(Pid)).
 
+%% As that of a DynamicSupervisor without a module.
+callback() ->
+    {ok, Dynamic} = ?DYN:start_link([]),
+    Module = supervisor:get_callback_module(Dynamic),
+    ok = ?DYN:stop(Dynamic),
+    with_tiebeam([h1], #{}, fun(Node, _) ->
+        ?assertEqual(Module, supervisor:get_callback_module(tb_lib:pid_of(Node, ?NAME))),
+        ?assertMatch({status, _, {module, _}, [_, running, _, [], [_, _, _, {supervisor, _}]]}, sys:get_status({?NAME, Node}))
+    end).
+
 client() ->
     T = tiebeam_supervisor,
     with_tiebeam([h1, h2], #{}, fun(Node, Nodes) ->
@@ -981,6 +993,7 @@ client() ->
         ?assertMatch({error, {supervisor_data, _}}, T:start_link(#{name => more, node => Node, max_restarts => x})),
         {ok, Pid} = T:start_link(?MODULE, [{hosts, all}], #{node => Node, name => more}),
         tb_lib:until(fun() -> T:hosts(more) =:= lists:sort(Nodes) end),
+        ?assertEqual(?MODULE, supervisor:get_callback_module(Pid)),
         ?assertMatch(#{options := [_, {max_restarts, 1} | _]}, T:info(more)),
         {ok, A} = T:start_child(more, five(a)),
         ?assertEqual(node(A), T:locate(Pid, five(a))),

@@ -1024,6 +1024,7 @@ supervisor_requests(N, _) ->
         lists:sort([{Name, tb_lib:pid_of(N, Name), worker, [Name]} || Name <- Names]),
         lists:sort(Children)
     ),
+    ?assertEqual(tiebeam_sup, supervisor:get_callback_module(tb_lib:pid_of(N, tiebeam_sup))),
     Count = supervisor:count_children({tiebeam_sup, N}),
     ?assertEqual(
         [{active, 4}, {specs, 4}, {supervisors, 0}, {workers, 4}], lists:sort(Count)

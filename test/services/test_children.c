@@ -163,6 +163,42 @@ test_children_of_one_key(void **state)
     close_table();
 }
 
+static bool
+any(const void *ctx, tb_atom node)
+{
+    (void)ctx;
+    return node != 0;
+}
+
+/* What was asked for counts more than how often it was started, and starts
+ * never look like it. */
+static void
+test_children_asked(void **state)
+{
+    uint64_t n = 1, stopped;
+
+    (void)state;
+    for (int i = 0; i < 2000; i++) {
+        stopped = tb_starts_stopped(n);
+        assert_true(tb_starts_is_stopped(stopped));
+        assert_true(tb_starts_is_stopped(tb_starts_stopped(stopped)));
+        assert_true(tb_starts_stopped(stopped) > tb_starts_more(stopped));
+        assert_true(stopped > tb_starts_more(tb_starts_more(n)));
+        n = tb_starts_asked(stopped);
+        assert_false(tb_starts_is_stopped(n));
+        assert_true(n > tb_starts_more(stopped));
+        assert_true(tb_starts_asked(n) > tb_starts_stopped(n));
+        assert_false(tb_starts_is_stopped(tb_starts_asked(n)));
+    }
+    /* as those read it who know of starts only */
+    assert_int_equal(stopped, (uint32_t)stopped);
+    assert_int_equal(n % TB_STARTS_ASKED, 2001);
+    n = TB_STARTS_ASKED - 1;
+    assert_true(tb_starts_more(n) > n);
+    assert_false(tb_starts_is_stopped(tb_starts_more(n)));
+    assert_true(tb_starts_is_stopped(tb_starts_more(tb_starts_stopped(n))));
+}
+
 static void
 test_children_count_term(void **state)
 {
@@ -175,13 +211,18 @@ test_children_count_term(void **state)
     tb_child_count(c, tb_test_term("{3,[]}"));
     assert_int_equal(c->starts, 3);
     assert_false(tb_child_stands_for(c, &f.home[1]));
-    tb_child_put_count(&w, c, 4, &f.home[1]);
+    tb_child_put_count(&w, c, 4);
+    assert_term(tb_wr_term(&w), "{4,[]}");
+    w.len = 0;
+    tb_child_follow(c, c, 4, &f.home[1], any, NULL);
+    tb_child_put_count(&w, c, c->starts);
     assert_term(tb_wr_term(&w), "{4,[{'a@b',{1,<<\"x\">>}}]}");
     tb_child_count(c, tb_wr_term(&w));
     assert_true(tb_child_stands_for(c, &f.home[1]));
     assert_false(tb_child_stands_for(c, &f.home[0]));
     w.len = 0;
-    tb_child_put_count(&w, c, 5, &f.home[1]); /* not twice */
+    tb_child_follow(c, c, 5, &f.home[1], any, NULL); /* not twice */
+    tb_child_put_count(&w, c, c->starts);
     assert_term(tb_wr_term(&w), "{5,[{'a@b',{1,<<\"x\">>}}]}");
     tb_wr_free(&w);
     close_table();
@@ -211,12 +252,12 @@ test_children_stands_bounded(void **state)
         lost.node = tb_intern((struct tb_text){ name, (size_t)n });
         lost.inc.len = w.len = 0;
         tb_build(&lost.inc, "{I, Id}", TB_ARGS(tb_v_int(i), tb_v_bin("x", 1)));
-        tb_child_put_count(&w, c, (uint32_t)i, &lost);
-        tb_child_count(c, tb_wr_term(&w));
+        tb_child_follow(c, c, (uint64_t)i, &lost, any, NULL);
+        tb_child_put_count(&w, c, c->starts);
         assert_true(tb_child_stands_for(c, &lost));
         assert_in_range(w.len, 1, (TB_MAX_STANDS + 1) * 64);
     }
-    tb_child_stands_only(c, not_this, &lost.node);
+    tb_child_follow(c, c, 999, NULL, not_this, &lost.node);
     assert_false(tb_child_stands_for(c, &lost));
     assert_non_null(c->stands_for);
     assert_int_equal(c->starts, 999);
@@ -230,19 +271,14 @@ static void
 test_children_stands_for_the_last(void **state)
 {
     struct tb_child *c;
-    struct tb_wr w = { 0 };
 
     (void)state;
     open_table();
     c = add(0, 1, false);
-    for (int i = 0; i < 2; i++) {
-        w.len = 0;
-        tb_child_put_count(&w, c, 1, &f.home[i]);
-        tb_child_count(c, tb_wr_term(&w));
-    }
+    for (int i = 0; i < 2; i++)
+        tb_child_follow(c, c, 1, &f.home[i], any, NULL);
     assert_false(tb_child_stands_for(c, &f.home[0]));
     assert_true(tb_child_stands_for(c, &f.home[1]));
-    tb_wr_free(&w);
     close_table();
 }
 
@@ -388,6 +424,7 @@ main(void)
         cmocka_unit_test(test_children_found),
         cmocka_unit_test(test_children_counted),
         cmocka_unit_test(test_children_of_one_key),
+        cmocka_unit_test(test_children_asked),
         cmocka_unit_test(test_children_count_term),
         cmocka_unit_test(test_children_stands_bounded),
         cmocka_unit_test(test_children_stands_for_the_last),
