@@ -137,6 +137,8 @@ struct tb_request {
     bool lasts;           /* till it is carried out: nobody would ask again */
     struct tb_work *work; /* whose end answers it, or NULL */
     tb_atom located;      /* by {M, F}; 0: not yet */
+    size_t asked_at;      /* among those of one question to {M, F} */
+    bool relocated;       /* it was asked again */
     struct tb_key key;    /* of the child that it makes; n 0: none yet */
     struct tb_term term;  /* its bytes stand behind it */
 };
@@ -156,7 +158,7 @@ enum tb_work_kind {
 struct tb_work {
     struct tb_list timed; /* in tb_supervisor.timed, .waiting, .paced or
                              .yielding, or .next NULL */
-    uint64_t due_ms;
+    uint64_t due_ms;      /* 0: not in tb_supervisor.timed */
     enum tb_work_kind kind;
     struct tb_child *child;
     struct tb_home *from; /* NULL, or the lost home it comes from */
@@ -423,7 +425,8 @@ void tb_work_end(struct tb_proc *self, struct tb_supervisor *sup,
                  struct tb_work *w);
 void tb_work_later(struct tb_proc *self, struct tb_supervisor *sup,
                    struct tb_work *w, uint64_t ms);
-void tb_works_due(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_works_due(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_key key);
 void tb_work_started(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c, struct tb_term outcome, uint64_t seq);
 void tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,

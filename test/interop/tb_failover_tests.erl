@@ -44,6 +44,7 @@ cases() ->
         {"drain and undrain", fun drain/0},
         {"a locator {Module, Function}", fun locator/0},
         {"a locator {Module, Function} that fails", fun locator_fails/0},
+        {"a locator: the host that it names has gone", fun locator_late/0},
         {"a rolling restart of all hosts", fun rolling/0},
         {"a second host is killed after the failover of the first", fun second_loss/0},
         {"a rolling restart under new names, with drain", fun rolling_new_names/0},
@@ -346,6 +347,34 @@ locator() ->
         ?assertEqual(Here, pids(Node)),
         ?assertEqual(Moves, maps:get(moves, maps:get(counters, ask(Node, info)))),
         end_beam(Beam)
+    end).
+
+%% What it answers was right when it was asked: it is asked once more.
+locator_late() ->
+    with([h1, h2, h3], [{locator, {tb_kid, place}}, {settle_ms, 0}], fun(Node, Beams, _) ->
+        [N1, N2, N3] = nodes_of(Beams),
+        ok = rpc:call(N1, tb_kid, placing, [{ask, self()}]),
+        Self = self(),
+        spawn_link(fun() -> Self ! {answer, ask(Node, {start_child, spec(late)})} end),
+        Answer = fun(Nodes, Place) ->
+            receive
+                {From, Nodes} -> From ! {place, Place}
+            after ?SLOW -> error({not_asked, Nodes})
+            end
+        end,
+        receive
+            {From, [N1, N2, N3]} ->
+                end_beam(lists:last(Beams)),
+                are_hosts(Node, lists:droplast(Beams)),
+                From ! {place, N3}
+        after ?SLOW -> error(not_asked)
+        end,
+        Answer([N1, N2], N2),
+        receive
+            {answer, {ok, Pid}} -> ?assertEqual(N2, node(Pid))
+        after ?SLOW -> error(no_answer)
+        end,
+        ok = rpc:call(N1, tb_kid, placing, [last])
     end).
 
 locator_fails() ->

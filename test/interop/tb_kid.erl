@@ -45,7 +45,14 @@ place(Specs, Nodes) ->
         last -> [lists:last(Nodes) || _ <- Specs];
         nowhere -> [nobody@nowhere || _ <- Specs];
         crash -> error(no_place);
-        hang -> timer:sleep(infinity)
+        hang -> timer:sleep(infinity);
+        {ask, Pid} -> [asked(Pid, Nodes) || _ <- Specs]
+    end.
+
+asked(Pid, Nodes) ->
+    Pid ! {self(), Nodes},
+    receive
+        {place, Node} -> Node
     end.
 
 is_spec(#{id := _, start := {_, _, _}}) -> true;
@@ -53,7 +60,7 @@ is_spec({{_, _, _}, _, _, _, _}) -> true;
 is_spec(_) -> false.
 
 %% How it goes on this node from now on.
--spec placing(last | nowhere | crash | hang) -> ok.
+-spec placing(last | nowhere | crash | hang | {ask, pid()}) -> ok.
 placing(How) ->
     persistent_term:put({?MODULE, placing}, How).
 
