@@ -49,8 +49,10 @@ LIB_SRC := \
     c_src/base/map.c \
     c_src/base/mem.c \
     c_src/base/wr.c \
+    c_src/term/atom_table.c \
     c_src/term/build.c \
     c_src/term/check.c \
+    c_src/term/expand.c \
     c_src/term/get.c \
     c_src/term/ident.c \
     c_src/term/keys.c \
@@ -64,6 +66,7 @@ LIB_SRC := \
     c_src/term/scan.c \
     c_src/term/text.c \
     c_src/term/value_hash.c \
+    c_src/dist/atom_cache.c \
     c_src/dist/control.c \
     c_src/dist/dns.c \
     c_src/dist/epmd.c \
@@ -209,6 +212,7 @@ UNIT_TESTS := \
     test/term/test_phash2.c \
     test/term/test_print.c \
     test/term/test_text.c \
+    test/dist/test_atom_cache.c \
     test/dist/test_control.c \
     test/dist/test_dns.c \
     test/dist/test_epmd.c \
@@ -242,11 +246,11 @@ RELEASES   ?= bullseye trixie sid
 WIRE       := $(BUILD)/test/interop/wire
 HELPERS    := $(PROBE) $(MOCK) $(WIRE)
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
-FUZZERS    := check config control dns epmd frame handshake pattern text
+FUZZERS    := cache check config control dns epmd frame handshake pattern text
 # what reads bytes or text that somebody else wrote
-PARSERS    := $(addprefix c_src/term/,check.c keys.c value_hash.c get.c print.c phash2.c pattern.c \
+PARSERS    := $(addprefix c_src/term/,check.c expand.c keys.c value_hash.c get.c print.c phash2.c pattern.c \
                   text.c leaf.c number.c scan.c) \
-              $(addprefix c_src/dist/,handshake.c frame.c control.c dns.c epmd.c)
+              $(addprefix c_src/dist/,handshake.c frame.c atom_cache.c control.c dns.c epmd.c)
 C_FILES     = $(LIB_SRC) $(DAEMON_SRC) $(UNIT_TESTS) $(wildcard test/*.c test/*/*.c test/*/*.h test/*.h c_src/*/*.h include/*.h)
 
 PREFIX     ?= /usr/local

@@ -88,9 +88,10 @@ tb_child_spec(const struct tb_child *c)
 }
 
 void
-tb_child_put_shown(struct tb_wr *w, const struct tb_child *c, struct tb_val pid)
+tb_child_put_shown(struct tb_shown *s, const struct tb_child *c,
+                   struct tb_val pid)
 {
-    tb_form_show(w, c->form, tb_child_id(c), pid);
+    tb_form_show(s, c->form, tb_child_id(c), pid);
 }
 
 static bool

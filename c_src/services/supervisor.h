@@ -512,7 +512,8 @@ void tb_located_send(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_located_tick(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_located_free(struct tb_supervisor *sup);
 
-/* answers.c - requests that wait. */
+/* answers.c - requests that wait. tb_answer_table - a table for an answer in
+ * this turn, or NULL; tb_answer_with - that answer, with its table. */
 struct tb_request *tb_request_new(struct tb_proc *self,
                                   struct tb_supervisor *sup,
                                   const struct tb_msg *m, struct tb_term term);
@@ -521,6 +522,11 @@ void tb_request_hold(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_request *r);
 void tb_answer(struct tb_proc *self, struct tb_supervisor *sup,
                struct tb_request *r, const char *reply, struct tb_args args);
+struct tb_atom_table *tb_answer_table(struct tb_proc *self,
+                                      const struct tb_request *r);
+void tb_answer_with(struct tb_proc *self, struct tb_supervisor *sup,
+                    struct tb_request *r, const struct tb_atom_table *t,
+                    struct tb_term reply);
 void tb_answer_when(struct tb_proc *self, struct tb_supervisor *sup,
                     struct tb_request *r, struct tb_host *host, uint64_t seq,
                     const char *reply, struct tb_args args);
