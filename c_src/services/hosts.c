@@ -8,12 +8,19 @@
 
 /* What we heard of since its node was asked last may be what is there now. */
 static void
-lose_homes_of(const struct tb_host *h, const struct tb_home *but)
+lose_homes_of(struct tb_proc *self, const struct tb_host *h,
+              const struct tb_home *but)
 {
-    TB_LIST_EACH (home, &h->sup->homes, struct tb_home, link)
-        if (home->node == h->node && home != but &&
-            (home == h->home || home->made < h->ask))
-            tb_home_lose(h->sup, home);
+    TB_LIST_EACH (home, &h->sup->homes, struct tb_home, link) {
+        bool had_closed = home != h->home || tb_host_has_closed(h);
+
+        if (home->node != h->node || home == but ||
+            (home != h->home && home->made >= h->ask))
+            continue;
+        tb_home_lose(h->sup, home);
+        if (!had_closed)
+            tb_home_close(self, h->sup, home);
+    }
 }
 
 /* --------------------------------------------------------------- hosts -- */
@@ -210,7 +217,7 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->down = h->confirming = h->stopping = false;
     h->told = h->close_told = h->clear_told = h->noted = false;
     h->gone_ms = 0;
-    lose_homes_of(h, home);
+    lose_homes_of(self, h, home);
     h->home = home;
     home->host = h;
     TB_LIST_EACH (c, &home->children, struct tb_child, link)
@@ -371,7 +378,7 @@ tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     if (h->phase == TB_HOST_AWAY)
         h->down = true;
     set_gone(self, h);
-    lose_homes_of(h, NULL);
+    lose_homes_of(self, h, NULL);
     h->copied = UINT64_MAX; /* its answers wait for nobody any more */
     tb_answers_copied(self, sup, h);
     h->copied = 0;

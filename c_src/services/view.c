@@ -283,7 +283,8 @@ record_options(struct tb_supervisor *sup, bool opened)
 static bool
 may_back_up(const struct tb_host *h)
 {
-    return counts(h) && h->member && !h->stopping && !h->excluded;
+    return counts(h) && h->member && !h->stopping && !h->excluded &&
+           tb_host_has_closed(h); /* else it drops what it has */
 }
 
 /* The next one in the order of names. */

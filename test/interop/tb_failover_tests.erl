@@ -54,6 +54,7 @@ cases() ->
         {"two tiebeam nodes: other options", fun differ/0},
         {"{global, Name}, taken over by another tiebeam node", fun global_name/0},
         {"stop ends all of it, on every tiebeam node", fun stop/0},
+        {"a host that is new after a stop: what starts there stays", fun new_after_stop/0},
         {"every call ends while hosts are killed", fun every_call/0}
     ].
 
@@ -949,6 +950,24 @@ stop() ->
         _ = start(Z, [1, 2, 3]),
         all_run(Z, Beams, [1, 2, 3]),
         tb_lib:stop(A_daemon)
+    end).
+
+%% It is told of the generation that was closed, and what starts there at the same
+%% time is of the next one.
+new_after_stop() ->
+    with([h1], [{start_rate, 50}], fun(Node, [H1] = Beams, _) ->
+        ok = gen_server:stop({?NAME, Node}, shutdown, ?SLOW),
+        are_hosts(Node, Beams),
+        Args = lists:seq(1, 100),
+        _ = start(Node, Args),
+        end_beam(H1),
+        tb_lib:until_equal([], fun() -> ask(Node, hosts) end, ?SLOW),
+        Back = host(h1),
+        join([Back], Node),
+        Asked = [{asked, N} || N <- lists:seq(1, 20)],
+        _ = start(Node, Asked),
+        all_run(Node, [Back], Args ++ Asked),
+        end_beam(Back)
     end).
 
 %% --------------------------------------------------------- every call ends
