@@ -194,6 +194,13 @@ on_which(struct tb_proc *self, void *state, void *ctx, int status,
 }
 
 static void
+set_gone(struct tb_proc *self, struct tb_host *h)
+{
+    if (!h->gone_ms)
+        h->gone_ms = tb_now_ms(tb_self_node(self));
+}
+
+static void
 drop_monitor(struct tb_proc *self, struct tb_host *h)
 {
     if (h->monitored)
@@ -208,7 +215,8 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     struct tb_supervisor *sup = h->sup;
     struct tb_home *home = tb_home_get(sup, h->node, inc);
 
-    if (!home || home->lost) {
+    if (!home || home->lost) { /* it is not back before that is made good */
+        set_gone(self, h);
         set_phase(h, TB_HOST_WAITING, "no_answer");
         return;
     }
@@ -262,13 +270,6 @@ not_spoken(struct tb_proc *self, struct tb_host *h, bool is_attached)
     if (h->home)
         tb_host_lost(self, h->sup, h, "other_version");
     set_phase(h, TB_HOST_WAITING, "other_version");
-}
-
-static void
-set_gone(struct tb_proc *self, struct tb_host *h)
-{
-    if (!h->gone_ms)
-        h->gone_ms = tb_now_ms(tb_self_node(self));
 }
 
 static void

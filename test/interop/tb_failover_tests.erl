@@ -35,6 +35,7 @@ cases() ->
         {"the process of a host is killed", fun host_process/0},
         {"copies tell of a host that was started anew, and of one before", fun told_by_copies/0},
         {"a host that stands still is told things once", fun still_host/0},
+        {"a host that does not answer is waited for", fun no_answer/0},
         {"a host with the only tiebeam is killed", fun machine/0},
         {"a name that is still held is waited for", fun held_name/0},
         {"named children keep what they were", fun named/0},
@@ -468,6 +469,36 @@ still_host() ->
         end,
         all_run(Node, [H2], lists:seq(1, 20))
     end).
+
+%% Another tiebeam process does not know what is there: the others are up and empty, and
+%% nothing is decided without it.
+no_answer() ->
+    Beams = hosts([h1, h2, h3]),
+    First = daemon(zz_tiebeam, []),
+    Node = tb_lib:node_of(First),
+    join(Beams, Node),
+    are_hosts(Node, Beams),
+    [N1 | _] = nodes_of(Beams),
+    Specs = [#{id => N, start => {tb_kid, start_link, [N]}} || N <- lists:seq(1, 30)],
+    Pids = [P || {ok, P} <- ask(Node, {start_children, Specs})],
+    {Spec, Pid} = hd([Both || {_, P} = Both <- lists:zip(Specs, Pids), node(P) =:= N1]),
+    Holder = rpc:call(N1, tb_kid, hold, [tiebeam_host_jobs]),
+    try
+        _ = again(First, []),
+        join(Beams, Node),
+        State = fun() -> maps:get(state, maps:get(N1, maps:get(hosts, info(Node)), #{state => none})) end,
+        tb_lib:until_equal(no_answer, State, ?SLOW),
+        Asked = gen_server:send_request({?NAME, Node}, {start_child, Spec}),
+        ?assertEqual(timeout, gen_server:wait_response(Asked, 2000)),
+        exit(Holder, kill),
+        ?assertEqual({reply, {error, {already_started, Pid}}}, gen_server:wait_response(Asked, ?SLOW)),
+        are_hosts(Node, Beams),
+        ?assertEqual(lists:sort(Pids), pids(Node))
+    after
+        exit(Holder, kill)
+    end,
+    tb_lib:stop(hd(daemons())),
+    lists:foreach(fun end_beam/1, Beams).
 
 host_process() ->
     with([h1, h2], [], fun(Node, [H1, _] = Beams, _) ->

@@ -246,7 +246,7 @@ closed() ->
         _ = until_all_run(Ts, Bs, Args, ?SLOW),
         Slow = [{{tb_kid, start, [stubborn]}, permanent, 3000 + N, worker, [tb_kid]} || N <- lists:seq(1, 20)],
         ?assert(lists:member(B1, [node(P) || {ok, P} <- ask(T, {start_children, Slow})])),
-        Ends = pid_of([B1], hd(kids_of([B1]) -- [stubborn])),
+        Ends = pid_of([B1], hd([A || A <- kids_of([B1]), A =/= stubborn])),
         cut(Wires, [{1, 2}, {1, 5}]),
         tb_lib:until_equal([B2], fun() -> ask(T, hosts) end, ?TICK * 1250 + ?SLOW),
         ok = gen_server:stop({?NAME, T}, shutdown, ?SLOW),
