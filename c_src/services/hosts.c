@@ -222,7 +222,7 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     }
     set_phase(h, TB_HOST_READING, NULL);
     h->not_spoken = false;
-    h->down = h->confirming = h->stopping = false;
+    h->down = h->stopping = false;
     h->told = h->close_told = h->clear_told = h->noted = false;
     h->gone_ms = 0;
     lose_homes_of(self, h, home);
@@ -362,6 +362,7 @@ away(struct tb_proc *self, struct tb_host *h)
     h->lost_ms = tb_now_ms(tb_self_node(self));
     h->confirm_ms = 0;
     h->confirm_n = 0;
+    h->confirm_late = h->confirming;
     h->sup->whole = false; /* till the end of this turn, at least */
     ask_again(h->sup);
     tb_places_update(h->sup);

@@ -54,7 +54,8 @@ tb_lives_restart(struct tb_proc *self, struct tb_supervisor *sup,
         tb_work_end(self, sup, w); /* it will go elsewhere */
     } else if (sup->o.backoff_max) {
         tb_work_later(self, sup, w, pause_of(self, sup, c));
-    } else if (tb_intensity_add(&h->restarts, now_s, sup->o.max_restarts,
+    } else if (sup->taking_over || /* when it ended nobody can tell */
+               tb_intensity_add(&h->restarts, now_s, sup->o.max_restarts,
                                 sup->o.max_seconds)) {
         tb_work_send(self, sup, w);
     } else {

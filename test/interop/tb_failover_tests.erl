@@ -265,7 +265,7 @@ settled(Node, Beams, Args) ->
 
 exits_meanwhile() ->
     Beams = hosts([h1, h2]),
-    First = daemon(zz_tiebeam, [{max_restarts, 100}]),
+    First = daemon(zz_tiebeam, [{max_restarts, 1}]),
     Node = tb_lib:node_of(First),
     join(Beams, Node),
     are_hosts(Node, Beams),
@@ -277,10 +277,16 @@ exits_meanwhile() ->
     T ! {exit, x},
     R ! {exit, normal},
     tb_lib:until_equal([], fun() -> running(Beams) end),
-    Second = daemon(zz_tiebeam, [{max_restarts, 100}]),
+    Second = daemon(zz_tiebeam, [{max_restarts, 1}]),
     join(Beams, Node),
     all_run(Node, Beams, [{p, N} || N <- lists:seq(1, 20)]),
     ?assertEqual(20, proplists:get_value(specs, ask(Node, count_children))),
+    %% these exits were not too many, since nobody knows when they were; later ones are
+    are_hosts(Node, Beams),
+    Bad = node(hd(pids(Node))),
+    crash_on(Node, Bad),
+    tb_lib:until_equal(nodes_of(Beams) -- [Bad], fun() -> ask(Node, hosts) end, ?SLOW),
+    all_run(Node, Beams, [{p, N} || N <- lists:seq(1, 20)]),
     tb_lib:stop(Second),
     lists:foreach(fun end_beam/1, Beams).
 
