@@ -302,8 +302,11 @@ on_attached(struct tb_proc *self, void *state, void *ctx, int status,
         not_spoken(self, h, false);
     else if (status == -TB_ENOPROC)
         no_process(self, h);
-    else
+    else {
+        if (status == -TB_ETIMEOUT)
+            h->gone_ms = 0; /* there may be one by now */
         set_phase(h, TB_HOST_WAITING, "no_answer");
+    }
     if (h->phase != TB_HOST_ASKING)
         tb_sup_turn_ask(self, h->sup);
     return TB_NOREPLY;
