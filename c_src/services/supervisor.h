@@ -87,7 +87,7 @@ struct tb_host {
     bool leave;      /* what is there has to go elsewhere: to be planned */
     bool down;       /* confirmed */
     bool confirming;
-    bool confirm_late; /* that is about a former absence */
+    bool confirm_late;            /* that is about a former absence */
     uint64_t lost_ms, confirm_ms; /* since when it is away; when to ask again */
     uint64_t gone_ms; /* since when it has no incarnation, confirmed; or 0 */
     uint64_t ask;     /* number of the last question whether it is there, or
