@@ -36,6 +36,7 @@ cases() ->
         {"copies tell of a host that was started anew, and of one before", fun told_by_copies/0},
         {"a host that stands still is told things once", fun still_host/0},
         {"a host that does not answer is waited for", fun no_answer/0},
+        {"what was found out of a former absence does not count", fun late_confirm/0},
         {"a host with the only tiebeam is killed", fun machine/0},
         {"a name that is still held is waited for", fun held_name/0},
         {"named children keep what they were", fun named/0},
@@ -505,6 +506,39 @@ no_answer() ->
     end,
     tb_lib:stop(hd(daemons())),
     lists:foreach(fun end_beam/1, Beams).
+
+%% The supervisor is told that a host comes and goes, as another incarnation, while the only
+%% node that can be asked whether it is gone stands still; asked about the one of before,
+%% which is gone, it answers about the next one, which is there.
+late_confirm() ->
+    with([h1, h2], [], fun(Node, [H1, H2] = Beams, Daemon) ->
+        N1 = tb_lib:node_of(H1),
+        {Creation, _} = inc(Node, N1),
+        Sup = tb_lib:pid_of(Node, ?NAME),
+        Lost = fun() -> length(binary:matches(tb_lib:output(Daemon), <<"[host.lost] node=h1">>)) end,
+        Up = fun(C) -> Sup ! {nodeup, N1, #{node_type => visible, creation => C}} end,
+        Back = fun(N) ->
+            tb_lib:until_equal({N, attached}, fun() -> {Lost(), maps:get(state, maps:get(N1, maps:get(hosts, info(Node))))} end)
+        end,
+        Up(Creation - 1),
+        Back(1),
+        tb_lib:signal(H2, "STOP"),
+        try
+            Sup ! {nodedown, N1, []},
+            Up(Creation),
+            Back(2),
+            Sup ! {nodedown, N1, []},
+            %% who does not answer is not waited for any longer
+            pause(3000),
+            ?assertEqual(2, Lost())
+        after
+            tb_lib:signal(H2, "CONT")
+        end,
+        Up(Creation),
+        are_hosts(Node, Beams),
+        _ = start(Node, lists:seq(1, 20)),
+        all_run(Node, Beams, lists:seq(1, 20))
+    end).
 
 host_process() ->
     with([h1, h2], [], fun(Node, [H1, _] = Beams, _) ->
