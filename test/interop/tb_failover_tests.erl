@@ -522,6 +522,9 @@ late_confirm() ->
         end,
         Up(Creation - 1),
         Back(1),
+        %% each has something to acknowledge to the other
+        [?assertEqual(ok, ask(Node, {terminate_child, P})) || P <- start(Node, lists:seq(1, 20))],
+        until_safe(Node, Beams),
         tb_lib:signal(H2, "STOP"),
         try
             Sup ! {nodedown, N1, []},
