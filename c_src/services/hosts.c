@@ -8,12 +8,19 @@
 
 /* What we heard of since its node was asked last may be what is there now. */
 static void
-lose_homes_of(const struct tb_host *h, const struct tb_home *but)
+lose_homes_of(struct tb_proc *self, const struct tb_host *h,
+              const struct tb_home *but)
 {
-    TB_LIST_EACH (home, &h->sup->homes, struct tb_home, link)
-        if (home->node == h->node && home != but &&
-            (home == h->home || home->made < h->ask))
-            tb_home_lose(h->sup, home);
+    TB_LIST_EACH (home, &h->sup->homes, struct tb_home, link) {
+        bool had_closed = home != h->home || tb_host_has_closed(h);
+
+        if (home->node != h->node || home == but ||
+            (home != h->home && home->made >= h->ask))
+            continue;
+        tb_home_lose(h->sup, home);
+        if (!had_closed)
+            tb_home_close(self, h->sup, home);
+    }
 }
 
 /* --------------------------------------------------------------- hosts -- */
@@ -187,6 +194,13 @@ on_which(struct tb_proc *self, void *state, void *ctx, int status,
 }
 
 static void
+set_gone(struct tb_proc *self, struct tb_host *h)
+{
+    if (!h->gone_ms)
+        h->gone_ms = tb_now_ms(tb_self_node(self));
+}
+
+static void
 drop_monitor(struct tb_proc *self, struct tb_host *h)
 {
     if (h->monitored)
@@ -205,16 +219,17 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
         tb_home_forget(self, sup, home);
         home = tb_home_get(sup, h->node, inc);
     }
-    if (!home || home->lost) {
+    if (!home || home->lost) { /* it is not back before that is made good */
+        set_gone(self, h);
         set_phase(h, TB_HOST_WAITING, "no_answer");
         return;
     }
     set_phase(h, TB_HOST_READING, NULL);
     h->not_spoken = false;
-    h->down = h->confirming = h->stopping = false;
+    h->down = h->stopping = false;
     h->told = h->close_told = h->clear_told = h->noted = false;
     h->gone_ms = 0;
-    lose_homes_of(h, home);
+    lose_homes_of(self, h, home);
     h->home = home;
     home->host = h;
     TB_LIST_EACH (c, &home->children, struct tb_child, link)
@@ -262,13 +277,6 @@ not_spoken(struct tb_proc *self, struct tb_host *h, bool is_attached)
 }
 
 static void
-set_gone(struct tb_proc *self, struct tb_host *h)
-{
-    if (!h->gone_ms)
-        h->gone_ms = tb_now_ms(tb_self_node(self));
-}
-
-static void
 no_process(struct tb_proc *self, struct tb_host *h)
 {
     if (h->home)
@@ -298,8 +306,11 @@ on_attached(struct tb_proc *self, void *state, void *ctx, int status,
         not_spoken(self, h, false);
     else if (status == -TB_ENOPROC)
         no_process(self, h);
-    else
+    else {
+        if (status == -TB_ETIMEOUT)
+            h->gone_ms = 0; /* there may be one by now */
         set_phase(h, TB_HOST_WAITING, "no_answer");
+    }
     if (h->phase != TB_HOST_ASKING)
         tb_sup_turn_ask(self, h->sup);
     return TB_NOREPLY;
@@ -358,6 +369,7 @@ away(struct tb_proc *self, struct tb_host *h)
     h->lost_ms = tb_now_ms(tb_self_node(self));
     h->confirm_ms = 0;
     h->confirm_n = 0;
+    h->confirm_late = h->confirming;
     h->sup->whole = false; /* till the end of this turn, at least */
     ask_again(h->sup);
     tb_places_update(h->sup);
@@ -375,7 +387,7 @@ tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     if (h->phase == TB_HOST_AWAY)
         h->down = true;
     set_gone(self, h);
-    lose_homes_of(h, NULL);
+    lose_homes_of(self, h, NULL);
     h->copied = UINT64_MAX; /* its answers wait for nobody any more */
     tb_answers_copied(self, sup, h);
     h->copied = 0;

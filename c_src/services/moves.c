@@ -286,7 +286,8 @@ tb_moves_turn(struct tb_proc *self, struct tb_supervisor *sup)
     if (all)
         sup->balance_ms = 0;
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
-        if (h->phase != TB_HOST_ATTACHED || !h->home || !h->member)
+        if (h->phase != TB_HOST_ATTACHED || !h->home || !h->member ||
+            !tb_host_has_closed(h))
             continue;
         if (h->leave || all)
             h->leave = plan(self, sup, h) && (h->draining || h->excluded);

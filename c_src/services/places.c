@@ -10,7 +10,7 @@ static bool
 takes_children(const struct tb_host *h, tb_atom owner)
 {
     return h->phase == TB_HOST_ATTACHED && h->member && !h->draining &&
-           !h->excluded && owner && h->owner == owner;
+           !h->excluded && owner && h->owner == owner && tb_host_has_closed(h);
 }
 
 void

@@ -152,6 +152,8 @@ start_checked(struct tb_proc *self, struct tb_supervisor *sup,
         return;
     if (is_full(sup)) {
         tb_answer(self, sup, r, "{error, max_children}", TB_NONE);
+    } else if (sup->n_places == 0 && tb_has_to_close(sup)) {
+        tb_request_hold(self, sup, r);
     } else if (sup->n_places == 0) {
         tb_answer(self, sup, r, "{error, no_hosts}", TB_NONE);
     } else if (sup->o.locator == TB_LOCATE_FUN && !r->located) {

@@ -87,6 +87,7 @@ struct tb_host {
     bool leave;      /* what is there has to go elsewhere: to be planned */
     bool down;       /* confirmed */
     bool confirming;
+    bool confirm_late;            /* that is about a former absence */
     uint64_t lost_ms, confirm_ms; /* since when it is away; when to ask again */
     uint64_t gone_ms; /* since when it has no incarnation, confirmed; or 0 */
     uint64_t ask;     /* number of the last question whether it is there, or
@@ -556,7 +557,17 @@ bool tb_show(struct tb_proc *self, struct tb_supervisor *sup,
 bool tb_show_anyway(struct tb_proc *self, struct tb_supervisor *sup,
                     struct tb_request *r);
 
-/* closing.c - the end of a generation. */
+/* closing.c - the end of a generation.
+ * tb_host_has_closed - else what is there is of a closed one: nothing begins
+ * there before it is gone. tb_has_to_close - a host that will take children has
+ * not yet. tb_home_close - nothing that is known of there counts any more.
+ * tb_closed_is - that one is closed, so somebody says. */
+bool tb_host_has_closed(const struct tb_host *h);
+bool tb_has_to_close(const struct tb_supervisor *sup);
+void tb_home_close(struct tb_proc *self, struct tb_supervisor *sup,
+                   struct tb_home *home);
+void tb_closed_is(struct tb_proc *self, struct tb_supervisor *sup,
+                  int64_t generation);
 void tb_close(struct tb_proc *self, struct tb_supervisor *sup,
               struct tb_term reason);
 void tb_close_check(struct tb_proc *self, struct tb_supervisor *sup);

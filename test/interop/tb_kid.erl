@@ -3,7 +3,7 @@
 -module(tb_kid).
 
 -export([start_link/0, start_link/1, start/1, named/1, counted/1, slow/1]).
--export([loop/1, stubborn/1, ask/2, kids/0, place/2, placing/1]).
+-export([loop/1, stubborn/1, ask/2, kids/0, place/2, placing/1, hold/1]).
 
 -spec start_link() -> {ok, pid()}.
 start_link() ->
@@ -137,3 +137,16 @@ counted({To, Tag}) ->
 slow(Ms) ->
     timer:sleep(Ms),
     start_link(slow).
+
+%% That process of this node stands still until the one that is returned is killed.
+-spec hold(atom()) -> pid().
+hold(Name) ->
+    Self = self(),
+    Holder = spawn(fun() ->
+        true = erlang:suspend_process(whereis(Name)),
+        Self ! {self(), held},
+        timer:sleep(infinity)
+    end),
+    receive
+        {Holder, held} -> Holder
+    end.

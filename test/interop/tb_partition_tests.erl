@@ -54,6 +54,7 @@ cases() ->
         {"a host that others see is not forgotten", fun seen/0},
         {"a host is back for another tiebeam node", fun back_for_another/0},
         {"each side forgets the other", fun both_forgotten/0},
+        {"closed while a host was cut off", fun closed/0},
         {"links are cut and joined at random", fun at_random/0}
     ].
 
@@ -237,6 +238,30 @@ always(Condition, Ms) ->
     ).
 
 %% ------------------------------------------------------------------- cases
+
+%% What is there when it is back ends, also what had ended already; what starts there then
+%% stays, though one takes its time to end.
+closed() ->
+    with_cluster(2, [5], fun(Wires, [B1, B2] = Bs, [T] = Ts) ->
+        Args = start_all(T),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        Slow = [{{tb_kid, start, [stubborn]}, permanent, 3000 + N, worker, [tb_kid]} || N <- lists:seq(1, 20)],
+        ?assert(lists:member(B1, [node(P) || {ok, P} <- ask(T, {start_children, Slow})])),
+        Ends = pid_of([B1], hd([A || A <- kids_of([B1]), A =/= stubborn])),
+        cut(Wires, [{1, 2}, {1, 5}]),
+        tb_lib:until_equal([B2], fun() -> ask(T, hosts) end, ?TICK * 1250 + ?SLOW),
+        ok = gen_server:stop({?NAME, T}, shutdown, ?SLOW),
+        tb_lib:until_equal([B2], fun() -> ask(T, hosts) end, ?SLOW),
+        exit(Ends, kill),
+        tb_lib:until(fun() -> [x || {_, _, {exited, _, _}} <- tables([B1])] =/= [] end),
+        heal(Wires),
+        link_all(Bs, Ts),
+        New = [{d, {new, N}} || N <- lists:seq(1, 20)],
+        [{ok, _} = R || R <- ask(T, {start_children, [dynamic(A) || A <- New]})],
+        until_hosts(T, Bs),
+        _ = until_all_run(Ts, Bs, New, ?SLOW),
+        always(fun() -> all_run(Ts, Bs, New) end, 1000)
+    end).
 
 %% The other hosts see the one that tiebeam does not.
 one_link() ->
