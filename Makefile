@@ -49,8 +49,10 @@ LIB_SRC := \
     c_src/base/map.c \
     c_src/base/mem.c \
     c_src/base/wr.c \
+    c_src/term/atom_table.c \
     c_src/term/build.c \
     c_src/term/check.c \
+    c_src/term/expand.c \
     c_src/term/get.c \
     c_src/term/ident.c \
     c_src/term/keys.c \
@@ -64,6 +66,7 @@ LIB_SRC := \
     c_src/term/scan.c \
     c_src/term/text.c \
     c_src/term/value_hash.c \
+    c_src/dist/atom_cache.c \
     c_src/dist/control.c \
     c_src/dist/dns.c \
     c_src/dist/epmd.c \
@@ -209,6 +212,7 @@ UNIT_TESTS := \
     test/term/test_phash2.c \
     test/term/test_print.c \
     test/term/test_text.c \
+    test/dist/test_atom_cache.c \
     test/dist/test_control.c \
     test/dist/test_dns.c \
     test/dist/test_epmd.c \
@@ -240,12 +244,13 @@ PROBE      := $(BUILD)/test/interop/probe
 MOCK       := $(BUILD)/test/interop/mock
 RELEASES   ?= bullseye trixie sid
 WIRE       := $(BUILD)/test/interop/wire
+HELPERS    := $(PROBE) $(MOCK) $(WIRE)
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
-FUZZERS    := check config control dns epmd frame handshake pattern text
+FUZZERS    := cache check config control dns epmd frame handshake pattern text
 # what reads bytes or text that somebody else wrote
-PARSERS    := $(addprefix c_src/term/,check.c keys.c value_hash.c get.c print.c phash2.c pattern.c \
+PARSERS    := $(addprefix c_src/term/,check.c expand.c keys.c value_hash.c get.c print.c phash2.c pattern.c \
                   text.c leaf.c number.c scan.c) \
-              $(addprefix c_src/dist/,handshake.c frame.c control.c dns.c epmd.c)
+              $(addprefix c_src/dist/,handshake.c frame.c atom_cache.c control.c dns.c epmd.c)
 C_FILES     = $(LIB_SRC) $(DAEMON_SRC) $(UNIT_TESTS) $(wildcard test/*.c test/*/*.c test/*/*.h test/*.h c_src/*/*.h include/*.h)
 
 PREFIX     ?= /usr/local
@@ -256,6 +261,7 @@ DOCDIR     ?= $(PREFIX)/share/doc/tiebeam
 # where an OTP of that prefix looks; others find it through ERL_LIBS
 ERLANGLIB  ?= $(LIBDIR)/erlang/lib/tiebeam-$(VERSION)
 INSTALL    ?= install
+JOBS       := $(shell nproc)
 INSTALL_DIRS = $(BINDIR) $(LIBDIR)/pkgconfig $(INCLUDEDIR) $(DOCDIR)/examples \
                $(ERLANGLIB)/ebin $(ERLANGLIB)/src
 INSTALL_DOCS = README.md CHANGELOG.md LICENSE priv/tiebeam.config.example priv/examples/echo.c
@@ -270,18 +276,21 @@ all: $(LIB) $(SO) priv/bin/tiebeam $(EXAMPLE) ## build the library and the daemo
 
 run: ## install what is missing, build, and join the nodes of this host
 	@sh test/deps.sh $(BUILD_PKGS)
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all
 	@exec priv/bin/tiebeam $(ARGS)
 
 test: ## install what is missing, build, and run all tests
 	@sh test/deps.sh $(BUILD_PKGS) $(TEST_PKGS)
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$(JOBS) all built
 	@sh test/all.sh $(MAKE) $(BUILD)
+
+# What the tests need: made at the same time, used one after the other.
+built: $(BIN) $(EXAMPLE) $(TEST_BIN) $(FUZZERS:%=$(BUILD)/corpus/%) $(HELPERS) $(BUILD)/host/tiebeam_host.beam
 
 unit: $(TEST_BIN) ## the unit tests alone
 	@sh test/unit.sh $(TEST_BIN)
 
-interop: $(BIN) $(EXAMPLE) $(PROBE) $(MOCK) $(WIRE) $(BUILD)/host/tiebeam_host.beam ## the tests against real erl and elixir nodes
+interop: $(BIN) $(EXAMPLE) $(HELPERS) $(BUILD)/host/tiebeam_host.beam ## the tests against real erl and elixir nodes
 	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) MOCK_BIN=$(MOCK) WIRE_BIN=$(WIRE) HOST_BEAM=$(CURDIR)/$(BUILD)/host/tiebeam_host.beam \
 	    BUILD=$(BUILD)/interop \
 	    sh test/interop/run.sh $(SUITES)
@@ -328,6 +337,7 @@ bench-doc: ## the same into priv/doc/bench.md
 	@$(MAKE) --no-print-directory bench OUT=priv/doc/bench.md
 
 sanitize: ## unit tests and suites with ASan and UBSan
+	@$(MAKE) --no-print-directory MODE=asan -j$(JOBS) built
 	@$(MAKE) --no-print-directory MODE=asan unit corpus interop
 
 long: $(BIN) ## the life, race and memory suites at their full length
@@ -360,7 +370,7 @@ record-rtt: $(BIN) $(WIRE) ## record test/data/rtt anew, for the tests of the de
 
 fuzz: ## each fuzzer for T seconds (default 60)
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
-	@$(MAKE) --no-print-directory -s MODE=fuzz fuzzers
+	@$(MAKE) --no-print-directory -s MODE=fuzz -j$(JOBS) fuzzers
 	@sh test/fuzz/run.sh $(or $(T),60) $(FUZZERS)
 
 fuzzers: $(FUZZERS:%=$(BUILD)/fuzzers/%)
@@ -374,9 +384,9 @@ coverage-run: $(FUZZERS:%=$(BUILD)/corpus/%) $(TEST_BIN)
 
 check: test lint dialyzer sanitize ## what CI runs, but for warnings as errors
 
-lint: ## formatting, include direction, banned calls, clang-tidy
+lint: ## formatting, include direction, banned calls, clang-tidy; NODES=225000, how deep
 	@sh test/deps.sh $(BUILD_PKGS) $(LINT_PKGS)
-	@sh test/lint/lint.sh '$(CPPFLAGS)' $(sort $(C_FILES))
+	@NODES=$(NODES) sh test/lint/lint.sh '$(CPPFLAGS)' $(sort $(C_FILES))
 
 PLT := build/otp.plt
 $(PLT):
@@ -535,6 +545,6 @@ $(BUILD)/fuzzers/%: $(BUILD)/test/fuzz/fuzz_%.o $(LIB)
 $(BUILD)/corpus/config $(BUILD)/fuzzers/config: $(DAEMON_PARTS)
 
 FORCE:
-.PHONY: FORCE model sidecar templates detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc dialyzer hostile releases interop-doc live corpus sanitize long chaos fuzz fuzzers coverage coverage-run check lint format clean help
+.PHONY: FORCE built model sidecar templates detection record-rtt false-alarms all install uninstall installed run test unit interop bench bench-doc dialyzer hostile releases interop-doc live corpus sanitize long chaos fuzz fuzzers coverage coverage-run check lint format clean help
 .SECONDARY:
 -include $(shell find build -path build/releases -prune -o -name '*.d' -print 2>/dev/null)

@@ -34,6 +34,7 @@ extern "C" {
     X(PATTERN,      "bad_pattern",    "malformed term pattern")               \
     X(SYNTAX,       "syntax_error",   "syntax error")                         \
     X(PROTO,        "protocol_error", "the peer broke the protocol")          \
+    X(ATOM_CACHE,   "bad_atom_cache", "the peer refers to an atom it never sent")\
     X(AUTH,         "bad_cookie",     "the cookies differ")                   \
     X(FLAGS,        "missing_flags",  "the peer lacks mandatory capabilities")\
     X(NAME,         "wrong_name",     "the node there has another name")      \
@@ -482,6 +483,27 @@ TB_API int tb_reply(struct tb_proc *self, const struct tb_msg *m,
                     const char *reply, struct tb_args args);
 TB_API int tb_raise(struct tb_proc *self, const struct tb_msg *m,
                     const char *reason, struct tb_args args);
+
+/* A long answer names the same few atoms again and again. With a table a caller
+ * on another node is told each of them once, and the terms refer to them, which
+ * is shorter and faster to read.
+ * tb_atom_table_for - a table for an answer to that caller, in this turn; NULL:
+ * it has to be given the atoms themselves, as one on this node. A NULL may be
+ * used as any other.
+ * tb_atom_table_put - append terms one after the other, with references in
+ * them; tb_atom_table_put_pid - the same for a pid. What w holds is good for
+ * tb_build_list(), where all of the list's elements were appended so, and for
+ * tb_reply_with(): as tb_reply_to() with that one term. */
+struct tb_atom_table;
+TB_API struct tb_atom_table *tb_atom_table_for(struct tb_proc *self,
+                                               const struct tb_from *from);
+TB_API void tb_atom_table_free(struct tb_atom_table *t);
+TB_API void tb_atom_table_put(struct tb_atom_table *t, struct tb_wr *w,
+                              struct tb_term terms);
+TB_API void tb_atom_table_put_pid(struct tb_atom_table *t, struct tb_wr *w,
+                                  struct tb_pid pid);
+TB_API int tb_reply_with(struct tb_proc *self, const struct tb_from *from,
+                         const struct tb_atom_table *t, struct tb_term reply);
 
 /* tb_from_keep - keep a caller to answer later; owned, end it with
  * tb_from_free(). */

@@ -20,6 +20,8 @@
 #define TB_MAX_FRAME        (128u << 20)     /* received; option max_frame */
 #define TB_MAX_UNFINISHED   (192u << 20)     /* parts of frames, all peers */
 #define TB_MAX_HANDSHAKE    4096u            /* a name and change; BEAM: 64 KiB */
+#define TB_MAX_ATOM_CACHE   (5u << 20)       /* text of 2048 atoms of 1020 bytes,
+                                                and as much that they replaced */
 #define TB_READ_CHUNK       (256u << 10)     /* one read, shared by all peers */
 #define TB_READ_TURN        (1u << 20)       /* of one peer, then the others */
 

@@ -16,6 +16,7 @@
 #include "term/put.h"
 
 #define PASS_THROUGH 112
+#define DIST_HEADER  68
 
 struct row {
     const char *name;
@@ -80,6 +81,38 @@ match_row(struct row *row, struct tb_term t, struct tb_control *out)
            tb_match("{37, Flags:int, From:pid, To, _}", t, out->arg) == 1;
 }
 
+/* The number of a control tuple; a small one has two bytes. */
+static bool
+number_of(struct tb_term control, uint64_t *op)
+{
+    const uint8_t *p = control.p;
+    struct tb_term first;
+    uint32_t arity;
+
+    if (p[0] == ETF_SMALL_TUPLE && p[1] > 0 && p[2] == ETF_SMALL_INTEGER) {
+        *op = p[3];
+        return true;
+    }
+    return tb_get_tuple(control, &arity, &first) && arity > 0 &&
+           tb_get_uint(first, op);
+}
+
+/* Its row: 1, or 0 and NULL for a number that is not known. */
+static int
+find_row(struct tb_term control, struct tb_control *out, struct row **row)
+{
+    uint64_t op;
+
+    if (!number_of(control, &op))
+        return -TB_EPROTO;
+    *row = row_of(op);
+    out->op = (enum tb_dop)op;
+    out->payload = (struct tb_term){ NULL, 0 };
+    if (!*row)
+        return 0;
+    return match_row(*row, control, out) ? 1 : -TB_EPROTO;
+}
+
 static int
 get_payload(struct tb_rd *r, struct tb_term *out)
 {
@@ -92,29 +125,51 @@ int
 tb_control_get(const uint8_t *p, size_t n, struct tb_control *out)
 {
     struct tb_rd r = tb_rd_of(p, n);
-    struct tb_term control, number;
-    struct row *row;
-    uint32_t arity;
-    uint64_t op;
+    struct tb_term control;
+    struct row *row = NULL;
     int rc;
 
     if (tb_rd_u8(&r) != PASS_THROUGH || tb_rd_u8(&r) != ETF_VERSION)
         return -TB_EPROTO;
     rc = tb_check(&r, &control);
-    if (rc < 0)
+    if (rc == 0)
+        rc = find_row(control, out, &row);
+    if (rc == 1 && row->payload)
+        rc = get_payload(&r, &out->payload);
+    return rc < 0 ? rc : row ? 1 : 0;
+}
+
+/* Atoms first: they are known from now on, whatever the message is. */
+int
+tb_control_read(struct tb_atom_cache *cache, struct tb_expanded *to,
+                const uint8_t *p, size_t n, struct tb_control *out)
+{
+    struct tb_rd r = tb_rd_of(p, n);
+    struct tb_ref_table refs;
+    struct tb_term control;
+    struct row *row = NULL;
+    int rc;
+
+    if (tb_rd_u8(&r) != ETF_VERSION || tb_rd_u8(&r) != DIST_HEADER)
+        return -TB_EPROTO;
+    rc = tb_atom_cache_read(cache, &r, &refs);
+    if (rc == 0)
+        rc = tb_expand(&r, &refs, &to->control, &control);
+    if (rc == 0)
+        rc = find_row(control, out, &row);
+    if (rc != 1 || !row->payload)
         return rc;
-    if (!tb_get_tuple(control, &arity, &number) || arity == 0 ||
-        !tb_get_uint(number, &op))
+    if (tb_rd_left(&r) == 0)
         return -TB_EPROTO;
-    row = row_of(op);
-    if (!row)
-        return 0;
-    out->op = (enum tb_dop)op;
-    out->payload = (struct tb_term){ NULL, 0 };
-    if (!match_row(row, control, out))
-        return -TB_EPROTO;
-    rc = row->payload ? get_payload(&r, &out->payload) : 0;
+    rc = tb_expand(&r, &refs, &to->payload, &out->payload);
     return rc < 0 ? rc : 1;
+}
+
+void
+tb_expanded_free(struct tb_expanded *e, size_t keep)
+{
+    tb_wr_clear(&e->control, keep);
+    tb_wr_clear(&e->payload, keep);
 }
 
 /* ----------------------------------------------------------- writing -- */
@@ -193,14 +248,49 @@ has_form(uint64_t flags, enum tb_dop op)
     }
 }
 
+static bool
+has_header(uint64_t flags)
+{
+    return flags & TB_DFLAG(DIST_HDR_ATOM_CACHE);
+}
+
+/* All of them are told anew in each message, in the first slots: so that we
+ * need not know what the peer remembers. */
+static void
+put_table(struct tb_wr *w, const struct tb_atom_table *t)
+{
+    tb_wr_u8(w, (uint8_t)t->n);
+    for (unsigned i = 0; t->n > 0 && i <= t->n; i += 2) {
+        unsigned low = i < t->n ? TB_NEW_ENTRY : t->is_long;
+        unsigned high = i + 1 < t->n    ? TB_NEW_ENTRY
+                        : i + 1 == t->n ? t->is_long
+                                        : 0u;
+
+        tb_wr_u8(w, (uint8_t)(high << 4 | low));
+    }
+    for (unsigned i = 0; i < t->n; i++) {
+        tb_wr_u8(w, (uint8_t)i);
+        if (t->is_long)
+            tb_wr_u16(w, t->text[i].n);
+        else
+            tb_wr_u8(w, (uint8_t)t->text[i].n);
+        tb_wr_bytes(w, t->bytes.buf + t->text[i].at, t->text[i].n);
+    }
+}
+
 static size_t
-begin_frame(struct tb_wr *w, const struct wire *m)
+begin_frame(struct tb_wr *w, uint64_t flags, const struct tb_atom_table *table,
+            const struct wire *m)
 {
     size_t at = w->len;
 
     tb_wr_u32(w, 0);
-    tb_wr_u8(w, PASS_THROUGH);
-    tb_wr_u8(w, ETF_VERSION);
+    tb_wr_u8(w, has_header(flags) ? ETF_VERSION : PASS_THROUGH);
+    tb_wr_u8(w, has_header(flags) ? DIST_HEADER : ETF_VERSION);
+    if (table)
+        put_table(w, table);
+    else if (has_header(flags))
+        tb_wr_u8(w, 0);
     tb_put_tuple(w, (uint32_t)m->args.n + 1);
     tb_put_int(w, m->op);
     for (size_t i = 0; i < m->args.n; i++)
@@ -217,8 +307,30 @@ tb_control_begin(struct tb_wr *w, uint64_t flags, enum tb_dop op,
     if (!has_form(flags, op))
         return -TB_ENOTSUP;
     to_old_form(&m, flags);
-    *at = begin_frame(w, &m);
-    tb_wr_u8(w, ETF_VERSION);
+    *at = begin_frame(w, flags, NULL, &m);
+    if (!has_header(flags))
+        tb_wr_u8(w, ETF_VERSION);
+    return 0;
+}
+
+/* Whose messages are looked through before they are sent get none. */
+bool
+tb_control_takes_tables(uint64_t flags)
+{
+    return has_header(flags) && (flags & TB_DFLAG(V4_NC));
+}
+
+int
+tb_control_begin_with(struct tb_wr *w, uint64_t flags,
+                      const struct tb_atom_table *table, enum tb_dop op,
+                      struct tb_args args)
+{
+    struct wire m = { .op = op, .args = args };
+
+    if (!has_form(flags, op) || !tb_control_takes_tables(flags))
+        return -TB_ENOTSUP;
+    to_old_form(&m, flags);
+    begin_frame(w, flags, table, &m);
     return 0;
 }
 
@@ -241,14 +353,16 @@ tb_control_put(struct tb_wr *w, uint64_t flags, enum tb_dop op,
     if (!has_form(flags, op))
         return -TB_ENOTSUP;
     to_old_form(&m, flags);
-    at = begin_frame(w, &m);
+    at = begin_frame(w, flags, NULL, &m);
     if (m.payload.n) {
-        tb_wr_u8(w, ETF_VERSION);
+        if (!has_header(flags))
+            tb_wr_u8(w, ETF_VERSION);
         tb_put_term(w, m.payload);
     }
     return tb_control_end(w, at);
 }
 
+/* 112 and 131, or 131, 68 and no atoms. */
 bool
 tb_control_readable(uint64_t flags, const uint8_t *p, size_t n)
 {
@@ -257,11 +371,12 @@ tb_control_readable(uint64_t flags, const uint8_t *p, size_t n)
 
     if (flags & TB_DFLAG(V4_NC))
         return true;
-    tb_rd_take(&r, 4 + 1); /* length, pass-through */
-    while (good && tb_rd_left(&r) > 1) {
-        tb_rd_u8(&r); /* ETF_VERSION */
+    tb_rd_take(&r, 4 + (has_header(flags) ? 3 : 2));
+    while (good && tb_rd_left(&r) > 0) {
         good = tb_check_narrow(r.p);
         tb_rd_take(&r, tb_skip(r.p));
+        if (!has_header(flags))
+            tb_rd_take(&r, 1); /* ETF_VERSION of what follows */
     }
     return good;
 }

@@ -22,7 +22,7 @@
     X(BIT_BINARIES,        10, 'D')                                            \
     X(NEW_FLOATS,          11, 'D')                                            \
     X(UNICODE_IO,          12, '+')                                            \
-    X(DIST_HDR_ATOM_CACHE, 13, '-')                                            \
+    X(DIST_HDR_ATOM_CACHE, 13, '+') /* headers of atoms; control.h */           \
     X(SMALL_ATOM_TAGS,     14, '+')                                            \
     X(UTF8_ATOMS,          16, 'M')                                            \
     X(MAP_TAG,             17, 'D')                                            \

@@ -134,6 +134,7 @@ free_conn(struct tb_conn *c)
 {
     tb_hs_fini(&c->hs);
     tb_frames_fini(&c->frames);
+    tb_atom_cache_fini(&c->atoms);
     tb_wr_free(&c->out);
     tb_wr_free(&c->flight);
     tb_free(c);

@@ -2,6 +2,7 @@
 #ifndef TB_NET_CONN_H
 #define TB_NET_CONN_H
 
+#include "dist/atom_cache.h"
 #include "dist/frame.h"
 #include "net/net.h"
 #include "net/resolve.h"
@@ -40,11 +41,12 @@ struct tb_conn {
     struct tb_stream *stream;
     struct tb_handshake hs;
     struct tb_frames frames;
-    struct tb_wr out, flight; /* being filled, being written */
-    size_t flown;             /* of flight: written already */
-    size_t over;              /* queued with one message that was too large */
-    size_t before;            /* queued before the message being appended */
-    size_t parts, queued;     /* as counted, see share.c */
+    struct tb_atom_cache atoms; /* that the peer told; once up */
+    struct tb_wr out, flight;   /* being filled, being written */
+    size_t flown;               /* of flight: written already */
+    size_t over;                /* queued with one message that was too large */
+    size_t before;              /* queued before the message being appended */
+    size_t parts, queued;       /* as counted, see share.c */
     struct tb_lookup *lookup;
     struct tb_epmd_query *query;
     struct tb_addresses addresses;

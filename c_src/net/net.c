@@ -195,6 +195,7 @@ tb_net_init(struct tb_net *net)
     net->max_pending = TB_MAX_PENDING;
     if (net->max_pending > net->max_conns / 2)
         net->max_pending = net->max_conns / 2;
+    net->expanded.control.max = net->expanded.payload.max = net->max_frame;
     net->max_queued = 2 * net->max_queue;
     if (net->max_queued < TB_MAX_QUEUED)
         net->max_queued = TB_MAX_QUEUED;
@@ -248,6 +249,7 @@ tb_net_end(struct tb_net *net)
 {
     tb_resolver_free(net->resolver);
     net->resolver = NULL;
+    tb_expanded_free(&net->expanded, 0);
     uv_close((uv_handle_t *)&net->sweep, NULL);
     uv_close((uv_handle_t *)&net->retry, NULL);
 }

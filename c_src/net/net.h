@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include "base/limits.h"
+#include "dist/control.h"
 #include "dist/handshake.h"
 #include "net/stream.h"
 #include "tiebeam.h"
@@ -52,10 +53,11 @@ struct tb_net {
     struct tb_list pending;       /* of those: accepted, in the handshake */
     unsigned n_conns, max_conns, n_pending, max_pending;
     size_t turn_frames, turn_bytes; /* read since the node looked */
-    size_t parts;              /* bytes of unfinished frames, all connections */
-    size_t queued, max_queued; /* that wait to be written, likewise */
-    bool held;                 /* nothing is read: see tb_net_hold() */
-    unsigned freed;            /* sweeps that give memory back */
+    size_t parts; /* bytes of unfinished frames, all connections */
+    struct tb_expanded expanded; /* the message that is read, of any peer */
+    size_t queued, max_queued;   /* that wait to be written, likewise */
+    bool held;                   /* nothing is read: see tb_net_hold() */
+    unsigned freed;              /* sweeps that give memory back */
     size_t moved,
         handled;        /* bytes of this sweep; since memory was given back */
     unsigned busy;      /* sweeps, since then */

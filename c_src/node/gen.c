@@ -204,6 +204,27 @@ tb_gen_message(struct tb_proc *p, struct tb_term t)
 
 /* ------------------------------------------------------------- replies -- */
 
+struct tb_atom_table *
+tb_atom_table_for(struct tb_proc *self, const struct tb_from *from)
+{
+    return tb_route_takes_tables(self, from) ? tb_atom_table_new() : NULL;
+}
+
+int
+tb_reply_with(struct tb_proc *self, const struct tb_from *from,
+              const struct tb_atom_table *t, struct tb_term reply)
+{
+    struct tb_route r;
+    int sent;
+
+    tb_route_to_caller(&r, self, from, t);
+    tb_put_tuple(r.w, 2);
+    tb_put_term(r.w, from->tag);
+    tb_put_term(r.w, reply);
+    sent = tb_route_end(&r);
+    return sent < 0 ? sent : TB_NOREPLY;
+}
+
 int
 tb_reply_to(struct tb_proc *self, const struct tb_from *from, const char *reply,
             struct tb_args args)
@@ -211,7 +232,7 @@ tb_reply_to(struct tb_proc *self, const struct tb_from *from, const char *reply,
     struct tb_route r;
     int rc, sent;
 
-    tb_route_to_caller(&r, self, from);
+    tb_route_to_caller(&r, self, from, NULL);
     tb_put_tuple(r.w, 2);
     tb_put_term(r.w, from->tag);
     rc = tb_build(r.w, reply, args);

@@ -153,6 +153,9 @@ spawn_refused(struct tb_peer *p, struct tb_args args)
     tb_wr_free(&w);
 }
 
+/* The newest form, for ourselves: tb_control_get() reads it. */
+#define PENDING_FLAGS (TB_DFLAGS_OURS & ~TB_DFLAG(DIST_HDR_ATOM_CACHE))
+
 /* Takes back the frame that begins at that offset, where the peer would close
  * the connection over it. */
 static bool
@@ -211,7 +214,7 @@ tb_peer_signal(struct tb_peer *p, bool connect, enum tb_dop op,
         /* what takes back a signal that waits has to wait behind it */
         if (before < p->node->net.max_queue &&
             p->node->pending_bytes < p->node->net.max_queued)
-            tb_control_put(&p->pending, TB_DFLAGS_OURS, op, args, payload);
+            tb_control_put(&p->pending, PENDING_FLAGS, op, args, payload);
         p->pending.bad = false;
         p->node->pending_bytes += p->pending.len - before;
         tb_peer_dial(p);
@@ -229,6 +232,28 @@ tb_peer_begin(struct tb_peer *p, enum tb_dop op, struct tb_args args,
     out = tb_conn_out(p->conn);
     return tb_control_begin(out, p->conn->flags, op, args, at) == 0 ? out
                                                                     : NULL;
+}
+
+bool
+tb_peer_takes_tables(const struct tb_peer *p)
+{
+    return p->conn && !p->conn->doomed &&
+           tb_control_takes_tables(p->conn->flags);
+}
+
+struct tb_wr *
+tb_peer_begin_with(struct tb_peer *p, const struct tb_atom_table *table,
+                   enum tb_dop op, struct tb_args args, size_t *at)
+{
+    struct tb_wr *out;
+
+    if (!tb_peer_takes_tables(p))
+        return NULL;
+    out = tb_conn_out(p->conn);
+    *at = out->len;
+    return tb_control_begin_with(out, p->conn->flags, table, op, args) == 0
+               ? out
+               : NULL;
 }
 
 int
@@ -392,13 +417,22 @@ ignored(struct tb_peer *p, uint64_t *count, const char *what)
     ++*count;
 }
 
+static int
+read_frame(struct tb_conn *c, const uint8_t *frame, size_t n,
+           struct tb_control *out)
+{
+    if (c->flags & TB_DFLAG(DIST_HDR_ATOM_CACHE))
+        return tb_control_read(&c->atoms, &c->net->expanded, frame, n, out);
+    return tb_control_get(frame, n, out);
+}
+
 static void
 on_frame(void *ctx, struct tb_conn *c, const uint8_t *frame, size_t n)
 {
     struct tb_node *node = ctx;
     struct tb_peer *p = c->owner;
     struct tb_control control = { 0 };
-    int rc = tb_control_get(frame, n, &control);
+    int rc = read_frame(c, frame, n, &control);
 
     if (rc == 1)
         rc = tb_route_in(p, &control);
@@ -408,6 +442,7 @@ on_frame(void *ctx, struct tb_conn *c, const uint8_t *frame, size_t n)
         ignored(p, &node->count.unknown_tag, "term");
     else if (rc < 0)
         tb_conn_fail(c, rc);
+    tb_expanded_free(&node->net.expanded, TB_READ_CHUNK);
 }
 
 static void

@@ -56,6 +56,14 @@ struct tb_wr *tb_peer_begin(struct tb_peer *p, enum tb_dop op,
                             struct tb_args args, size_t *at);
 int tb_peer_end(struct tb_peer *p, size_t at);
 
+/* tb_peer_takes_tables - whether it can be sent a payload with references, in
+ * this turn. tb_peer_begin_with - as tb_peer_begin(), of such a payload. */
+bool tb_peer_takes_tables(const struct tb_peer *p);
+struct tb_wr *tb_peer_begin_with(struct tb_peer *p,
+                                 const struct tb_atom_table *table,
+                                 enum tb_dop op, struct tb_args args,
+                                 size_t *at);
+
 /* tb_peer_dial - connect, unless that is under way. */
 void tb_peer_dial(struct tb_peer *p);
 

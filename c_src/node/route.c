@@ -255,10 +255,12 @@ static void
 begin(struct tb_route *r)
 {
     struct tb_node *node = r->self->node;
+    struct tb_args to = { 2, r->to };
 
-    r->w = r->peer ? tb_peer_begin(r->peer, r->op, (struct tb_args){ 2, r->to },
-                                   &r->at)
-                   : NULL;
+    if (r->peer && r->table)
+        r->w = tb_peer_begin_with(r->peer, r->table, r->op, to, &r->at);
+    else if (r->peer)
+        r->w = tb_peer_begin(r->peer, r->op, to, &r->at);
     r->direct = r->w;
     if (r->direct)
         return;
@@ -306,6 +308,8 @@ tb_route_end(struct tb_route *r)
     r->self->messages_out++;
     if (r->direct)
         return tb_peer_end(r->peer, r->at);
+    if (r->table) /* its connection is about to end */
+        return 0;
     message = tb_wr_term(r->w);
     if (r->peer && message.n > 0)
         tb_peer_signal(r->peer, r->connect, r->op, (struct tb_args){ 2, r->to },
@@ -334,17 +338,16 @@ alias_of(struct tb_term tag, struct tb_ref *alias)
     return true;
 }
 
-void
-tb_route_to_caller(struct tb_route *r, struct tb_proc *self,
-                   const struct tb_from *from)
+/* Where an answer goes: to a process here, or to a peer. */
+static void
+find_caller(struct tb_route *r, const struct tb_from *from)
 {
-    struct tb_node *node = self->node;
+    struct tb_node *node = r->self->node;
     struct tb_ref alias;
 
-    *r =
-        (struct tb_route){ .self = self,
-                           .op = DOP_SEND_SENDER,
-                           .to = { tb_v_pid(self->pid), tb_v_pid(from->pid) } };
+    r->op = DOP_SEND_SENDER;
+    r->to[0] = tb_v_pid(r->self->pid);
+    r->to[1] = tb_v_pid(from->pid);
     r->here = from->pid.node == node->name;
     if (r->here) {
         r->local = tb_proc_of(node, from->pid);
@@ -355,7 +358,25 @@ tb_route_to_caller(struct tb_route *r, struct tb_proc *self,
     } else {
         r->peer = tb_peer_find(node, from->pid.node);
     }
+}
+
+void
+tb_route_to_caller(struct tb_route *r, struct tb_proc *self,
+                   const struct tb_from *from,
+                   const struct tb_atom_table *table)
+{
+    *r = (struct tb_route){ .self = self, .table = table };
+    find_caller(r, from);
     begin(r);
+}
+
+bool
+tb_route_takes_tables(struct tb_proc *self, const struct tb_from *from)
+{
+    struct tb_route r = { .self = self };
+
+    find_caller(&r, from);
+    return r.peer && tb_peer_takes_tables(r.peer);
 }
 
 static void

@@ -25,20 +25,24 @@ struct tb_route {
     bool here;
     bool direct; /* .w is the peer's */
     bool connect;
-    size_t at; /* where it began */
+    size_t at;                         /* where it began */
+    const struct tb_atom_table *table; /* or NULL; then it is direct or lost */
     enum tb_dop op;
     struct tb_val to[2];
 };
 
 /* tb_route_to, tb_route_to_name - begin a message to a pid or a name.
- * tb_route_to_caller - an answer, which never connects.
+ * tb_route_to_caller - an answer, which never connects; table: its atoms, or
+ * NULL. tb_route_takes_tables - whether it may have one.
  * tb_route_end - the message stands in r->w: send it. 0, or -TB_ELIMIT where it
  * could not be built: then nothing is sent. */
 void tb_route_to(struct tb_route *r, struct tb_proc *self, struct tb_pid to);
 void tb_route_to_name(struct tb_route *r, struct tb_proc *self,
                       struct tb_text name, tb_atom at);
 void tb_route_to_caller(struct tb_route *r, struct tb_proc *self,
-                        const struct tb_from *from);
+                        const struct tb_from *from,
+                        const struct tb_atom_table *table);
+bool tb_route_takes_tables(struct tb_proc *self, const struct tb_from *from);
 int tb_route_end(struct tb_route *r);
 
 #endif

@@ -51,11 +51,24 @@ deliver(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r)
     tb_request_free(sup, r);
 }
 
+/* To the one who asked, in this turn. */
+static bool
+is_direct(const struct tb_request *r)
+{
+    return r->from && !r->passed && !r->batch;
+}
+
+struct tb_atom_table *
+tb_answer_table(struct tb_proc *self, const struct tb_request *r)
+{
+    return is_direct(r) ? tb_atom_table_for(self, r->from) : NULL;
+}
+
 void
 tb_answer(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
           const char *reply, struct tb_args args)
 {
-    if (r->from && !r->passed && !r->batch) {
+    if (is_direct(r)) {
         tb_reply_to(self, r->from, reply, args);
         tb_request_free(sup, r);
         return;
@@ -63,6 +76,19 @@ tb_answer(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
     r->reply.len = 0;
     tb_build(&r->reply, reply, args);
     deliver(self, sup, r);
+}
+
+void
+tb_answer_with(struct tb_proc *self, struct tb_supervisor *sup,
+               struct tb_request *r, const struct tb_atom_table *t,
+               struct tb_term reply)
+{
+    if (!t) {
+        tb_answer(self, sup, r, "Reply", TB_ARGS(tb_v_term(reply)));
+        return;
+    }
+    tb_reply_with(self, r->from, t, reply);
+    tb_request_free(sup, r);
 }
 
 void

@@ -88,9 +88,10 @@ tb_child_spec(const struct tb_child *c)
 }
 
 void
-tb_child_put_shown(struct tb_wr *w, const struct tb_child *c, struct tb_val pid)
+tb_child_put_shown(struct tb_shown *s, const struct tb_child *c,
+                   struct tb_val pid)
 {
-    tb_form_show(w, c->form, tb_child_id(c), pid);
+    tb_form_show(s, c->form, tb_child_id(c), pid);
 }
 
 static bool
@@ -352,16 +353,18 @@ tb_starts_more(uint64_t starts)
     return more % TB_STARTS_ASKED ? more : more + TB_STARTS_ASKED;
 }
 
+/* Who knows of starts only starts one again that is odd, and leaves it so. */
 uint64_t
 tb_starts_stopped(uint64_t starts)
 {
-    return tb_starts_is_stopped(starts) ? starts : starts + TB_STARTS_ASKED;
+    return starts + (tb_starts_is_stopped(starts) ? 2 : 1) * TB_STARTS_ASKED;
 }
 
 uint64_t
 tb_starts_asked(uint64_t starts)
 {
-    return tb_starts_more(tb_starts_stopped(starts) + TB_STARTS_ASKED);
+    return tb_starts_more(starts + (tb_starts_is_stopped(starts) ? 1 : 2) *
+                                       TB_STARTS_ASKED);
 }
 
 void

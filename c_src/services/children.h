@@ -170,24 +170,34 @@ struct tb_child *tb_children_each_id(const struct tb_children *t,
 bool tb_key_read(struct tb_key *key, struct tb_term t);
 void tb_key_put(struct tb_wr *w, struct tb_key key);
 
+/* Children as which_children shows them, one after the other. */
+struct tb_shown {
+    struct tb_wr items;          /* owned */
+    struct tb_atom_table *table; /* owned; their atoms are in it, or NULL */
+    const struct tb_form *form;  /* of the last one: */
+    struct tb_wr head, rest;     /* owned: what is before and behind its pid */
+};
+
 /* tb_child_spec - what hosts keep, until it is asked for that of another child.
  * tb_child_id - of a named one; else of no length.
  * tb_child_put_shown - append {Id, Pid, Type, Modules}. */
 struct tb_term tb_child_spec(const struct tb_child *c);
 struct tb_term tb_child_id(const struct tb_child *c);
-void tb_child_put_shown(struct tb_wr *w, const struct tb_child *c,
+void tb_child_put_shown(struct tb_shown *s, const struct tb_child *c,
                         struct tb_val pid);
 
 /* forms.c. tb_form_get - the form of a spec, for one more child, and the rest
  * of the spec, which is borrowed: until another form is asked for. NULL: it is
  * no spec. tb_form_release - for one less. tb_form_spec - the spec again, until
- * it is asked for another. tb_form_show - append {Id, Pid, Type, Modules}. */
+ * it is asked for another. tb_form_show - append {Id, Pid, Type, Modules}.
+ * tb_shown_free - all that it owns. */
+void tb_shown_free(struct tb_shown *s);
 struct tb_form *tb_form_get(struct tb_children *t, struct tb_term spec,
                             struct tb_spec *s, struct tb_term *args);
 void tb_form_release(struct tb_children *t, struct tb_form *f);
 struct tb_term tb_form_spec(const struct tb_form *f, struct tb_term id,
                             struct tb_term args);
-void tb_form_show(struct tb_wr *w, const struct tb_form *f, struct tb_term id,
-                  struct tb_val pid);
+void tb_form_show(struct tb_shown *s, const struct tb_form *f,
+                  struct tb_term id, struct tb_val pid);
 
 #endif

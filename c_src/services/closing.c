@@ -36,6 +36,46 @@ tb_close(struct tb_proc *self, struct tb_supervisor *sup, struct tb_term reason)
     tb_close_check(self, sup);
 }
 
+bool
+tb_host_has_closed(const struct tb_host *h)
+{
+    return h->closed >= h->sup->closed;
+}
+
+bool
+tb_has_to_close(const struct tb_supervisor *sup)
+{
+    TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
+        if (h->phase == TB_HOST_ATTACHED && h->member && !tb_host_has_closed(h))
+            return true;
+    return false;
+}
+
+void
+tb_home_close(struct tb_proc *self, struct tb_supervisor *sup,
+              struct tb_home *home)
+{
+    TB_LIST_EACH (c, &home->children, struct tb_child, link)
+        tb_work_deleted(self, sup, c, 0);
+    if (home->host)
+        return;
+    home->known = home->complete = false; /* others may know what came then */
+    home->n_asked = 0;
+}
+
+/* What we know of hosts that are not there is of a time before. */
+void
+tb_closed_is(struct tb_proc *self, struct tb_supervisor *sup,
+             int64_t generation)
+{
+    if (generation <= sup->closed)
+        return;
+    sup->closed = generation;
+    TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
+        if (!home->host)
+            tb_home_close(self, sup, home);
+}
+
 /* The owner: all have closed it. Another one: it is closed. */
 void
 tb_close_check(struct tb_proc *self, struct tb_supervisor *sup)

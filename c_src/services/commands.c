@@ -140,7 +140,7 @@ tb_work_send(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
     struct tb_val key;
 
     if (!h || h->phase != TB_HOST_ATTACHED || !sup->owning ||
-        !tb_pace_start(self, sup, w) ||
+        !tb_host_has_closed(h) || !tb_pace_start(self, sup, w) ||
         (w->yields && !tb_instance_may_go(self, sup, w)))
         return;
     bytes = tb_scratch_take(sup);

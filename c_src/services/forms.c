@@ -188,14 +188,43 @@ tb_form_spec(const struct tb_form *f, struct tb_term id, struct tb_term args)
     return tb_wr_term(w);
 }
 
-void
-tb_form_show(struct tb_wr *w, const struct tb_form *f, struct tb_term id,
-             struct tb_val pid)
+/* Mostly it is that of the child before. */
+static void
+set_form(struct tb_shown *s, const struct tb_form *f)
 {
     const uint8_t *shown = f->bytes + f->n;
 
-    tb_wr_bytes(w, shown, f->shown_n);
-    tb_wr_bytes(w, id.p, id.n);
-    tb_build(w, "Pid", TB_ARGS(pid));
-    tb_wr_bytes(w, shown + f->shown_n, f->rest_n);
+    if (s->form == f)
+        return;
+    s->form = f;
+    s->head.len = s->rest.len = 0;
+    tb_atom_table_put(s->table, &s->head,
+                      (struct tb_term){ shown, f->shown_n });
+    tb_atom_table_put(s->table, &s->rest,
+                      (struct tb_term){ shown + f->shown_n, f->rest_n });
+}
+
+void
+tb_form_show(struct tb_shown *s, const struct tb_form *f, struct tb_term id,
+             struct tb_val pid)
+{
+    struct tb_wr *w = &s->items;
+
+    set_form(s, f);
+    tb_wr_bytes(w, s->head.buf, s->head.len);
+    tb_atom_table_put(s->table, w, id);
+    if (pid.type == TB_T_PID)
+        tb_atom_table_put_pid(s->table, w, pid.pid);
+    else
+        tb_build(w, "State", TB_ARGS(pid));
+    tb_wr_bytes(w, s->rest.buf, s->rest.len);
+}
+
+void
+tb_shown_free(struct tb_shown *s)
+{
+    tb_wr_free(&s->items);
+    tb_wr_free(&s->head);
+    tb_wr_free(&s->rest);
+    tb_atom_table_free(s->table);
 }

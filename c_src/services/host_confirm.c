@@ -24,6 +24,10 @@ on_confirmed(struct tb_proc *self, void *state, void *ctx, int status,
     h->confirming = false;
     if (h->phase != TB_HOST_AWAY || h->down)
         return TB_NOREPLY;
+    if (h->confirm_late) { /* it was back since then: asked anew */
+        tb_sup_turn_ask(self, h->sup);
+        return TB_NOREPLY;
+    }
     unknown = status == 0 && tb_match("{unknown, Why:atom}", result, v) == 1;
     if ((status == 0 && tb_match("{down, Why:atom}", result, v) == 1) ||
         (unknown &&
@@ -46,6 +50,7 @@ static void
 confirm(struct tb_proc *self, struct tb_host *h)
 {
     h->confirming = true;
+    h->confirm_late = false;
     h->ask = ++h->sup->n_asks;
     tb_call_name(self, "node_monitor", h->sup->self_node,
                  "{confirm_down, Node, Creation}",

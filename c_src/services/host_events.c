@@ -135,7 +135,7 @@ on_copies(struct event *e, const struct tb_val *v)
     if (home && !e->host->forgotten)
         backed(e->self, e->sup, home, e->host->node, seq);
     if (!home || home->host || e->host->forgotten ||
-        (home->known && home->seq >= seq))
+        !tb_host_has_closed(e->host) || (home->known && home->seq >= seq))
         return;
     if (seq < home->seq || (home->n && seq == home->seq && !home->copied))
         return;
@@ -298,8 +298,11 @@ on_dropped(struct event *e, const struct tb_val *v)
     struct tb_home *home =
         tb_home_find(e->sup, tb_intern(v[0].text), v[1].term);
 
-    if (home && !home->host && !e->sup->owning)
-        tb_home_forget(e->self, e->sup, home);
+    if (!home || e->sup->owning ||
+        (home->host && home->host->phase != TB_HOST_AWAY))
+        return;
+    tb_home_lose(e->sup, home); /* who decides may know it before we do */
+    tb_home_forget(e->self, e->sup, home);
 }
 
 static void
@@ -312,11 +315,13 @@ on_cleared(struct event *e, const struct tb_val *v)
 static void
 on_closed(struct event *e, const struct tb_val *v)
 {
-    e->host->closed = v[0].i;
-    if (v[0].i > e->sup->closed)
-        e->sup->closed = v[0].i;
-    TB_LIST_EACH (c, &e->home->children, struct tb_child, link)
-        tb_work_deleted(e->self, e->sup, c, 0);
+    bool news = v[0].i > e->host->closed; /* else what is there came after */
+
+    if (news)
+        e->host->closed = v[0].i;
+    tb_closed_is(e->self, e->sup, v[0].i);
+    if (news)
+        tb_home_close(e->self, e->sup, e->home);
     tb_close_check(e->self, e->sup);
 }
 
@@ -580,7 +585,6 @@ tb_host_take_info(struct tb_proc *self, struct tb_supervisor *sup,
     while (tb_elems_next(&items, &key) && tb_elems_next(&items, &value))
         if (tb_match("Key:atom", key, v) == 1)
             take_key(sup, h, v[0].text, value);
-    if (h->closed > sup->closed)
-        sup->closed = h->closed;
+    tb_closed_is(self, sup, h->closed);
     tb_host_reach(self, sup);
 }

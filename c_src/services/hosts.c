@@ -25,15 +25,21 @@ lose_copies(const struct tb_host *h)
 
 /* What we heard of since its node was asked last may be what is there now. */
 static void
-lose_homes_of(const struct tb_host *h, const struct tb_home *but)
+lose_homes_of(struct tb_proc *self, const struct tb_host *h,
+              const struct tb_home *but)
 {
-    TB_LIST_EACH (home, &h->sup->homes, struct tb_home, link)
-        if (home->node == h->node && home != but &&
-            (home == h->home || home->made < h->ask)) {
-            if (home == h->home)
-                lose_copies(h);
-            tb_home_lose(h->sup, home);
-        }
+    TB_LIST_EACH (home, &h->sup->homes, struct tb_home, link) {
+        bool had_closed = home != h->home || tb_host_has_closed(h);
+
+        if (home->node != h->node || home == but ||
+            (home != h->home && home->made >= h->ask))
+            continue;
+        if (home == h->home)
+            lose_copies(h);
+        tb_home_lose(h->sup, home);
+        if (!had_closed)
+            tb_home_close(self, h->sup, home);
+    }
 }
 
 /* --------------------------------------------------------------- hosts -- */
@@ -207,6 +213,13 @@ on_which(struct tb_proc *self, void *state, void *ctx, int status,
 }
 
 static void
+set_gone(struct tb_proc *self, struct tb_host *h)
+{
+    if (!h->gone_ms)
+        h->gone_ms = tb_now_ms(tb_self_node(self));
+}
+
+static void
 drop_monitor(struct tb_proc *self, struct tb_host *h)
 {
     if (h->monitored)
@@ -222,16 +235,21 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     struct tb_home *home = tb_home_get(sup, h->node, inc);
     bool lived;
 
+    if (home && home->lost && home->pending && !sup->owning) {
+        tb_home_forget(self, sup, home); /* nor has it to start them */
+        home = tb_home_get(sup, h->node, inc);
+    }
     if (!home || (home->lost && home->pending)) { /* till that is done */
+        set_gone(self, h);
         set_phase(h, TB_HOST_WAITING, "no_answer");
         return;
     }
     set_phase(h, TB_HOST_READING, NULL);
     h->not_spoken = false;
-    h->down = h->confirming = h->stopping = false;
+    h->down = h->stopping = false;
     h->told = h->close_told = h->clear_told = h->noted = false;
     h->gone_ms = 0;
-    lose_homes_of(h, home);
+    lose_homes_of(self, h, home);
     lived = h->home == home || home->lost;
     home->stale = false;
     if (home->lost)
@@ -286,13 +304,6 @@ not_spoken(struct tb_proc *self, struct tb_host *h, bool is_attached)
 }
 
 static void
-set_gone(struct tb_proc *self, struct tb_host *h)
-{
-    if (!h->gone_ms)
-        h->gone_ms = tb_now_ms(tb_self_node(self));
-}
-
-static void
 no_process(struct tb_proc *self, struct tb_host *h)
 {
     if (h->home)
@@ -322,8 +333,11 @@ on_attached(struct tb_proc *self, void *state, void *ctx, int status,
         not_spoken(self, h, false);
     else if (status == -TB_ENOPROC)
         no_process(self, h);
-    else
+    else {
+        if (status == -TB_ETIMEOUT)
+            h->gone_ms = 0; /* there may be one by now */
         set_phase(h, TB_HOST_WAITING, "no_answer");
+    }
     if (h->phase != TB_HOST_ASKING)
         tb_sup_turn_ask(self, h->sup);
     return TB_NOREPLY;
@@ -383,6 +397,7 @@ away(struct tb_proc *self, struct tb_host *h)
     h->lost_ms = tb_now_ms(tb_self_node(self));
     h->confirm_ms = 0;
     h->confirm_n = 0;
+    h->confirm_late = h->confirming;
     h->sup->whole = false; /* till the end of this turn, at least */
     ask_again(h->sup);
     tb_places_update(h->sup);
@@ -400,7 +415,7 @@ tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     if (h->phase == TB_HOST_AWAY)
         h->down = true;
     set_gone(self, h);
-    lose_homes_of(h, NULL);
+    lose_homes_of(self, h, NULL);
     h->copied = UINT64_MAX; /* its answers wait for nobody any more */
     tb_answers_copied(self, sup, h);
     h->copied = 0;

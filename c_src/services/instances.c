@@ -279,6 +279,7 @@ tb_instance_may_go(struct tb_proc *self, struct tb_supervisor *sup,
     w->moved = !is_superseded(sup, c);
     if (verdict == WAITS) {
         tb_list_del(&w->timed);
+        w->due_ms = 0;
         tb_list_add(&sup->yielding, &w->timed);
     } else if (verdict == STAYS) {
         sup->look_again = true;

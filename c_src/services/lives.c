@@ -54,7 +54,8 @@ tb_lives_restart(struct tb_proc *self, struct tb_supervisor *sup,
         tb_work_end(self, sup, w); /* it will go elsewhere */
     } else if (sup->o.backoff_max) {
         tb_work_later(self, sup, w, pause_of(self, sup, c));
-    } else if (tb_intensity_add(&h->restarts, now_s, sup->o.max_restarts,
+    } else if (sup->taking_over || /* when it ended nobody can tell */
+               tb_intensity_add(&h->restarts, now_s, sup->o.max_restarts,
                                 sup->o.max_seconds)) {
         tb_work_send(self, sup, w);
     } else {
@@ -79,7 +80,7 @@ tb_child_exited(struct tb_proc *self, struct tb_supervisor *sup,
     struct tb_work *w;
     bool over = c->restart == TB_TEMPORARY || is_over(c);
 
-    if (c->work || !h || h->stopping || sup->closing)
+    if (c->work || !h || h->stopping || sup->closing || !tb_host_has_closed(h))
         return;
     if (!over) {
         if (h->draining) {
@@ -181,6 +182,8 @@ tb_lives_move_on(struct tb_proc *self, struct tb_supervisor *sup,
     struct tb_child *there =
         to ? tb_children_on(&sup->table, c->key, to->home) : NULL;
 
+    if (c->home->host && !tb_host_has_closed(c->home->host))
+        return;
     if (there == c) { /* it may stay after all */
         if (!c->work)
             tb_work_new(c, TB_WORK_PLACE);
@@ -512,7 +515,7 @@ tb_lives_check(struct tb_proc *self, struct tb_supervisor *sup)
         struct tb_host *h = home->host;
 
         if (!h || h->phase != TB_HOST_ATTACHED || h->owner != sup->self_node ||
-            !h->member)
+            !h->member || !tb_host_has_closed(h))
             continue;
         if (home->fresh || !sup->looked)
             tb_work_resume(self, sup, home);

@@ -241,7 +241,8 @@ set_off(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
     struct tb_host *to = tb_places_of(self, sup, c);
     struct tb_work *w;
 
-    if (!to || to->home == c->home)
+    /* an original that is back meanwhile stays where it is */
+    if (!to || to->home == c->home || tb_children_other(&sup->table, c))
         return;
     if (is_idle(c)) {
         w = tb_work_keep_at(self, sup, c, to);
@@ -285,7 +286,8 @@ tb_moves_turn(struct tb_proc *self, struct tb_supervisor *sup)
     if (all)
         sup->balance_ms = 0;
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link) {
-        if (h->phase != TB_HOST_ATTACHED || !h->home || !h->member)
+        if (h->phase != TB_HOST_ATTACHED || !h->home || !h->member ||
+            !tb_host_has_closed(h))
             continue;
         if (h->leave || all)
             h->leave = plan(self, sup, h) && (h->draining || h->excluded);

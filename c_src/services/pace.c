@@ -66,6 +66,7 @@ tb_pace_start(struct tb_proc *self, struct tb_supervisor *sup,
     if (tb_list_empty(&sup->paced) && take(self, sup))
         return true;
     tb_list_del(&w->timed);
+    w->due_ms = 0;
     tb_list_add(&sup->paced, &w->timed);
     w->queued = true;
     ask(self, sup);

@@ -10,7 +10,7 @@ static bool
 takes_children(const struct tb_host *h, tb_atom owner)
 {
     return h->phase == TB_HOST_ATTACHED && h->member && !h->draining &&
-           !h->excluded && owner && h->owner == owner;
+           !h->excluded && owner && h->owner == owner && tb_host_has_closed(h);
 }
 
 void
@@ -57,10 +57,17 @@ tb_places_find(struct tb_supervisor *sup, struct tb_term spec)
 
 /* ----------------------------------------------------------- {M, F} -- */
 
-/* What was asked together is answered together. */
+/* What was asked together is answered together, but for requests that have
+ * ended by then. */
 struct question {
     struct tb_list asks; /* struct tb_request */
 };
+
+static struct tb_request *
+first_of(const struct question *q)
+{
+    return TB_ENTRY(q->asks.next, struct tb_request, link);
+}
 
 static void
 take_place(struct tb_proc *self, struct tb_supervisor *sup,
@@ -85,15 +92,13 @@ on_located(struct tb_proc *self, void *state, void *ctx, int status,
     struct tb_term node;
     bool list = status == 0 && tb_elems_open(&e, result);
 
-    if (status == -TB_ESTOPPED)
-        return TB_NOREPLY; /* requests are freed with the supervisor */
-    while (!tb_list_empty(&q->asks)) {
-        struct tb_request *r = TB_ENTRY(q->asks.next, struct tb_request, link);
+    /* those of a supervisor that ends are freed with it */
+    for (size_t i = 0; list && tb_elems_next(&e, &node); i++)
+        if (!tb_list_empty(&q->asks) && first_of(q)->asked_at == i)
+            take_place(self, sup, first_of(q), node);
+    while (status != -TB_ESTOPPED && !tb_list_empty(&q->asks)) {
+        struct tb_request *r = first_of(q);
 
-        if (list && tb_elems_next(&e, &node)) {
-            take_place(self, sup, r, node);
-            continue;
-        }
         tb_list_del(&r->link);
         tb_answer(self, sup, r, "{error, {bad_locator, Answer}}",
                   TB_ARGS(tb_v_term(result)));
@@ -138,6 +143,7 @@ tb_places_send(struct tb_proc *self, struct tb_supervisor *sup)
     TB_LIST_EACH (r, &sup->to_locate, struct tb_request, link) {
         tb_list_del(&r->link);
         tb_list_add(&q->asks, &r->link);
+        r->asked_at = n;
         if (tb_match("{_, Spec}", r->term, v) == 1)
             tb_wr_bytes(&specs, v[0].term.p, v[0].term.n);
         n++;

@@ -128,6 +128,19 @@ located(struct tb_supervisor *sup, tb_atom node)
     return NULL;
 }
 
+/* A host that was there when {M, F} was asked may have gone since. */
+static bool
+locate_again(struct tb_proc *self, struct tb_supervisor *sup,
+             struct tb_request *r)
+{
+    if (r->relocated || !tb_host_find(sup, r->located))
+        return false;
+    r->relocated = true;
+    r->located = 0;
+    tb_places_ask(self, sup, r);
+    return true;
+}
+
 static void
 start_checked(struct tb_proc *self, struct tb_supervisor *sup,
               struct tb_request *r, struct tb_term spec)
@@ -139,6 +152,8 @@ start_checked(struct tb_proc *self, struct tb_supervisor *sup,
         return;
     if (is_full(sup)) {
         tb_answer(self, sup, r, "{error, max_children}", TB_NONE);
+    } else if (sup->n_places == 0 && tb_has_to_close(sup)) {
+        tb_request_hold(self, sup, r);
     } else if (sup->n_places == 0) {
         tb_answer(self, sup, r, "{error, no_hosts}", TB_NONE);
     } else if (sup->o.locator == TB_LOCATE_FUN && !r->located) {
@@ -147,7 +162,7 @@ start_checked(struct tb_proc *self, struct tb_supervisor *sup,
         h = r->located ? located(sup, r->located) : tb_places_find(sup, spec);
         if (h)
             start_at(self, sup, r, h, spec);
-        else
+        else if (!locate_again(self, sup, r))
             tb_answer(self, sup, r, "{error, {bad_locator, Node}}",
                       TB_ARGS(tb_v_node(r->located)));
     }

@@ -41,7 +41,7 @@ add_shown(struct tb_home *home, struct tb_child **all, size_t n)
 
 /* As a supervisor lists those with an id. */
 static size_t
-put_newest_first(struct tb_supervisor *sup, struct tb_wr *w)
+put_newest_first(struct tb_supervisor *sup, struct tb_shown *s)
 {
     struct tb_child **all =
         tb_alloc((sup->table.counts.specs + 1) * sizeof(void *));
@@ -51,7 +51,7 @@ put_newest_first(struct tb_supervisor *sup, struct tb_wr *w)
         n = add_shown(home, all, n);
     qsort(all, n, sizeof(void *), newest_first);
     for (size_t i = 0; i < n; i++)
-        tb_child_put_shown(w, all[i], pid_or_state(all[i]));
+        tb_child_put_shown(s, all[i], pid_or_state(all[i]));
     tb_free(all);
     return n;
 }
@@ -59,7 +59,7 @@ put_newest_first(struct tb_supervisor *sup, struct tb_wr *w)
 /* There may be many, more than a processor keeps at hand: each is looked at
  * once, and the next one is fetched meanwhile. */
 static size_t
-put_shown(struct tb_home *home, struct tb_wr *w)
+put_shown(struct tb_home *home, struct tb_shown *s)
 {
     size_t n = 0;
 
@@ -68,19 +68,19 @@ put_shown(struct tb_home *home, struct tb_wr *w)
         __builtin_prefetch((const char *)c->link.next + 64);
         if (!c->shown)
             continue;
-        tb_child_put_shown(w, c, pid_or_state(c));
+        tb_child_put_shown(s, c, pid_or_state(c));
         n++;
     }
     return n;
 }
 
 static size_t
-put_any_order(struct tb_supervisor *sup, struct tb_wr *w)
+put_any_order(struct tb_supervisor *sup, struct tb_shown *s)
 {
     size_t n = 0;
 
     TB_LIST_EACH (home, &sup->homes, struct tb_home, link)
-        n += put_shown(home, w);
+        n += put_shown(home, s);
     return n;
 }
 
@@ -88,16 +88,18 @@ static void
 on_which_children(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_request *r, const struct tb_val *v)
 {
-    struct tb_wr items = { 0 }, list = { 0 };
+    struct tb_shown shown = { .table = tb_answer_table(self, r) };
+    struct tb_wr list = { 0 };
     size_t n;
 
     (void)v;
-    n = sup->table.index[TB_BY_ID].n > 0 ? put_newest_first(sup, &items)
-                                         : put_any_order(sup, &items);
-    tb_build_list(&list, n, &items);
-    tb_wr_free(&items);
-    tb_answer(self, sup, r, "List", TB_ARGS(tb_v_term(tb_wr_term(&list))));
+    n = sup->table.index[TB_BY_ID].n > 0 ? put_newest_first(sup, &shown)
+                                         : put_any_order(sup, &shown);
+    tb_build_list(&list, n, &shown.items);
+    tb_wr_free(&shown.items);
+    tb_answer_with(self, sup, r, shown.table, tb_wr_term(&list));
     tb_wr_free(&list);
+    tb_shown_free(&shown);
 }
 
 static void
@@ -151,7 +153,7 @@ on_which_child(struct tb_proc *self, struct tb_supervisor *sup,
                struct tb_request *r, const struct tb_val *v)
 {
     struct tb_child *c = find_shown(sup, v[0].term);
-    struct tb_wr child = { 0 };
+    struct tb_shown child = { 0 };
 
     if (!c) {
         tb_answer(self, sup, r, "{error, not_found}", TB_NONE);
@@ -159,8 +161,8 @@ on_which_child(struct tb_proc *self, struct tb_supervisor *sup,
     }
     tb_child_put_shown(&child, c, pid_or_state(c));
     tb_answer(self, sup, r, "{ok, Child}",
-              TB_ARGS(tb_v_term(tb_wr_term(&child))));
-    tb_wr_free(&child);
+              TB_ARGS(tb_v_term(tb_wr_term(&child.items))));
+    tb_shown_free(&child);
 }
 
 /* ---------------------------------------------------------------- places -- */

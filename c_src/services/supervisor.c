@@ -169,8 +169,10 @@ on_look(struct tb_proc *self, void *state, const struct tb_msg *m)
 static int
 on_due(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
-    (void)m;
-    tb_works_due(self, state);
+    struct tb_key key;
+
+    if (tb_key_read(&key, m->arg[0].term))
+        tb_works_due(self, state, key);
     return TB_NOREPLY;
 }
 
@@ -530,7 +532,7 @@ static const struct tb_clause clauses[] = {
     { TB_INFO, "tick",                                    on_tick             },
     { TB_INFO, "look",                                    on_look             },
     { TB_INFO, "reach",                                   tb_on_reach         },
-    { TB_INFO, "due",                                     on_due              },
+    { TB_INFO, "{due, Key}",                              on_due              },
     { TB_INFO, "pace",                                    tb_on_pace          },
     { 0 },
 };

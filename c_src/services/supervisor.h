@@ -88,6 +88,7 @@ struct tb_host {
     bool leave;      /* what is there has to go elsewhere: to be planned */
     bool down;       /* confirmed */
     bool confirming;
+    bool confirm_late; /* that is about a former absence */
     bool missed; /* it was away: what happened there meanwhile was not told */
     uint64_t lost_ms, confirm_ms; /* since when it is away; when to ask again */
     uint64_t gone_ms; /* since when it has no incarnation, confirmed; or 0 */
@@ -139,6 +140,8 @@ struct tb_request {
     bool lasts;           /* till it is carried out: nobody would ask again */
     struct tb_work *work; /* whose end answers it, or NULL */
     tb_atom located;      /* by {M, F}; 0: not yet */
+    size_t asked_at;      /* among those of one question to {M, F} */
+    bool relocated;       /* it was asked again */
     struct tb_key key;    /* of the child that it makes; n 0: none yet */
     struct tb_term term;  /* its bytes stand behind it */
 };
@@ -158,7 +161,7 @@ enum tb_work_kind {
 struct tb_work {
     struct tb_list timed; /* in tb_supervisor.timed, .waiting, .paced or
                              .yielding, or .next NULL */
-    uint64_t due_ms;
+    uint64_t due_ms;      /* 0: not in tb_supervisor.timed */
     enum tb_work_kind kind;
     struct tb_child *child;
     struct tb_home *from; /* NULL, or the lost home it comes from */
@@ -428,7 +431,8 @@ void tb_work_end(struct tb_proc *self, struct tb_supervisor *sup,
                  struct tb_work *w);
 void tb_work_later(struct tb_proc *self, struct tb_supervisor *sup,
                    struct tb_work *w, uint64_t ms);
-void tb_works_due(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_works_due(struct tb_proc *self, struct tb_supervisor *sup,
+                  struct tb_key key);
 void tb_work_started(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c, struct tb_term outcome, uint64_t seq);
 void tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
@@ -516,7 +520,8 @@ void tb_located_send(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_located_tick(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_located_free(struct tb_supervisor *sup);
 
-/* answers.c - requests that wait. */
+/* answers.c - requests that wait. tb_answer_table - a table for an answer in
+ * this turn, or NULL; tb_answer_with - that answer, with its table. */
 struct tb_request *tb_request_new(struct tb_proc *self,
                                   struct tb_supervisor *sup,
                                   const struct tb_msg *m, struct tb_term term);
@@ -525,6 +530,11 @@ void tb_request_hold(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_request *r);
 void tb_answer(struct tb_proc *self, struct tb_supervisor *sup,
                struct tb_request *r, const char *reply, struct tb_args args);
+struct tb_atom_table *tb_answer_table(struct tb_proc *self,
+                                      const struct tb_request *r);
+void tb_answer_with(struct tb_proc *self, struct tb_supervisor *sup,
+                    struct tb_request *r, const struct tb_atom_table *t,
+                    struct tb_term reply);
 void tb_answer_when(struct tb_proc *self, struct tb_supervisor *sup,
                     struct tb_request *r, struct tb_host *host, uint64_t seq,
                     const char *reply, struct tb_args args);
@@ -554,7 +564,17 @@ bool tb_show(struct tb_proc *self, struct tb_supervisor *sup,
 bool tb_show_anyway(struct tb_proc *self, struct tb_supervisor *sup,
                     struct tb_request *r);
 
-/* closing.c - the end of a generation. */
+/* closing.c - the end of a generation.
+ * tb_host_has_closed - else what is there is of a closed one: nothing begins
+ * there before it is gone. tb_has_to_close - a host that will take children has
+ * not yet. tb_home_close - nothing that is known of there counts any more.
+ * tb_closed_is - that one is closed, so somebody says. */
+bool tb_host_has_closed(const struct tb_host *h);
+bool tb_has_to_close(const struct tb_supervisor *sup);
+void tb_home_close(struct tb_proc *self, struct tb_supervisor *sup,
+                   struct tb_home *home);
+void tb_closed_is(struct tb_proc *self, struct tb_supervisor *sup,
+                  int64_t generation);
 void tb_close(struct tb_proc *self, struct tb_supervisor *sup,
               struct tb_term reason);
 void tb_close_check(struct tb_proc *self, struct tb_supervisor *sup);

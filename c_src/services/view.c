@@ -154,6 +154,15 @@ is_looking(const struct tb_supervisor *sup)
     return false;
 }
 
+/* One that is up and does not answer may have children that we do not know of,
+ * and the names of those. */
+static bool
+is_settled(const struct tb_host *h)
+{
+    return counts(h) || h->down || h->phase == TB_HOST_NO ||
+           (h->phase == TB_HOST_WAITING && (h->gone_ms || h->not_spoken));
+}
+
 static bool
 sees_members(const struct tb_supervisor *sup)
 {
@@ -169,8 +178,7 @@ sees_members(const struct tb_supervisor *sup)
         TB_LIST_EACH (it, &sup->hosts, struct tb_host, link)
             if (it->node == tb_rule_node(item))
                 h = it;
-        if (!h || (!counts(h) && !h->down && h->phase != TB_HOST_WAITING &&
-                   h->phase != TB_HOST_NO))
+        if (!h || !is_settled(h))
             return false;
     }
     return true;
@@ -283,7 +291,8 @@ record_options(struct tb_supervisor *sup, bool opened)
 static bool
 may_back_up(const struct tb_host *h)
 {
-    return counts(h) && h->member && !h->stopping && !h->excluded;
+    return counts(h) && h->member && !h->stopping && !h->excluded &&
+           tb_host_has_closed(h); /* else it drops what it has */
 }
 
 /* The next one in the order of names. */

@@ -116,10 +116,15 @@ void
 tb_work_later(struct tb_proc *self, struct tb_supervisor *sup,
               struct tb_work *w, uint64_t ms)
 {
+    struct tb_wr key;
+
     tb_list_del(&w->timed);
     w->due_ms = tb_now_ms(tb_self_node(self)) + ms;
     tb_list_add(&sup->timed, &w->timed);
-    tb_send_after(self, ms, "due", TB_NONE);
+    key = tb_scratch_take(sup);
+    tb_key_put(&key, w->child->key);
+    tb_send_after(self, ms, "{due, Key}", TB_ARGS(tb_v_term(tb_wr_term(&key))));
+    tb_scratch_give(sup, &key);
 }
 
 /* ------------------------------------------------------------- failures -- */
@@ -405,7 +410,7 @@ tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
     bool asked = by_us && !tb_list_empty(&w->asks);
     struct tb_child *other = by_us ? tb_children_other(&sup->table, c) : NULL;
 
-    if (by_us)
+    if (by_us || (w && tb_work_stops(w)))
         answer_asks(self, sup, w, seq, "ok", TB_NONE);
     if (other && w->moved)
         make_way(self, sup, other);
@@ -525,15 +530,28 @@ tb_work_resume(struct tb_proc *self, struct tb_supervisor *sup,
     }
 }
 
+/* The work of an entry of that child whose time has come, or NULL. */
+static struct tb_work *
+due_of(struct tb_supervisor *sup, struct tb_key key, uint64_t now)
+{
+    struct tb_child *c;
+    size_t at = 0;
+
+    while ((c = tb_children_each_key(&sup->table, key, &at)))
+        if (c->work && c->work->due_ms && c->work->due_ms <= now)
+            return c->work;
+    return NULL;
+}
+
 void
-tb_works_due(struct tb_proc *self, struct tb_supervisor *sup)
+tb_works_due(struct tb_proc *self, struct tb_supervisor *sup, struct tb_key key)
 {
     uint64_t now = tb_now_ms(tb_self_node(self));
+    struct tb_work *w;
 
-    TB_LIST_EACH (w, &sup->timed, struct tb_work, timed) {
-        if (w->due_ms > now)
-            continue;
+    while ((w = due_of(sup, key, now))) {
         tb_list_del(&w->timed);
+        w->due_ms = 0;
         if (sup->owning || tb_list_empty(&w->asks)) {
             tb_work_send(self, sup, w);
         } else { /* another node decides now */

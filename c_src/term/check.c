@@ -18,8 +18,8 @@
 #include "term/keys.h"
 #include "term/number.h"
 
-static void
-check_atom(struct tb_rd *r)
+void
+tb_check_atom(struct tb_rd *r)
 {
     uint8_t tag = tb_rd_u8(r);
     bool utf8 = tag == ETF_SMALL_ATOM_UTF8 || tag == ETF_ATOM_UTF8;
@@ -37,8 +37,8 @@ check_atom(struct tb_rd *r)
         r->bad = true;
 }
 
-static void
-check_small_int(struct tb_rd *r)
+void
+tb_check_small_int(struct tb_rd *r)
 {
     uint8_t tag = tb_rd_u8(r);
 
@@ -141,7 +141,7 @@ check_bits(struct tb_rd *r)
 static void
 check_node_and(struct tb_rd *r, size_t n)
 {
-    check_atom(r);
+    tb_check_atom(r);
     tb_rd_take(r, n);
 }
 
@@ -171,8 +171,8 @@ check_ref(struct tb_rd *r, size_t creation_bytes)
 static void
 check_export(struct tb_rd *r)
 {
-    check_atom(r);
-    check_atom(r);
+    tb_check_atom(r);
+    tb_check_atom(r);
     if (tb_rd_u8(r) != ETF_SMALL_INTEGER)
         r->bad = true;
     tb_rd_take(r, 1);
@@ -185,9 +185,9 @@ check_fun(struct tb_rd *r)
 
     tb_rd_take(r, 4 + 1 + 16 + 4);
     free_variables = tb_rd_u32(r);
-    check_atom(r);
-    check_small_int(r);
-    check_small_int(r);
+    tb_check_atom(r);
+    tb_check_small_int(r);
+    tb_check_small_int(r);
     check_pid(r);
     return free_variables;
 }
@@ -198,16 +198,16 @@ check_record(struct tb_rd *r)
     uint64_t fields = tb_rd_u32(r);
 
     tb_rd_u8(r);
-    check_atom(r);
-    check_atom(r);
+    tb_check_atom(r);
+    tb_check_atom(r);
     for (uint64_t i = 0; i < fields && !r->bad; i++)
-        check_atom(r);
+        tb_check_atom(r);
     return fields;
 }
 
 /* Leaves: tags whose length stands in the tag's own fields. */
-static bool
-check_leaf(struct tb_rd *r, uint8_t tag)
+bool
+tb_check_leaf(struct tb_rd *r, uint8_t tag)
 {
     switch (tag) {
     case ETF_SMALL_INTEGER:
@@ -252,7 +252,7 @@ check_identifier(struct tb_rd *r, uint8_t tag)
     case ETF_SMALL_ATOM:
     case ETF_ATOM:
         r->p--;
-        check_atom(r);
+        tb_check_atom(r);
         return true;
     case ETF_NEW_PID:
     case ETF_PID:
@@ -311,19 +311,12 @@ check_container(struct tb_rd *r, uint8_t tag, uint64_t *owes)
     }
 }
 
-static uint32_t
-u32_at(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
-           p[3];
-}
-
 /* What messages are mostly made of, by its first bytes: how long a tag is with
  * its fields, else 0; the terms it owes; where the length of a name in it
  * stands, or 0. */
 #define USUAL_BYTES 5
 
-static size_t
+static inline size_t
 usual(const uint8_t *p, uint64_t *owes, unsigned *name)
 {
     *owes = 0;
@@ -339,12 +332,12 @@ usual(const uint8_t *p, uint64_t *owes, unsigned *name)
         *name = 1;
         return 2u + p[1];
     case ETF_BINARY:
-        return 5 + (size_t)u32_at(p + 1);
+        return 5 + (size_t)tb_check_u32(p + 1);
     case ETF_SMALL_TUPLE:
         *owes = p[1];
         return 2;
     case ETF_LIST:
-        *owes = (uint64_t)u32_at(p + 1) + 1;
+        *owes = (uint64_t)tb_check_u32(p + 1) + 1;
         return 5;
     case ETF_NEW_PID:
         *name = 2;
@@ -387,7 +380,7 @@ check_one(struct tb_rd *r, uint64_t *owes)
         return 0;
     *owes = 0;
     tag = tb_rd_u8(r);
-    if (check_leaf(r, tag) || check_identifier(r, tag) ||
+    if (tb_check_leaf(r, tag) || check_identifier(r, tag) ||
         check_container(r, tag, owes) || r->bad)
         return r->bad ? -TB_EBADTERM : 0;
     r->bad = true;
@@ -458,18 +451,23 @@ tb_check_whole(const void *p, size_t n, struct tb_term *out)
     return rc;
 }
 
+/* Checked bytes end their term before any bound could matter. */
+static size_t
+skip_unusual(const uint8_t *p, uint64_t *owes)
+{
+    struct tb_rd r = tb_rd_of(p, (size_t)1 << 40);
+
+    check_one(&r, owes);
+    return (size_t)(r.p - p);
+}
+
 size_t
 tb_skip_tag(const uint8_t *p, uint64_t *owes)
 {
-    /* Checked bytes end their term before any bound could matter. */
-    struct tb_rd r = tb_rd_of(p, (size_t)1 << 40);
     unsigned name;
     size_t n = usual(p, owes, &name);
 
-    if (n > 0)
-        return n;
-    check_one(&r, owes);
-    return (size_t)(r.p - p);
+    return n > 0 ? n : skip_unusual(p, owes);
 }
 
 size_t
@@ -477,9 +475,13 @@ tb_skip(const uint8_t *p)
 {
     const uint8_t *start = p;
     uint64_t owes;
+    unsigned name;
+    size_t n;
 
-    for (uint64_t owed = 1; owed > 0; owed += owes - 1)
-        p += tb_skip_tag(p, &owes);
+    for (uint64_t owed = 1; owed > 0; owed += owes - 1) {
+        n = usual(p, &owes, &name);
+        p += n > 0 ? n : skip_unusual(p, &owes);
+    }
     return (size_t)(p - start);
 }
 
@@ -500,22 +502,22 @@ is_wide(const uint8_t *p)
 
     switch (tag) {
     case ETF_NEW_PID:
-        check_atom(&r);
+        tb_check_atom(&r);
         return tb_rd_u32(&r) > TB_MAX_PID_ID ||
                tb_rd_u32(&r) > TB_MAX_PID_SERIAL;
     case ETF_NEW_PORT:
-        check_atom(&r);
+        tb_check_atom(&r);
         return tb_rd_u32(&r) > OLD_PORT;
     case ETF_NEWER_REFERENCE:
         words = tb_rd_u16(&r);
-        check_atom(&r);
+        tb_check_atom(&r);
         tb_rd_take(&r, 4);
         return words > OLD_REF_WORDS || tb_rd_u32(&r) > OLD_REF_FIRST;
     case ETF_NEW_FUN: /* the pid of who made it */
         tb_rd_take(&r, 4 + 1 + 16 + 4 + 4);
-        check_atom(&r);
-        check_small_int(&r);
-        check_small_int(&r);
+        tb_check_atom(&r);
+        tb_check_small_int(&r);
+        tb_check_small_int(&r);
         return is_wide(r.p);
     default:
         return tag == ETF_V4_PORT || tag == ETF_RECORD;

@@ -16,6 +16,21 @@ int tb_check(struct tb_rd *r, struct tb_term *out);
 /* tb_check_whole - as tb_check, of exactly these bytes. */
 int tb_check_whole(const void *p, size_t n, struct tb_term *out);
 
+/* For expand.c, which walks terms whose atoms may be references. tb_check_atom,
+ * tb_check_small_int - step over one; r is bad where it is none. tb_check_leaf
+ * - the same behind a tag without terms or atoms in it; false: not such a tag.
+ * tb_check_u32 - four bytes that are there. */
+void tb_check_atom(struct tb_rd *r);
+void tb_check_small_int(struct tb_rd *r);
+bool tb_check_leaf(struct tb_rd *r, uint8_t tag);
+
+static inline uint32_t
+tb_check_u32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
+           p[3];
+}
+
 /* tb_float_text - the value of the 31 bytes of a FLOAT_EXT; false where a BEAM
  * takes them for corrupt. */
 bool tb_float_text(const uint8_t *p, double *out);

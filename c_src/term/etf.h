@@ -16,6 +16,7 @@ enum tb_tag {
     ETF_ATOM_UTF8       = 118, /* n u16, bytes */
     ETF_SMALL_ATOM      = 115, /* n u8, Latin-1; accepted, never sent */
     ETF_ATOM            = 100, /* n u16, Latin-1; accepted, never sent */
+    ETF_ATOM_CACHE_REF  = 82,  /* u8: of the table of its message; expand.c */
     ETF_SMALL_TUPLE     = 104, /* n u8, terms */
     ETF_LARGE_TUPLE     = 105, /* n u32, terms */
     ETF_NIL             = 106,

@@ -156,6 +156,8 @@
     %% what the next flush sends, last first
     events = [] :: [tuple() | atom()],
     waiting = 0 :: non_neg_integer(),
+    %% children have exited since: perhaps since the node goes down
+    exits = false :: boolean(),
     flushed = 0 :: integer(),
     flushes = 0 :: non_neg_integer(),
     copies = [] :: [copy()]
@@ -555,13 +557,22 @@ name_owner(Pid, #state{epoch = Epoch} = State) ->
     Named = State#state{owner = Pid, epoch = Epoch + 1},
     event({owner, owner_node(Named), Epoch + 1}, Named).
 
-%% Whether this node is going down; what exits then does not exit by itself.
+%% Whether this node is going down; what exits then does not exit by itself. So
+%% it comes before all that is still to be told.
 note_stop(#state{stopping = true} = State) ->
     State;
-note_stop(State) ->
-    case init:get_status() of
-        {stopping, _} -> event({stopping, node}, State#state{stopping = true});
-        _ -> State
+note_stop(#state{events = Events, waiting = Waiting} = State) ->
+    case is_stopping() of
+        true -> State#state{stopping = true, events = Events ++ [{stopping, node}], waiting = Waiting + 1};
+        false -> State
+    end.
+
+%% Asked by another process: init:get_status/0 looks at each message that waits.
+is_stopping() ->
+    {Pid, Monitor} = spawn_monitor(fun() -> exit(init:get_status()) end),
+    receive
+        {'DOWN', Monitor, process, Pid, {stopping, _}} -> true;
+        {'DOWN', Monitor, process, Pid, _} -> false
     end.
 
 %% ----------------------------------------------------------------- commands
@@ -937,7 +948,7 @@ ended(Pid, Reason, State) ->
             stop_reported(Child, Reason, State),
             finish(end_stop(Child), Final, Reason, forget_pid(Pid, State));
         {child, Child} ->
-            exited(Child, Pid, Reason, note_stop(forget_pid(Pid, State)));
+            exited(Child, Pid, Reason, forget_pid(Pid, State));
         {closing, Child, Closing} ->
             stop_reported(Child, Reason, State),
             _ = end_stop(Child),
@@ -951,7 +962,7 @@ forget_pid(Pid, #state{pids = Pids} = State) ->
 
 exited(#child{key = Key, spec = Spec} = Child, Pid, Reason, State) ->
     is_failure(element(4, Spec), Reason) andalso report(child_terminated, Reason, Child, State),
-    Told = event({exited, Key, Pid, Reason}, State),
+    Told = event({exited, Key, Pid, Reason}, State#state{exits = true}),
     put_child(Child#child{state = {exited, Reason, Pid}}, Told).
 
 is_failure(permanent, _) -> true;
@@ -1287,6 +1298,8 @@ event(Event, #state{events = Events, waiting = Waiting} = State) ->
 %% Copies first: the number that the events carry is theirs.
 flush(#state{events = [], copies = []} = State) ->
     State;
+flush(#state{exits = true} = State) ->
+    flush(note_stop(State#state{exits = false}));
 flush(#state{events = Events, copies = Copies, flushes = Flushes} = State) ->
     Sent = flush_copies(Copies, State#state{copies = []}),
     Told = flush_events(Events, Sent),

@@ -19,6 +19,9 @@
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 #define HEAD      4 /* the length of the frame */
 
+/* Headers are for test_atom_cache.c. */
+#define PLAIN (TB_DFLAGS_OURS & ~TB_DFLAG(DIST_HDR_ATOM_CACHE))
+
 static const struct row {
     enum tb_dop op;
     const char *name, *operands;
@@ -260,9 +263,9 @@ test_control_rows_are_put_and_got_back(void **state)
             args = (struct tb_args){ LENGTH(given), given };
         }
         put_raw(&want, rows[i].op, o.v, o.n, payload_of(&rows[i]));
-        assert_int_equal(tb_control_put(&got, TB_DFLAGS_OURS, rows[i].op, args,
-                                        payload_of(&rows[i])),
-                         0);
+        assert_int_equal(
+            tb_control_put(&got, PLAIN, rows[i].op, args, payload_of(&rows[i])),
+            0);
         assert_same_bytes(&got, &want);
         assert_int_equal(get(&got, &c), 1);
         assert_int_equal(c.op, rows[i].op);
@@ -291,7 +294,7 @@ test_control_put_appends_the_frame_of_the_example(void **state)
 
     (void)state;
     tb_wr_str(&w, "?"); /* what stands before it stays */
-    assert_int_equal(tb_control_put(&w, TB_DFLAGS_OURS, DOP_SEND_SENDER,
+    assert_int_equal(tb_control_put(&w, PLAIN, DOP_SEND_SENDER,
                                     TB_ARGS(tb_v_pid(pid_cn), tb_v_pid(pid_b)),
                                     (struct tb_term){ hi, sizeof(hi) }),
                      0);
@@ -311,7 +314,7 @@ test_control_put_appends_the_frame_of_the_example(void **state)
 static void
 test_control_exits_hold_their_reason_without_exit_payload(void **state)
 {
-    uint64_t flags = TB_DFLAGS_OURS & ~TB_DFLAG(EXIT_PAYLOAD);
+    uint64_t flags = PLAIN & ~TB_DFLAG(EXIT_PAYLOAD);
     struct tb_term why = tb_wr_term(&reason);
     struct tb_val from = tb_v_pid(pid_cn), to = tb_v_pid(pid_b);
     struct tb_val ref = tb_v_ref(ref_b);
@@ -333,7 +336,7 @@ test_control_send_leaves_out_the_sender_without_send_sender(void **state)
     struct tb_val from = tb_v_pid(pid_cn), to = tb_v_pid(pid_b);
 
     (void)state;
-    assert_puts(TB_DFLAGS_OURS & ~TB_DFLAG(SEND_SENDER), DOP_SEND_SENDER,
+    assert_puts(PLAIN & ~TB_DFLAG(SEND_SENDER), DOP_SEND_SENDER,
                 TB_ARGS(from, to), msg, DOP_SEND, TB_ARGS(tb_v_atom(""), to),
                 msg);
 }
@@ -344,7 +347,7 @@ test_control_unlink_has_no_id_without_unlink_id(void **state)
     struct tb_val from = tb_v_pid(pid_cn), to = tb_v_pid(pid_b);
 
     (void)state;
-    assert_puts(TB_DFLAGS_OURS & ~TB_DFLAG(UNLINK_ID), DOP_UNLINK_ID,
+    assert_puts(PLAIN & ~TB_DFLAG(UNLINK_ID), DOP_UNLINK_ID,
                 TB_ARGS(tb_v_int(7), from, to), none, DOP_UNLINK,
                 TB_ARGS(from, to), none);
 }
@@ -374,11 +377,11 @@ test_control_put_refuses_what_flags_have_no_form_for(void **state)
 
             if (rows[row].op != refused[i].op)
                 continue;
-            assert_int_equal(
-                tb_control_put(&w, TB_DFLAGS_OURS & ~refused[i].without,
-                               rows[row].op, (struct tb_args){ o.n, o.v },
-                               payload_of(&rows[row])),
-                -TB_ENOTSUP);
+            assert_int_equal(tb_control_put(&w, PLAIN & ~refused[i].without,
+                                            rows[row].op,
+                                            (struct tb_args){ o.n, o.v },
+                                            payload_of(&rows[row])),
+                             -TB_ENOTSUP);
             assert_int_equal(w.len, 0);
             assert_false(w.bad);
         }
@@ -392,7 +395,7 @@ test_control_put_leaves_no_half_a_frame(void **state)
 
     (void)state;
     tb_wr_str(&w, "before");
-    assert_true(tb_control_put(&w, TB_DFLAGS_OURS, DOP_LINK,
+    assert_true(tb_control_put(&w, PLAIN, DOP_LINK,
                                TB_ARGS(tb_v_pid(pid_cn), tb_v_pid(pid_b)),
                                none) < 0);
     assert_true(w.bad);
@@ -651,7 +654,7 @@ test_control_tells_what_an_old_peer_cannot_read(void **state)
     static const uint8_t port[] = "xw\3a@b\0\0\0\0\0\0\0\1\0\0\0\1";
     const struct tb_term wide = { port, sizeof(port) - 1 };
     const struct tb_term narrow = { port + 1, 5 };
-    const uint64_t old = TB_DFLAGS_OURS & ~TB_DFLAG(V4_NC);
+    const uint64_t old = PLAIN & ~TB_DFLAG(V4_NC);
     struct tb_val v[3] = { tb_v_pid(pid_cn), tb_v_pid(pid_b) };
     struct tb_wr w = { 0 };
 
@@ -661,7 +664,7 @@ test_control_tells_what_an_old_peer_cannot_read(void **state)
                                     (struct tb_args){ 2, v }, wide),
                      0);
     assert_false(tb_control_readable(old, w.buf + 6, w.len - 6));
-    assert_true(tb_control_readable(TB_DFLAGS_OURS, w.buf + 6, w.len - 6));
+    assert_true(tb_control_readable(PLAIN, w.buf + 6, w.len - 6));
     w.len = 6;
     tb_control_put(&w, old, DOP_SEND_SENDER, (struct tb_args){ 2, v }, narrow);
     assert_true(tb_control_readable(old, w.buf + 6, w.len - 6));

@@ -10,6 +10,7 @@
 #include "term/ident.h"
 
 #define ALL_FLAGS (~UINT64_C(0))
+#define PLAIN     (ALL_FLAGS & ~TB_DFLAG(DIST_HDR_ATOM_CACHE))
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -32,6 +33,19 @@ is_written(enum tb_dop op)
 }
 
 static void
+read_again(const struct tb_wr *w, uint64_t flags, struct tb_control *back)
+{
+    struct tb_atom_cache cache = { 0 };
+    struct tb_expanded to = { 0 };
+
+    if (flags & TB_DFLAG(DIST_HDR_ATOM_CACHE))
+        assert(tb_control_read(&cache, &to, w->buf + 4, w->len - 4, back) == 1);
+    else
+        assert(tb_control_get(w->buf + 4, w->len - 4, back) == 1);
+    assert(!cache.slot && to.control.cap + to.payload.cap == 0);
+}
+
+static void
 write_again(const struct tb_control *c, uint64_t flags)
 {
     struct tb_args args = { count_holes(c), c->arg };
@@ -39,12 +53,12 @@ write_again(const struct tb_control *c, uint64_t flags)
     struct tb_wr w = { 0 };
     int rc = tb_control_put(&w, flags, c->op, args, c->payload);
 
-    assert(rc == 0 || (rc == -TB_ENOTSUP && flags != ALL_FLAGS && w.len == 0));
+    assert(rc == 0 || (rc == -TB_ENOTSUP && flags < PLAIN && w.len == 0));
     if (rc == 0) {
-        assert(tb_control_get(w.buf + 4, w.len - 4, &back) == 1);
-        assert(tb_control_readable(ALL_FLAGS, w.buf, w.len));
-        tb_control_readable(0, w.buf, w.len);
-        assert(flags != ALL_FLAGS || back.op == c->op);
+        read_again(&w, flags, &back);
+        assert(tb_control_readable(flags | TB_DFLAG(V4_NC), w.buf, w.len));
+        tb_control_readable(flags & ~TB_DFLAG(V4_NC), w.buf, w.len);
+        assert(flags < PLAIN || back.op == c->op);
         assert(back.payload.n == 0 || back.payload.n == c->payload.n);
     }
     tb_wr_free(&w);
@@ -86,6 +100,8 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
         }
         if (is_written(c.op)) {
             write_again(&c, ALL_FLAGS);
+            write_again(&c, PLAIN);
+            write_again(&c, TB_DFLAG(DIST_HDR_ATOM_CACHE));
             write_again(&c, TB_DFLAG(DIST_MONITOR));
             write_again(&c, 0);
             append_payload(&c);

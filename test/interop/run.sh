@@ -37,8 +37,15 @@ all="tb_partition_tests tb_failover_tests tb_chaos_tests tb_detect_tests tb_mana
 }
 mkdir -p "$BUILD"
 BUILD=$(cd "$BUILD" && pwd)
-[ -n "$TB_COMPILED" ] || "$ERLC" +debug_info -pa "$BUILD" -o "$BUILD" \
-    "$here"/../../erl/src/*.erl "$here"/tb_*.erl || {
+# All modules, if one has changed since.
+compiled() {
+    [ -e "$BUILD/compiled" ] &&
+        [ -z "$(find "$here/../../erl/src" "$here" -name '*.erl' -newer "$BUILD/compiled")" ] && return
+    touch "$BUILD/compiling" &&
+        "$ERLC" +debug_info -pa "$BUILD" -o "$BUILD" "$here"/../../erl/src/*.erl "$here"/tb_*.erl &&
+        mv "$BUILD/compiling" "$BUILD/compiled"
+}
+compiled || {
     echo "0 passed, 1 failed"
     exit 1
 }
@@ -66,7 +73,7 @@ export TB_TMP
 if [ $# -gt 1 ] || [ $# -eq 0 ]; then
     trap 'rm -rf "$TB_TMP"' EXIT
     trap 'exit 1' INT TERM
-    export BUILD ERL ERLC TB_COMPILED=1
+    export BUILD ERL ERLC
     [ $# -gt 0 ] || set -- $all
     # shellcheck disable=SC2016
     printf '%s\n' "$@" | xargs -P "${LANES:-3}" -I SUITE sh -c '

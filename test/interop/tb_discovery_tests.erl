@@ -397,7 +397,11 @@ bad_answers() ->
             ?assertEqual(0, count(Finder, "node.down")),
             ?assertEqual([], tb_lib:flush()),
             %% one line for each, however many rounds it lasted
-            [?assertEqual({Name, 1}, {Name, count(Finder, "no_answer\\].*A " ++ both(Name) ++ ":")}) || {Name, _} <- bad()]
+            Counts = [{Name, count(Finder, "no_answer\\].*A " ++ both(Name) ++ ":")} || {Name, _} <- bad()],
+            case [Count || {_, N} = Count <- Counts, N =/= 1] of
+                [] -> ok;
+                Wrong -> error({not_one_line, Wrong, tb_lib:output(Finder)})
+            end
         end),
         tb_dns:end_bad(Server)
     end).

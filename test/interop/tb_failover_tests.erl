@@ -38,6 +38,8 @@ cases() ->
         {"copies tell of a host that was started anew, and of one before", fun told_by_copies/0},
         {"who acknowledged for a former incarnation has nothing of the next", fun early_holder/0},
         {"a host that stands still is told things once", fun still_host/0},
+        {"a host that does not answer is waited for", fun no_answer/0},
+        {"what was found out of a former absence does not count", fun late_confirm/0},
         {"a host with the only tiebeam is killed", fun machine/0},
         {"a name that is still held is waited for", fun held_name/0},
         {"named children keep what they were", fun named/0},
@@ -47,6 +49,7 @@ cases() ->
         {"drain and undrain", fun drain/0},
         {"a locator {Module, Function}", fun locator/0},
         {"a locator {Module, Function} that fails", fun locator_fails/0},
+        {"a locator: the host that it names has gone", fun locator_late/0},
         {"a rolling restart of all hosts", fun rolling/0},
         {"a second host is killed after the failover of the first", fun second_loss/0},
         {"a rolling restart under new names, with drain", fun rolling_new_names/0},
@@ -58,6 +61,7 @@ cases() ->
         {"two tiebeam nodes: other options", fun differ/0},
         {"{global, Name}, taken over by another tiebeam node", fun global_name/0},
         {"stop ends all of it, on every tiebeam node", fun stop/0},
+        {"a host that is new after a stop: what starts there stays", fun new_after_stop/0},
         {"every call ends while hosts are killed", fun every_call/0}
     ].
 
@@ -267,7 +271,7 @@ settled(Node, Beams, Args) ->
 
 exits_meanwhile() ->
     Beams = hosts([h1, h2]),
-    First = daemon(zz_tiebeam, [{max_restarts, 100}]),
+    First = daemon(zz_tiebeam, [{max_restarts, 1}]),
     Node = tb_lib:node_of(First),
     join(Beams, Node),
     are_hosts(Node, Beams),
@@ -279,10 +283,16 @@ exits_meanwhile() ->
     T ! {exit, x},
     R ! {exit, normal},
     tb_lib:until_equal([], fun() -> running(Beams) end),
-    Second = daemon(zz_tiebeam, [{max_restarts, 100}]),
+    Second = daemon(zz_tiebeam, [{max_restarts, 1}]),
     join(Beams, Node),
     all_run(Node, Beams, [{p, N} || N <- lists:seq(1, 20)]),
     ?assertEqual(20, proplists:get_value(specs, ask(Node, count_children))),
+    %% these exits were not too many, since nobody knows when they were; later ones are
+    are_hosts(Node, Beams),
+    Bad = node(hd(pids(Node))),
+    crash_on(Node, Bad),
+    tb_lib:until_equal(nodes_of(Beams) -- [Bad], fun() -> ask(Node, hosts) end, ?SLOW),
+    all_run(Node, Beams, [{p, N} || N <- lists:seq(1, 20)]),
     tb_lib:stop(Second),
     lists:foreach(fun end_beam/1, Beams).
 
@@ -350,6 +360,34 @@ locator() ->
         ?assertEqual(Here, pids(Node)),
         ?assertEqual(Moves, maps:get(moves, maps:get(counters, ask(Node, info)))),
         end_beam(Beam)
+    end).
+
+%% What it answers was right when it was asked: it is asked once more.
+locator_late() ->
+    with([h1, h2, h3], [{locator, {tb_kid, place}}, {settle_ms, 0}], fun(Node, Beams, _) ->
+        [N1, N2, N3] = nodes_of(Beams),
+        ok = rpc:call(N1, tb_kid, placing, [{ask, self()}]),
+        Self = self(),
+        spawn_link(fun() -> Self ! {answer, ask(Node, {start_child, spec(late)})} end),
+        Answer = fun(Nodes, Place) ->
+            receive
+                {From, Nodes} -> From ! {place, Place}
+            after ?SLOW -> error({not_asked, Nodes})
+            end
+        end,
+        receive
+            {From, [N1, N2, N3]} ->
+                end_beam(lists:last(Beams)),
+                are_hosts(Node, lists:droplast(Beams)),
+                From ! {place, N3}
+        after ?SLOW -> error(not_asked)
+        end,
+        Answer([N1, N2], N2),
+        receive
+            {answer, {ok, Pid}} -> ?assertEqual(N2, node(Pid))
+        after ?SLOW -> error(no_answer)
+        end,
+        ok = rpc:call(N1, tb_kid, placing, [last])
     end).
 
 locator_fails() ->
@@ -470,6 +508,72 @@ still_host() ->
             tb_lib:signal(H2, "CONT")
         end,
         all_run(Node, [H2], lists:seq(1, 20))
+    end).
+
+%% Another tiebeam process does not know what is there: the others are up and empty, and
+%% nothing is decided without it.
+no_answer() ->
+    Beams = hosts([h1, h2, h3]),
+    First = daemon(zz_tiebeam, []),
+    Node = tb_lib:node_of(First),
+    join(Beams, Node),
+    are_hosts(Node, Beams),
+    [N1 | _] = nodes_of(Beams),
+    Specs = [#{id => N, start => {tb_kid, start_link, [N]}} || N <- lists:seq(1, 30)],
+    Pids = [P || {ok, P} <- ask(Node, {start_children, Specs})],
+    {Spec, Pid} = hd([Both || {_, P} = Both <- lists:zip(Specs, Pids), node(P) =:= N1]),
+    Holder = rpc:call(N1, tb_kid, hold, [tiebeam_host_jobs]),
+    try
+        _ = again(First, []),
+        join(Beams, Node),
+        State = fun() -> maps:get(state, maps:get(N1, maps:get(hosts, info(Node)), #{state => none})) end,
+        tb_lib:until_equal(no_answer, State, ?SLOW),
+        Asked = gen_server:send_request({?NAME, Node}, {start_child, Spec}),
+        ?assertEqual(timeout, gen_server:wait_response(Asked, 2000)),
+        exit(Holder, kill),
+        ?assertEqual({reply, {error, {already_started, Pid}}}, gen_server:wait_response(Asked, ?SLOW)),
+        are_hosts(Node, Beams),
+        ?assertEqual(lists:sort(Pids), pids(Node))
+    after
+        exit(Holder, kill)
+    end,
+    tb_lib:stop(hd(daemons())),
+    lists:foreach(fun end_beam/1, Beams).
+
+%% The supervisor is told that a host comes and goes, as another incarnation, while the only
+%% node that can be asked whether it is gone stands still; asked about the one of before,
+%% which is gone, it answers about the next one, which is there.
+late_confirm() ->
+    with([h1, h2], [], fun(Node, [H1, H2] = Beams, Daemon) ->
+        N1 = tb_lib:node_of(H1),
+        {Creation, _} = inc(Node, N1),
+        Sup = tb_lib:pid_of(Node, ?NAME),
+        Lost = fun() -> length(binary:matches(tb_lib:output(Daemon), <<"[host.lost] node=h1">>)) end,
+        Up = fun(C) -> Sup ! {nodeup, N1, #{node_type => visible, creation => C}} end,
+        Back = fun(N) ->
+            tb_lib:until_equal({N, attached}, fun() -> {Lost(), maps:get(state, maps:get(N1, maps:get(hosts, info(Node))))} end)
+        end,
+        Up(Creation - 1),
+        Back(1),
+        %% each has something to acknowledge to the other
+        [?assertEqual(ok, ask(Node, {terminate_child, P})) || P <- start(Node, lists:seq(1, 20))],
+        until_safe(Node, Beams),
+        tb_lib:signal(H2, "STOP"),
+        try
+            Sup ! {nodedown, N1, []},
+            Up(Creation),
+            Back(2),
+            Sup ! {nodedown, N1, []},
+            %% who does not answer is not waited for any longer
+            pause(3000),
+            ?assertEqual(2, Lost())
+        after
+            tb_lib:signal(H2, "CONT")
+        end,
+        Up(Creation),
+        are_hosts(Node, Beams),
+        _ = start(Node, lists:seq(1, 20)),
+        all_run(Node, Beams, lists:seq(1, 20))
     end).
 
 host_process() ->
@@ -1051,6 +1155,24 @@ stop() ->
         _ = start(Z, [1, 2, 3]),
         all_run(Z, Beams, [1, 2, 3]),
         tb_lib:stop(A_daemon)
+    end).
+
+%% It is told of the generation that was closed, and what starts there at the same
+%% time is of the next one.
+new_after_stop() ->
+    with([h1], [{start_rate, 50}], fun(Node, [H1] = Beams, _) ->
+        ok = gen_server:stop({?NAME, Node}, shutdown, ?SLOW),
+        are_hosts(Node, Beams),
+        Args = lists:seq(1, 100),
+        _ = start(Node, Args),
+        end_beam(H1),
+        tb_lib:until_equal([], fun() -> ask(Node, hosts) end, ?SLOW),
+        Back = host(h1),
+        join([Back], Node),
+        Asked = [{asked, N} || N <- lists:seq(1, 20)],
+        _ = start(Node, Asked),
+        all_run(Node, [Back], Args ++ Asked),
+        end_beam(Back)
     end).
 
 %% --------------------------------------------------------- every call ends

@@ -59,6 +59,11 @@ cases() ->
         {"a map of 4 million keys", rise(140), fun large_map/1},
         {"100,000 atoms", rise(16), fun many_atoms/1},
         {"100,000 node names", rise(16), fun many_names/1},
+        %% atoms that are told once
+        {"references to atoms that nobody told", rise(8), fun bad_references/1},
+        {"headers of atoms that are wrong", rise(8), fun bad_headers/1},
+        {"60 MiB of references to a long atom", rise(360), fun expansion/1},
+        {"10 full of the longest atoms", rise(80), fun full_caches/1},
         %% control messages
         {"unknown control messages", rise(8), fun unknown_control/1},
         {"control messages of a wrong shape", rise(8), fun wrong_shapes/1},
@@ -472,6 +477,124 @@ many_atoms(Context) ->
 pour_reading(Socket, Frames) ->
     tb_hostile:reading(Socket, fun() -> tb_hostile:pour_all(Socket, parts(1000, Frames)) end).
 
+%% A peer that announces an atom cache, DFLAG_DIST_HDR_ATOM_CACHE.
+with_cache(Context, I) ->
+    Socket = tb_raw:plain_socket(tb_raw:connect(maps:get(node, Context), name(I), #{flags => tb_raw:flags() bor 16#2000})),
+    ok = tb_hostile:raw(Socket),
+    Socket.
+
+%% A distribution header, and what follows.
+headed(Atoms, Terms) ->
+    Bytes = iolist_to_binary([131, 68, Atoms, Terms]),
+    <<(byte_size(Bytes)):32, Bytes/binary>>.
+
+%% To a registered process, with that payload.
+to_name(Atoms, Payload) ->
+    headed(Atoms, [tuple([<<97, 6>>, pid(node_of(1), 1), atom(""), atom("tiebeam")]), Payload]).
+
+%% Each on a connection of its own.
+bad_with_cache(Context, Frames, Why) ->
+    [
+        begin
+            Socket = with_cache(Context, 1 + I div 10),
+            _ = tb_hostile:pour(Socket, [Frame]),
+            try
+                tb_hostile:until_closed(Socket)
+            catch
+                error:not_closed -> error({not_closed, Why, Frame})
+            end
+        end
+     || {I, Frame} <- lists:zip(lists:seq(1, length(Frames)), Frames)
+    ],
+    [down(Why, length(Frames))].
+
+bad_references(Context) ->
+    One = <<1, 8, 5, 1, $a>>,
+    bad_with_cache(
+        Context,
+        [
+            to_name(<<0>>, <<82, 0>>),
+            to_name(<<0>>, [<<104, 2, 106>>, pid(<<82, 0>>, 1)]),
+            to_name(One, <<82, 1>>),
+            to_name(One, <<82, 255>>),
+            to_name(One, ref(<<82, 9>>, 1)),
+            %% slots that are unset: no atom at all, and others than this one
+            to_name(<<1, 0, 5>>, <<106>>),
+            to_name(<<1, 7, 255>>, <<82, 0>>),
+            [to_name(One, <<82, 0>>), to_name(<<1, 0, 6>>, <<82, 0>>)],
+            [to_name(One, <<82, 0>>), to_name(<<1, 1, 5>>, <<82, 0>>)],
+            [to_name(One, <<82, 0>>), to_name(<<0>>, <<82, 0>>)]
+        ],
+        "bad_atom_cache"
+    ).
+
+bad_headers(Context) ->
+    Long = binary:copy(<<"a">>, 256),
+    bad_with_cache(
+        Context,
+        [
+            headed(<<>>, <<>>),
+            headed(<<1>>, <<>>),
+            headed(<<255>>, binary:copy(<<16#88>>, 100)),
+            headed(<<1, 8, 5>>, <<>>),
+            headed(<<1, 8, 5, 200>>, <<"short">>),
+            headed(<<1, 16#18, 5, 200>>, <<>>),
+            headed(<<1, 16#18, 5, 60000:16>>, <<"short">>),
+            headed(<<2, 16#88>>, <<>>),
+            to_name(<<1, 16#18, 5, 256:16, Long/binary>>, <<82, 0>>),
+            to_name(<<1, 16#18, 5, 1021:16, (binary:copy(<<"a">>, 1021))/binary>>, <<82, 0>>),
+            to_name(<<1, 8, 5, 1, 255>>, <<82, 0>>),
+            to_name(<<1, 8, 5, 3, 16#ED, 16#A0, 16#80>>, <<82, 0>>)
+        ],
+        "bad_atom_cache"
+    ) ++
+        %% what no node sends that has announced no fragments, or this flag
+        bad_with_cache(
+            Context,
+            [
+                frame(tuple([<<97, 6>>, pid(node_of(1), 1), atom(""), atom("tiebeam")]), <<106>>),
+                <<4:32, 131, 69, 0, 0>>,
+                <<4:32, 131, 70, 0, 0>>,
+                <<1:32, 131>>,
+                <<2:32, 68, 131>>
+            ],
+            "protocol_error"
+        ).
+
+%% Two bytes each, of which a thousand would come.
+expansion(#{slow := Slow} = Context) ->
+    Text = binary:copy(<<16#1F600/utf8>>, 255),
+    Count = 30 * ?MIB div Slow,
+    List = [<<108, Count:32>>, binary:copy(<<82, 0>>, Count), 106],
+    bad_with_cache(Context, [to_name(<<1, 16#18, 5, (byte_size(Text)):16, Text/binary>>, List)], "system_limit").
+
+%% All slots, three times over; the last atoms are the ones that are there.
+full_caches(Context) ->
+    Sockets = [with_cache(Context, I) || I <- lists:seq(1, 10)],
+    [ok = tb_hostile:pour_all(S, full_cache(Char)) || Char <- [16#1F600, 16#1F601, 16#1F602], S <- Sockets],
+    [
+        begin
+            Control = tuple([<<97, 6>>, pid(node_of(I), 1), atom(""), atom("tiebeam")]),
+            Request = tuple([atom("$gen_call"), tuple([pid(node_of(I), 1), ref(node_of(I), 1)]), tuple([atom("echo"), <<82, 0>>])]),
+            ok = gen_tcp:send(S, headed(<<1, 7, 250>>, [Control, Request])),
+            Text = binary:copy(<<16#1F602/utf8>>, 255),
+            ok = until_received(S, iolist_to_binary(tuple([ref(node_of(I), 1), <<118, 1020:16, Text/binary>>])))
+        end
+     || {I, S} <- lists:zip(lists:seq(1, 10), Sockets)
+    ],
+    [tb_hostile:close(S) || S <- Sockets],
+    [down("connection_closed", 10)].
+
+full_cache(Char) ->
+    Text = binary:copy(<<Char/utf8>>, 255),
+    [
+        to_name(
+            [<<128>>, binary:copy(<<(136 + 17 * Segment)>>, 64), 1, [<<Index, 1020:16, Text/binary>> || Index <- lists:seq(First, First + 127)]],
+            <<106>>
+        )
+     || Segment <- lists:seq(0, 7), First <- [0, 128]
+    ].
+
 %% Everything that was sent has been handled; then it goes.
 finish(#{node := N, beam := Beam}, Socket) ->
     Us = name(1),
@@ -479,7 +602,7 @@ finish(#{node := N, beam := Beam}, Socket) ->
     Mark = ref(Node, 16#FFFFF),
     Control = tuple([<<97, 6>>, pid(Node, 1), atom(""), atom("tiebeam")]),
     Request = tuple([atom("$gen_call"), tuple([pid(Node, 1), Mark]), etf({echo, x})]),
-    ok = gen_tcp:send(Socket, frame(Control, Request)),
+    ok = tb_hostile:pour_all(Socket, [frame(Control, Request)]),
     ok = until_received(Socket, iolist_to_binary(tuple([Mark, etf(x)]))),
     #{nodes := #{Us := _}} = rpc:call(Beam, tb_lib, info, [N]),
     tb_hostile:close(Socket).
@@ -922,6 +1045,6 @@ no_file_left(#{daemon := Daemon, node := N} = Context) ->
     ],
     tb_lib:until(fun() -> length([S || S <- Sockets, gen_tcp:recv(S, 0, 10) =/= {error, timeout}]) >= 90 end),
     [tb_hostile:close(S) || S <- Sockets],
-    ?assertEqual(true, net_kernel:connect_node(N)),
+    tb_lib:until(fun() -> true =:= net_kernel:connect_node(N) end),
     true = erlang:disconnect_node(N),
     [refused("connection_closed", some)].

@@ -3,7 +3,7 @@
 -module(tb_kid).
 
 -export([start_link/0, start_link/1, start/1, named/1, counted/1, slow/1]).
--export([loop/1, stubborn/1, ask/2, kids/0, place/2, placing/1]).
+-export([loop/1, stubborn/1, ask/2, kids/0, place/2, placing/1, hold/1]).
 
 -spec start_link() -> {ok, pid()}.
 start_link() ->
@@ -45,7 +45,14 @@ place(Specs, Nodes) ->
         last -> [lists:last(Nodes) || _ <- Specs];
         nowhere -> [nobody@nowhere || _ <- Specs];
         crash -> error(no_place);
-        hang -> timer:sleep(infinity)
+        hang -> timer:sleep(infinity);
+        {ask, Pid} -> [asked(Pid, Nodes) || _ <- Specs]
+    end.
+
+asked(Pid, Nodes) ->
+    Pid ! {self(), Nodes},
+    receive
+        {place, Node} -> Node
     end.
 
 is_spec(#{id := _, start := {_, _, _}}) -> true;
@@ -53,7 +60,7 @@ is_spec({{_, _, _}, _, _, _, _}) -> true;
 is_spec(_) -> false.
 
 %% How it goes on this node from now on.
--spec placing(last | nowhere | crash | hang) -> ok.
+-spec placing(last | nowhere | crash | hang | {ask, pid()}) -> ok.
 placing(How) ->
     persistent_term:put({?MODULE, placing}, How).
 
@@ -130,3 +137,16 @@ counted({To, Tag}) ->
 slow(Ms) ->
     timer:sleep(Ms),
     start_link(slow).
+
+%% That process of this node stands still until the one that is returned is killed.
+-spec hold(atom()) -> pid().
+hold(Name) ->
+    Self = self(),
+    Holder = spawn(fun() ->
+        true = erlang:suspend_process(whereis(Name)),
+        Self ! {self(), held},
+        timer:sleep(infinity)
+    end),
+    receive
+        {Holder, held} -> Holder
+    end.

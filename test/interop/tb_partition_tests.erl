@@ -55,7 +55,9 @@ cases() ->
         {"a transient child has ended on one side", fun done/0},
         {"a host that was forgotten comes back", fun forgotten/0},
         {"a host that others see is not forgotten", fun seen/0},
+        {"a host is back for another tiebeam node", fun back_for_another/0},
         {"each side forgets the other", fun both_forgotten/0},
+        {"closed while a host was cut off", fun closed/0},
         {"links are cut and joined at random", fun at_random/0}
     ].
 
@@ -239,6 +241,30 @@ always(Condition, Ms) ->
     ).
 
 %% ------------------------------------------------------------------- cases
+
+%% What is there when it is back ends, also what had ended already; what starts there then
+%% stays, though one takes its time to end.
+closed() ->
+    with_cluster(2, [5], fun(Wires, [B1, B2] = Bs, [T] = Ts) ->
+        Args = start_all(T),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        Slow = [{{tb_kid, start, [stubborn]}, permanent, 3000 + N, worker, [tb_kid]} || N <- lists:seq(1, 20)],
+        ?assert(lists:member(B1, [node(P) || {ok, P} <- ask(T, {start_children, Slow})])),
+        Ends = pid_of([B1], hd([A || A <- kids_of([B1]), A =/= stubborn])),
+        cut(Wires, [{1, 2}, {1, 5}]),
+        tb_lib:until_equal([B2], fun() -> ask(T, hosts) end, ?TICK * 1250 + ?SLOW),
+        ok = gen_server:stop({?NAME, T}, shutdown, ?SLOW),
+        tb_lib:until_equal([B2], fun() -> ask(T, hosts) end, ?SLOW),
+        exit(Ends, kill),
+        tb_lib:until(fun() -> [x || {_, _, {exited, _, _}} <- tables([B1])] =/= [] end),
+        heal(Wires),
+        link_all(Bs, Ts),
+        New = [{d, {new, N}} || N <- lists:seq(1, 20)],
+        [{ok, _} = R || R <- ask(T, {start_children, [dynamic(A) || A <- New]})],
+        until_hosts(T, Bs),
+        _ = until_all_run(Ts, Bs, New, ?SLOW),
+        always(fun() -> all_run(Ts, Bs, New) end, 1000)
+    end).
 
 %% The other hosts see the one that tiebeam does not.
 one_link() ->
@@ -680,6 +706,28 @@ seen() ->
         ?assertEqual({error, {connected, B2}}, ask(T, {forget, B2})),
         ?assertEqual(Bs, set(T)),
         _ = joined(Wires, Bs, Ts, Args, ?SLOW)
+    end).
+
+%% The owner goes on without it, as long as it is the owner: what is served does not
+%% wait, and what ran there runs twice. Another one sees all of them.
+back_for_another() ->
+    with_cluster(2, [3, 4], [{auto_balance, false}], fun(Wires, [B1, B2] = Bs, [T3, T4] = Ts) ->
+        Args = start_all(T3, 10, 10),
+        _ = until_all_run(Ts, Bs, Args, ?SLOW),
+        There = kids_of([B2]),
+        cut(Wires, [{1, 2}, {2, 3}, {2, 4}]),
+        [tb_lib:until_equal([B1], fun() -> ask(T, hosts) end, ?SLOW) || T <- Ts],
+        until_kids(Args, [B1]),
+        [ok = tb_netns:set(maps:get(W, Wires), both, 0, 0, 0) || W <- [{1, 2}, {2, 4}]],
+        [tb_lib:until(fun() -> true =:= rpc(B2, net_kernel, connect_node, [N]) end, ?SLOW) || N <- [B1, T4]],
+        tb_lib:until(fun() -> attached =:= maps:get(state, maps:get(B2, maps:get(hosts, ask(T4, info)))) end, ?SLOW),
+        {ok, New} = ask(T3, {start_child, named(new)}),
+        ?assertEqual(B1, node(New)),
+        ?assertEqual({lists:sort([new | Args]), There}, {kids_of([B1]), kids_of([B2])}),
+        exit(tb_lib:pid_of(T3, ?NAME), kill),
+        _ = until_all_run([T4], Bs, lists:sort([new | Args]), ?SLOW),
+        ?assertEqual(There, kids_of([B2])),
+        _ = joined(Wires, Bs, Ts, lists:sort([new | Args]), ?SLOW)
     end).
 
 %% The union counts, and nothing that either side has acknowledged is lost.

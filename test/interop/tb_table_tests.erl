@@ -112,6 +112,7 @@ cases() ->
         {"terms: integers and floats", fun echo_numbers/2},
         {"terms: atoms", fun echo_atoms/2},
         {"terms: binaries and bitstrings", fun echo_binaries/2},
+        {"terms: atoms that are told once", fun echo_many_atoms/2},
         {"terms: lists, tuples, maps", fun echo_containers/2},
         {"terms: funs, pids, ports, references", fun echo_identifiers/2},
         {"terms: 100,000 levels", fun echo_deep/2},
@@ -1115,6 +1116,36 @@ echo_atoms(N, _) ->
     Texts = ["", "a", "A b", "\x{e9}t\x{e9}", "\x{431}", "\x{1F600}", "'", "\n", "\0" | Long],
     [echo(N, list_to_atom(T)) || T <- Texts],
     echo(N, [list_to_atom(T) || T <- Texts]).
+
+%% A BEAM tells an atom once, by its place in a cache of 2048; others that have
+%% the same place, as each 2048th of new atoms has, take it from each other. A
+%% message tells 255 at most.
+echo_many_atoms(N, _) ->
+    Atoms = list_to_tuple([list_to_atom("told_" ++ integer_to_list(I)) || I <- lists:seq(1, 6000)]),
+    At = fun(I) -> element(I, Atoms) end,
+    [
+        begin
+            echo(N, {At(I), At(I + 2048)}),
+            echo(N, [At(I + 4096 - 2048 * (J rem 3)) || J <- lists:seq(0, 5)])
+        end
+     || I <- lists:seq(1, 1904, 19)
+    ],
+    Random = fun(Count) -> [At(rand:uniform(6000)) || _ <- lists:seq(1, Count)] end,
+    [echo(N, Random(Count)) || Count <- [1, 2, 3, 17, 254, 255, 256, 300, 5000], _ <- lists:seq(1, 20)],
+    [echo(N, maps:from_list([{A, Random(2)} || A <- Random(Count)])) || Count <- [1, 20, 200]],
+    %% some processes at once: what one tells another refers to
+    Each = fun() -> [echo(N, {self(), Random(40)}) || _ <- lists:seq(1, 50)] end,
+    Running = [spawn_monitor(Each) || _ <- lists:seq(1, 8)],
+    [
+        receive
+            {'DOWN', Ref, process, Pid, Why} -> ?assertEqual(normal, Why)
+        end
+     || {Pid, Ref} <- Running
+    ],
+    %% in which one character takes up to four bytes, and more than a byte tells how many
+    Chars = [$z, 16#E9, 16#431, 16#20AC, 16#1F600],
+    Long = list_to_tuple([list_to_atom(lists:duplicate(255 - Less, C)) || C <- Chars, Less <- lists:seq(0, 200)]),
+    [echo(N, [element(rand:uniform(tuple_size(Long)), Long) || _ <- lists:seq(1, Count)]) || Count <- [1, 10, 300], _ <- lists:seq(1, 20)].
 
 echo_binaries(N, _) ->
     echo(N, <<>>),
