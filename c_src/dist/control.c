@@ -134,7 +134,7 @@ tb_control_get(const uint8_t *p, size_t n, struct tb_control *out)
     rc = tb_check(&r, &control);
     if (rc == 0)
         rc = find_row(control, out, &row);
-    if (rc == 1 && row->payload)
+    if (rc == 1 && row && row->payload)
         rc = get_payload(&r, &out->payload);
     return rc < 0 ? rc : row ? 1 : 0;
 }
@@ -157,7 +157,7 @@ tb_control_read(struct tb_atom_cache *cache, struct tb_expanded *to,
         rc = tb_expand(&r, &refs, &to->control, &control);
     if (rc == 0)
         rc = find_row(control, out, &row);
-    if (rc != 1 || !row->payload)
+    if (rc != 1 || !row || !row->payload)
         return rc;
     if (tb_rd_left(&r) == 0)
         return -TB_EPROTO;

@@ -298,11 +298,9 @@ on_dropped(struct event *e, const struct tb_val *v)
     struct tb_home *home =
         tb_home_find(e->sup, tb_intern(v[0].text), v[1].term);
 
-    if (!home || e->sup->owning ||
-        (home->host && home->host->phase != TB_HOST_AWAY))
-        return;
-    tb_home_lose(e->sup, home); /* who decides may know it before we do */
-    tb_home_forget(e->self, e->sup, home);
+    /* of one that lives a former backup has dropped what it had */
+    if (home && !home->host && !e->sup->owning)
+        tb_home_forget(e->self, e->sup, home);
 }
 
 static void
