@@ -72,19 +72,21 @@ config(Options) ->
 
 %% Those that a case that fails has not ended do not disturb the next one.
 daemon(Name, Options) ->
-    Daemon = tb_lib:daemon(Name, #{config => config(Options)}),
-    _ = put(daemons, [Daemon | daemons()]),
-    Daemon.
+    started(tb_lib:daemon(Name, #{config => config(Options)})).
 
-daemons() ->
-    case get(daemons) of
+started(Program) ->
+    _ = put(started, [Program | started()]),
+    Program.
+
+started() ->
+    case get(started) of
         undefined -> [];
-        Daemons -> Daemons
+        Programs -> Programs
     end.
 
 %% A node whose release does not contain the module.
 host(Name) ->
-    Beam = tb_lib:beam(Name, #{args => ["-kernel", "logger_level", "none"]}),
+    Beam = started(tb_lib:beam(Name, #{args => ["-kernel", "logger_level", "none"]})),
     Node = tb_lib:node_of(Beam),
     {module, _} = rpc:call(Node, code, ensure_loaded, [tb_kid]),
     true = rpc:call(Node, code, del_path, [filename:dirname(code:which(?MODULE))]),
@@ -118,7 +120,7 @@ with(HostNames, Options, Fun) ->
     catch
         Class:Reason:Stack ->
             tb_lib:show(Daemon),
-            [tb_lib:put_away(D) || D <- daemons(), D =/= Daemon],
+            [tb_lib:put_away(P) || P <- started(), not lists:member(P, [Daemon | Beams])],
             erlang:raise(Class, Reason, Stack)
     after
         try
@@ -523,21 +525,23 @@ no_answer() ->
     Pids = [P || {ok, P} <- ask(Node, {start_children, Specs})],
     {Spec, Pid} = hd([Both || {_, P} = Both <- lists:zip(Specs, Pids), node(P) =:= N1]),
     Holder = rpc:call(N1, tb_kid, hold, [tiebeam_host_jobs]),
-    try
-        _ = again(First, []),
-        join(Beams, Node),
-        State = fun() -> maps:get(state, maps:get(N1, maps:get(hosts, info(Node)), #{state => none})) end,
-        tb_lib:until_equal(no_answer, State, ?SLOW),
-        Asked = gen_server:send_request({?NAME, Node}, {start_child, Spec}),
-        ?assertEqual(timeout, gen_server:wait_response(Asked, 2000)),
-        exit(Holder, kill),
-        ?assertEqual({reply, {error, {already_started, Pid}}}, gen_server:wait_response(Asked, ?SLOW)),
-        are_hosts(Node, Beams),
-        ?assertEqual(lists:sort(Pids), pids(Node))
-    after
-        exit(Holder, kill)
-    end,
-    tb_lib:stop(hd(daemons())),
+    Last =
+        try
+            Second = again(First, []),
+            join(Beams, Node),
+            State = fun() -> maps:get(state, maps:get(N1, maps:get(hosts, info(Node)), #{state => none})) end,
+            tb_lib:until_equal(no_answer, State, ?SLOW),
+            Asked = gen_server:send_request({?NAME, Node}, {start_child, Spec}),
+            ?assertEqual(timeout, gen_server:wait_response(Asked, 2000)),
+            exit(Holder, kill),
+            ?assertEqual({reply, {error, {already_started, Pid}}}, gen_server:wait_response(Asked, ?SLOW)),
+            are_hosts(Node, Beams),
+            ?assertEqual(lists:sort(Pids), pids(Node)),
+            Second
+        after
+            exit(Holder, kill)
+        end,
+    tb_lib:stop(Last),
     lists:foreach(fun end_beam/1, Beams).
 
 %% The supervisor is told that a host comes and goes, as another incarnation, while the only
@@ -897,6 +901,7 @@ rolling_new_names() ->
                 New = host(Name),
                 join([New], Node),
                 are_hosts(Node, [New | Hosts]),
+                tb_lib:until(fun() -> [] =:= misplaced(Node, nodes_of([New | Hosts])) end, ?SLOW),
                 tb_lib:until(fun() -> is_settled(Node) end, ?SLOW),
                 Before = pids(Node),
                 Leaving = tb_lib:node_of(Old),
