@@ -244,7 +244,7 @@ PROBE      := $(BUILD)/test/interop/probe
 MOCK       := $(BUILD)/test/interop/mock
 RELEASES   ?= bullseye trixie sid
 WIRE       := $(BUILD)/test/interop/wire
-HELPERS    := $(PROBE) $(MOCK) $(WIRE)
+SUITES_USE := $(BIN) $(EXAMPLE) $(PROBE) $(MOCK) $(WIRE) $(BUILD)/host/tiebeam_host.beam
 BENCH      := $(BUILD)/test/bench/bench_server $(BUILD)/test/bench/bench_crowd
 FUZZERS    := cache check config control dns epmd frame handshake pattern text
 # what reads bytes or text that somebody else wrote
@@ -285,12 +285,12 @@ test: ## install what is missing, build, and run all tests
 	@sh test/all.sh $(MAKE) $(BUILD)
 
 # What the tests need: made at the same time, used one after the other.
-built: $(BIN) $(EXAMPLE) $(TEST_BIN) $(FUZZERS:%=$(BUILD)/corpus/%) $(HELPERS) $(BUILD)/host/tiebeam_host.beam
+built: $(SUITES_USE) $(TEST_BIN) $(FUZZERS:%=$(BUILD)/corpus/%)
 
 unit: $(TEST_BIN) ## the unit tests alone
 	@sh test/unit.sh $(TEST_BIN)
 
-interop: $(BIN) $(EXAMPLE) $(HELPERS) $(BUILD)/host/tiebeam_host.beam ## the tests against real erl and elixir nodes
+interop: $(SUITES_USE) ## the tests against real erl and elixir nodes
 	@TIEBEAM_BIN=$(BIN) ECHO_BIN=$(EXAMPLE) PROBE_BIN=$(PROBE) MOCK_BIN=$(MOCK) WIRE_BIN=$(WIRE) HOST_BEAM=$(CURDIR)/$(BUILD)/host/tiebeam_host.beam \
 	    BUILD=$(BUILD)/interop \
 	    sh test/interop/run.sh $(SUITES)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/teller.h"
 #include "services/monitor_options.h"
 
 /* ------------------------------------------------------------- checks -- */
@@ -84,37 +85,6 @@ tb_monitor_section_default(struct tb_config *c)
 
 /* ------------------------------------------------------------- reload -- */
 
-/* A process that lives for one call. */
-static int
-on_reloaded(struct tb_proc *self, void *state, void *ctx, int status,
-            struct tb_term result)
-{
-    struct tb_val h[TB_MAX_HOLES];
-
-    (void)state;
-    (void)ctx;
-    if (status == 0 && tb_match("ok", result, h) == 1)
-        tb_log(TB_NOTICE, "config.changed", "key=node_monitor");
-    else
-        tb_log(TB_ERROR, "config.refused", "key=node_monitor: %s",
-               tb_strerror(status));
-    return tb_stop(self, "normal", TB_NONE);
-}
-
-static int
-init(struct tb_proc *self, void *state, const void *arg)
-{
-    const struct tb_term *options = arg;
-
-    (void)state;
-    tb_call_name(self, "node_monitor", tb_node_name(tb_self_node(self)),
-                 "{reload, Options}", TB_ARGS(tb_v_term(*options)), 30000,
-                 on_reloaded, NULL);
-    return 0;
-}
-
-static const struct tb_service teller = { .init = init };
-
 void
 tb_monitor_section_reload(struct tb_node *node, struct tb_config *c,
                           struct tb_config *now)
@@ -127,5 +97,10 @@ tb_monitor_section_reload(struct tb_node *node, struct tb_config *c,
     c->monitor = now->monitor; /* a restart of the service finds it, too */
     now->monitor = old;
     c->monitor_options = tb_wr_term(&c->monitor);
-    tb_start(node, &teller, &c->monitor_options, TB_TEMPORARY, NULL);
+    tb_tell(node, &(struct tb_errand){
+                      .name = "node_monitor",
+                      .request = "{reload, Options}",
+                      .args = TB_ARGS(tb_v_term(c->monitor_options)),
+                      .key = "node_monitor",
+                  });
 }

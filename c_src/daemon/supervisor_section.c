@@ -109,90 +109,51 @@ find(const struct tb_config *c, const char *name)
     return NULL;
 }
 
-/* A process that lives for one call: what a supervisor is told, and why. */
-struct told {
-    char name[256];
-    struct tb_config *c; /* NULL: it is to leave */
-};
+#define SECTION "supervisors."
 
-struct errand {
-    const struct tb_supervisor_entry *entry;
-    struct tb_config *c;
-};
+/* It is tried again when the file is read again. */
+static void
+on_refused(void *ctx, const char *key)
+{
+    struct tb_supervisor_entry *e = find(ctx, key + sizeof(SECTION) - 1);
+
+    if (e)
+        e->opts.len = 0;
+}
 
 static void
-log_refused(const struct told *t, int status, struct tb_term result)
+reload(struct tb_node *node, struct tb_config *c,
+       const struct tb_supervisor_entry *e)
 {
-    struct tb_wr why = { .max = 512 };
+    char key[320];
 
-    if (status == 0)
-        tb_print(&why, result);
-    else
-        tb_wr_str(&why, tb_strerror(status));
-    tb_log(TB_ERROR, "config.refused", "key=supervisors.%s: %.*s", t->name,
-           (int)why.len, (const char *)why.buf);
-    tb_wr_free(&why);
+    snprintf(key, sizeof(key), SECTION "%s", e->name);
+    tb_tell(node, &(struct tb_errand){
+                      .name = e->name,
+                      .request = "{reload, Options}",
+                      .args = TB_ARGS(tb_v_term(tb_wr_term(&e->opts))),
+                      .key = key,
+                      .refused = on_refused,
+                      .ctx = c,
+                  });
 }
-
-/* What was refused is tried again when the file is read again. */
-static int
-on_told(struct tb_proc *self, void *state, void *ctx, int status,
-        struct tb_term result)
-{
-    struct told *t = state;
-    struct tb_val h[TB_MAX_HOLES];
-    struct tb_supervisor_entry *e;
-
-    (void)ctx;
-    if (status == -TB_ESTOPPED)
-        return TB_NOREPLY;
-    if (status == 0 && tb_match("ok", result, h) == 1) {
-        tb_log(TB_NOTICE, "config.changed", "key=supervisors.%s%s", t->name,
-               t->c ? "" : " ended: its children run on");
-    } else {
-        log_refused(t, status, result);
-        e = t->c ? find(t->c, t->name) : NULL;
-        if (e)
-            e->opts.len = 0;
-    }
-    return tb_stop(self, "normal", TB_NONE);
-}
-
-static int
-init(struct tb_proc *self, void *state, const void *arg)
-{
-    const struct errand *e = arg;
-    struct told *t = state;
-    tb_atom us = tb_node_name(tb_self_node(self));
-
-    snprintf(t->name, sizeof(t->name), "%s", e->entry->name);
-    t->c = e->c;
-    if (t->c)
-        tb_call_name(self, t->name, us, "{reload, Options}",
-                     TB_ARGS(tb_v_term(tb_wr_term(&e->entry->opts))), 30000,
-                     on_told, NULL);
-    else
-        tb_call_name(self, t->name, us, "'$tb_leave_service'", TB_NONE, 30000,
-                     on_told, NULL);
-    return 0;
-}
-
-static const struct tb_service teller = { .state_size = sizeof(struct told),
-                                          .init = init };
 
 static void
-tell(struct tb_node *node, const struct tb_supervisor_entry *entry,
-     struct tb_config *c)
+end(struct tb_node *node, const struct tb_supervisor_entry *e)
 {
-    struct errand e = { entry, c };
+    char key[320];
 
-    tb_start(node, &teller, &e, TB_TEMPORARY, NULL);
+    snprintf(key, sizeof(key), SECTION "%s ended: its children run on",
+             e->name);
+    tb_tell(node, &(struct tb_errand){ .name = e->name,
+                                       .request = "'$tb_leave_service'",
+                                       .key = key });
 }
 
 static void
 start_new(struct tb_node *node, const struct tb_supervisor_entry *e)
 {
-    tb_log_started("supervisors.", e->name, start(node, e));
+    tb_log_started(SECTION, e->name, start(node, e));
 }
 
 static bool
@@ -213,7 +174,7 @@ tb_supervisor_section_reload(struct tb_node *node, struct tb_config *c,
     now->n_supervisors = old.n_supervisors;
     for (size_t i = 0; i < old.n_supervisors; i++)
         if (!find(c, old.supervisors[i].name))
-            tell(node, &old.supervisors[i], NULL);
+            end(node, &old.supervisors[i]);
     for (size_t i = 0; i < c->n_supervisors; i++) {
         const struct tb_supervisor_entry *e = &c->supervisors[i];
         const struct tb_supervisor_entry *was = find(&old, e->name);
@@ -221,6 +182,6 @@ tb_supervisor_section_reload(struct tb_node *node, struct tb_config *c,
         if (!was)
             start_new(node, e);
         else if (!is_same(&was->opts, &e->opts))
-            tell(node, e, c);
+            reload(node, c, e);
     }
 }

@@ -8,7 +8,23 @@
 
 struct told {
     char key[320];
+    void (*refused)(void *ctx, const char *key);
+    void *ctx;
 };
+
+static void
+log_refused(const struct told *t, int status, struct tb_term result)
+{
+    struct tb_wr why = { .max = 512 };
+
+    if (status == 0)
+        tb_print(&why, result);
+    else
+        tb_wr_str(&why, tb_strerror(status));
+    tb_log(TB_ERROR, "config.refused", "key=%s: %.*s", t->key, (int)why.len,
+           (const char *)why.buf);
+    tb_wr_free(&why);
+}
 
 /* One that is not there, or ends meanwhile, finds it when it begins again. */
 static int
@@ -18,19 +34,17 @@ on_told(struct tb_proc *self, void *state, void *ctx, int status,
     const struct told *t = state;
     struct tb_val h[TB_MAX_HOLES];
 
-    struct tb_wr why = { .max = 512 };
-
     (void)ctx;
     if (status == -TB_ESTOPPED)
         return TB_NOREPLY;
-    tb_print(&why, result);
     if (status == -TB_ENOPROC || status == -TB_EEXIT ||
-        (status == 0 && tb_match("ok", result, h) == 1))
+        (status == 0 && tb_match("ok", result, h) == 1)) {
         tb_log(TB_NOTICE, "config.changed", "key=%s", t->key);
-    else
-        tb_log(TB_ERROR, "config.refused", "key=%s: %.*s", t->key, (int)why.len,
-               (const char *)why.buf);
-    tb_wr_free(&why);
+    } else {
+        log_refused(t, status, result);
+        if (t->refused)
+            t->refused(t->ctx, t->key);
+    }
     return tb_stop(self, "normal", TB_NONE);
 }
 
@@ -41,11 +55,13 @@ init(struct tb_proc *self, void *state, const void *arg)
     struct told *t = state;
 
     snprintf(t->key, sizeof(t->key), "%s", e->key);
+    t->refused = e->refused;
+    t->ctx = e->ctx;
     if (e->name)
         tb_call_name(self, e->name, tb_node_name(tb_self_node(self)),
-                     e->request, TB_NONE, TELL_MS, on_told, NULL);
+                     e->request, e->args, TELL_MS, on_told, NULL);
     else
-        tb_call(self, e->pid, e->request, TB_NONE, TELL_MS, on_told, NULL);
+        tb_call(self, e->pid, e->request, e->args, TELL_MS, on_told, NULL);
     return 0;
 }
 

@@ -9,7 +9,10 @@ struct tb_errand {
     const char *name; /* of the service; NULL: see pid */
     struct tb_pid pid;
     const char *request; /* a term, which it answers with ok */
+    struct tb_args args; /* of the request */
     const char *key;     /* of the configuration, and what becomes of it */
+    void (*refused)(void *ctx, const char *key); /* if it says no; or NULL */
+    void *ctx;
 };
 
 /* tb_tell - a process that lives for one call does it; the log has how it went.
