@@ -22,6 +22,7 @@
 #define TB_MAX_HANDSHAKE    4096u            /* a name and change; BEAM: 64 KiB */
 #define TB_MAX_ATOM_CACHE   (5u << 20)       /* text of 2048 atoms of 1020 bytes,
                                                 and as much that they replaced */
+#define TB_MAX_ATOM_CACHES  (512u << 20)     /* all peers; a BEAM's: some 64 KiB */
 #define TB_READ_CHUNK       (256u << 10)     /* one read, shared by all peers */
 #define TB_READ_TURN        (1u << 20)       /* of one peer, then the others */
 

@@ -277,17 +277,18 @@ take_bytes(struct tb_conn *c, const uint8_t *p, size_t n)
     int rc = 0;
 
     tb_frames_lend(&c->frames, p, n);
-    while (!c->doomed && !c->throttled &&
+    while (!c->doomed && !c->throttled && c->turn_bytes < TB_READ_TURN &&
            (rc = tb_frames_next(&c->frames, &body, &len)) > 0) {
         take_frame(c, body, len);
         if (c->out.len > TB_QUEUE_HIGH)
             settle(c);
     }
-    if (rc >= 0) /* where it was throttled, whole frames too */
+    if (rc >= 0) /* where it was stopped, whole frames too */
         rc = tb_frames_keep(&c->frames);
     if (rc < 0)
         tb_conn_fail(c, rc);
     tb_share_parts(c);
+    tb_share_atoms(c);
 }
 
 /* A record of TLS where a handshake begins: 21 is an alert, 22 a hello. Their
@@ -304,6 +305,8 @@ static void
 share_turn(struct tb_conn *c, size_t n)
 {
     c->turn_bytes += n;
+    if (c->turn_bytes == 0)
+        return;
     mark_dirty(c);
     if (c->turn_bytes < TB_READ_TURN || c->paused || c->throttled)
         return;
@@ -499,12 +502,14 @@ on_written(void *owner, int status)
 void
 tb_conn_turn(struct tb_conn *c)
 {
-    bool was_throttled = c->throttled;
+    bool was_stopped = c->throttled || c->paused;
 
     begin_turn(c);
     settle(c);
-    if (was_throttled && !c->throttled && !c->doomed && !c->leaving)
+    if (was_stopped && !c->throttled && !c->doomed && !c->leaving) {
         take_bytes(c, NULL, 0);
+        share_turn(c, 0);
+    }
     if (c->leaving && !c->shut && !c->flying && c->out.len == 0) {
         c->shut = true;
         c->stream->transport->shutdown(c->stream);

@@ -46,7 +46,7 @@ struct tb_conn {
     size_t flown;               /* of flight: written already */
     size_t over;                /* queued with one message that was too large */
     size_t before;              /* queued before the message being appended */
-    size_t parts, queued;       /* as counted, see share.c */
+    size_t parts, queued, told; /* as counted, see share.c */
     struct tb_lookup *lookup;
     struct tb_epmd_query *query;
     struct tb_addresses addresses;

@@ -54,6 +54,7 @@ struct tb_net {
     unsigned n_conns, max_conns, n_pending, max_pending;
     size_t turn_frames, turn_bytes; /* read since the node looked */
     size_t parts; /* bytes of unfinished frames, all connections */
+    size_t atoms; /* bytes of the text of atoms that peers told, likewise */
     struct tb_expanded expanded; /* the message that is read, of any peer */
     size_t queued, max_queued;   /* that wait to be written, likewise */
     bool held;                   /* nothing is read: see tb_net_hold() */

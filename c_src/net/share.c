@@ -46,6 +46,29 @@ tb_share_parts(struct tb_conn *c)
     drop_parts(most);
 }
 
+static void
+drop_atoms(struct tb_conn *c)
+{
+    tb_atom_cache_fini(&c->atoms);
+    count(&c->net->atoms, &c->told, 0);
+}
+
+void
+tb_share_atoms(struct tb_conn *c)
+{
+    struct tb_net *net = c->net;
+    struct tb_conn *most = c;
+
+    count(&net->atoms, &c->told, c->doomed ? 0 : c->atoms.text.cap);
+    if (net->atoms <= TB_MAX_ATOM_CACHES)
+        return;
+    TB_LIST_EACH (other, &net->conns, struct tb_conn, link)
+        if (other->told > most->told)
+            most = other;
+    tb_conn_fail(most, -TB_ELIMIT);
+    drop_atoms(most);
+}
+
 void
 tb_share_queue(struct tb_conn *c)
 {
@@ -109,5 +132,6 @@ tb_share_gone(struct tb_conn *c)
 {
     tb_share_leave(c);
     drop_parts(c);
+    drop_atoms(c);
     count(&c->net->queued, &c->queued, 0);
 }

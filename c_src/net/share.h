@@ -6,10 +6,12 @@
 #include "net/conn.h"
 
 /* tb_share_parts - the connection's unfinished frame has grown or gone.
+ * tb_share_atoms - the text of the atoms that its peer told has.
  * tb_share_queue - what waits to be written to it has.
  * Where all hold too much, the one that holds the most is closed: not who
  * happens to add the last byte. */
 void tb_share_parts(struct tb_conn *c);
+void tb_share_atoms(struct tb_conn *c);
 void tb_share_queue(struct tb_conn *c);
 
 /* tb_share_may_enter - one more may begin its handshake: there is room, or the

@@ -125,6 +125,39 @@ tb_answers_copied(struct tb_proc *self, struct tb_supervisor *sup,
     }
 }
 
+/* --------------------------------------------------------------- failures --
+ */
+
+static struct tb_term
+without_error(struct tb_term caught)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    return tb_match("{error, Reason}", caught, v) == 1 ? v[0].term : caught;
+}
+
+/* What a start function did, as supervisor or DynamicSupervisor tell it. */
+void
+tb_reason_put(struct tb_wr *w, bool named, struct tb_term outcome)
+{
+    struct tb_val v[TB_MAX_HOLES];
+
+    if (tb_match("{error, Reason}", outcome, v) == 1 ||
+        tb_match("{other, Reason}", outcome, v) == 1)
+        tb_build(w, "Reason", TB_ARGS(v[0]));
+    else if (tb_match("{exception, error, Reason, Stack}", outcome, v) == 1)
+        tb_build(w, named ? "{'EXIT', {Reason, Stack}}" : "{Reason, Stack}",
+                 TB_ARGS(v[0], v[1]));
+    else if (tb_match("{exception, exit, Reason, _}", outcome, v) == 1)
+        tb_build(w, named ? "{'EXIT', Reason}" : "Reason", TB_ARGS(v[0]));
+    else if (tb_match("{exception, throw, Reason, Stack}", outcome, v) != 1)
+        tb_build(w, "Outcome", TB_ARGS(tb_v_term(outcome)));
+    else if (named) /* what is caught is as if it were returned */
+        tb_build(w, "Reason", TB_ARGS(tb_v_term(without_error(v[0].term))));
+    else
+        tb_build(w, "{{nocatch, Reason}, Stack}", TB_ARGS(v[0], v[1]));
+}
+
 /* ------------------------------------------------------------------ time -- */
 
 static void
@@ -178,11 +211,30 @@ tb_requests_expire(struct tb_proc *self, struct tb_supervisor *sup)
         }
 }
 
+/* To the node that passed it on, which looks for the owner itself. */
+static void
+give_back(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r)
+{
+    tb_reply_to(self, r->from,
+                r->again ? "'$tb_owner_no_more'" : "'$tb_not_owner'", TB_NONE);
+    tb_request_free(sup, r);
+}
+
+static bool
+is_astray(const struct tb_supervisor *sup, const struct tb_request *r)
+{
+    return r->passed && !sup->owning;
+}
+
 void
 tb_request_hold(struct tb_proc *self, struct tb_supervisor *sup,
                 struct tb_request *r)
 {
     tb_list_del(&r->link);
+    if (is_astray(sup, r)) {
+        give_back(self, sup, r);
+        return;
+    }
     if (sup->n_held >= TB_SUP_MAX_HELD) {
         tb_answer(self, sup, r, "{error, system_limit}", TB_NONE);
         return;
@@ -217,8 +269,8 @@ on_forwarded(struct tb_proc *self, void *state, void *ctx, int status,
         tb_answer(self, sup, r, "Reply", TB_ARGS(v[0]));
         return TB_NOREPLY;
     }
-    if (status != 0)
-        r->again = true;
+    if (status != 0 || tb_match("'$tb_owner_no_more'", result, v) == 1)
+        r->again = true; /* it may have been done */
     if (status == -TB_ENOCONNECTION && tb_view_owner(sup) &&
         !is_connected(self, tb_view_owner(sup)))
         sup->unreached = tb_view_owner(sup);
@@ -246,6 +298,7 @@ forward(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
 {
     uint64_t now = tb_now_ms(tb_self_node(self));
     uint64_t left = r->due_ms > now ? r->due_ms - now : 0;
+    uint64_t ms = left < TB_SUP_PASS_MS ? left : TB_SUP_PASS_MS;
     tb_atom relay = relay_to(self, sup, owner);
     struct tb_wr request = { 0 }, key = { 0 };
     struct tb_val v;
@@ -260,10 +313,10 @@ forward(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
         tb_erpc(self, relay, "gen_server", "call",
                 "[{Name, Owner}, Request, Ms]",
                 TB_ARGS(tb_v_atom(sup->name), tb_v_node(owner), v,
-                        tb_v_int((int64_t)left)),
-                left, on_forwarded, r);
+                        tb_v_int((int64_t)ms)),
+                ms, on_forwarded, r);
     else
-        tb_call_name(self, sup->name, owner, "Request", TB_ARGS(v), left,
+        tb_call_name(self, sup->name, owner, "Request", TB_ARGS(v), ms,
                      on_forwarded, r);
     tb_wr_free(&request);
     tb_wr_free(&key);
@@ -304,6 +357,11 @@ tb_requests_dispatch(struct tb_proc *self, struct tb_supervisor *sup)
 {
     struct tb_list now;
 
+    TB_LIST_EACH (r, &sup->held, struct tb_request, link)
+        if (is_astray(sup, r)) {
+            sup->n_held--;
+            give_back(self, sup, r);
+        }
     if (!sup->whole || sup->closing || sup->n_held == 0 ||
         (!sup->owning && !tb_view_owner(sup) && !tb_has_no_hosts(sup)))
         return;

@@ -218,6 +218,7 @@ tb_form_show(struct tb_shown *s, const struct tb_form *f, struct tb_term id,
     else
         tb_build(w, "State", TB_ARGS(pid));
     tb_wr_bytes(w, s->rest.buf, s->rest.len);
+    w->bad |= s->head.bad || s->rest.bad;
 }
 
 void

@@ -178,14 +178,17 @@ on_tombstones(struct event *e, const struct tb_val *v)
 static void
 on_attached(struct event *e, const struct tb_val *v)
 {
+    bool missed = e->host->missed;
+
     (void)v;
     if (e->host->phase != TB_HOST_READING)
         return;
     e->host->phase = TB_HOST_ATTACHED;
+    e->host->missed = false;
     e->sup->era++;
     e->sup->changed_ms = tb_now_ms(tb_self_node(e->self));
     TB_LIST_EACH (c, &e->home->children, struct tb_child, link)
-        if (!c->seen)
+        if (!c->seen && (missed || !c->work || !c->work->from))
             tb_work_unseen(e->self, e->sup, c);
     tb_log(TB_INFO_LEVEL, "host.attached", "node=%s name=%s children=%zu",
            tb_atom_text(e->host->node).p, e->sup->name, e->home->n);
@@ -314,11 +317,17 @@ static void
 on_closed(struct event *e, const struct tb_val *v)
 {
     bool news = v[0].i > e->host->closed; /* else what is there came after */
+    bool late = !e->sup->owning && e->host->generation > v[0].i;
 
-    if (news)
+    if (news) {
         e->host->closed = v[0].i;
+        e->host->close_told = false;
+        tb_places_update(e->sup);
+    }
     tb_closed_is(e->self, e->sup, v[0].i);
-    if (news)
+    if (news && late) /* one that knew it before may have begun the next one */
+        tb_host_attach_again(e->self, e->host);
+    else if (news)
         tb_home_close(e->self, e->sup, e->home);
     tb_close_check(e->self, e->sup);
 }
@@ -472,8 +481,7 @@ tb_on_host_copied(struct tb_proc *self, void *state, const struct tb_msg *m)
     struct tb_host *by = tb_host_find(sup, holder);
     uint64_t seq = (uint64_t)m->arg[4].i;
 
-    if (!h || (h->phase != TB_HOST_ATTACHED && h->phase != TB_HOST_AWAY) ||
-        !h->home || tb_home_find(sup, h->node, m->arg[3].term) != h->home)
+    if (!h || !h->home || tb_home_find(sup, h->node, m->arg[3].term) != h->home)
         return TB_NOREPLY;
     if (!h->copied && (!by || by->phase < TB_HOST_READING))
         return TB_NOREPLY;     /* it is lost, or else will tell */

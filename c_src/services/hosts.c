@@ -235,10 +235,9 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     struct tb_home *home = tb_home_get(sup, h->node, inc);
     bool lived;
 
-    if (home && home->lost && home->pending && !sup->owning) {
-        tb_home_forget(self, sup, home); /* nor has it to start them */
-        home = tb_home_get(sup, h->node, inc);
-    }
+    if (home && home->lost && home->pending)
+        TB_LIST_EACH (there, &sup->homes, struct tb_home, link)
+            tb_works_call_off(self, sup, home, there);
     if (!home || (home->lost && home->pending)) { /* till that is done */
         set_gone(self, h);
         set_phase(h, TB_HOST_WAITING, "no_answer");
@@ -266,7 +265,6 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     tb_host_take_info(self, sup, h, info);
     if (h->missed && (lived || h->generation)) /* others have decided there */
         tb_homes_age(sup);
-    h->missed = false;
     h->owed = h->parted = 0;
     tb_instances_parted(h, home->seq);
     h->copied = h->backup && home->backed_by == h->backup ? home->backed : 0;
@@ -366,16 +364,6 @@ consider(struct tb_proc *self, struct tb_host *h)
         ask_attach(self, h);
 }
 
-/* Another one may be there by now, of which we have not been told. */
-void
-tb_host_attach_again(struct tb_proc *self, struct tb_host *h)
-{
-    ask_attach(self, h);
-    tb_sup_turn_ask(self, h->sup);
-}
-
-/* ---------------------------------------------------------------- gone -- */
-
 /* It will not tell of which copies it holds: all are asked anew. */
 static void
 ask_again(struct tb_supervisor *sup)
@@ -384,6 +372,17 @@ ask_again(struct tb_supervisor *sup)
         if (!home->complete)
             home->n_asked = 0;
 }
+
+/* Another one may be there by now, of which we have not been told. */
+void
+tb_host_attach_again(struct tb_proc *self, struct tb_host *h)
+{
+    ask_again(h->sup);
+    ask_attach(self, h);
+    tb_sup_turn_ask(self, h->sup);
+}
+
+/* ---------------------------------------------------------------- gone -- */
 
 static void
 away(struct tb_proc *self, struct tb_host *h)
@@ -423,7 +422,8 @@ tb_host_lost(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     h->no_backup_asked = false;
     tb_intensity_clear(&h->restarts);
     sup->whole = false;
-    sup->balance_ms = 0; /* its loss moves nothing; the next that comes does */
+    if (sup->balance_ms) /* its loss moves nothing; one that came does */
+        tb_balance_later(self, sup);
     ask_again(sup);
     tb_places_update(sup);
     tb_sup_turn_ask(self, sup);

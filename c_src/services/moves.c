@@ -276,6 +276,13 @@ pump(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h)
 }
 
 void
+tb_balance_later(struct tb_proc *self, struct tb_supervisor *sup)
+{
+    sup->balance_ms =
+        tb_now_ms(tb_self_node(self)) + (uint64_t)sup->o.settle_ms + 1;
+}
+
+void
 tb_moves_turn(struct tb_proc *self, struct tb_supervisor *sup)
 {
     bool all =

@@ -43,8 +43,7 @@ look_for_places(struct tb_proc *self, struct tb_supervisor *sup)
 {
     tb_hosts_reconsider(self, sup);
     if (sup->owning && sup->o.auto_balance && sup->table.counts.specs > 0)
-        sup->balance_ms =
-            tb_now_ms(tb_self_node(self)) + (uint64_t)sup->o.settle_ms + 1;
+        tb_balance_later(self, sup);
 }
 
 /* They are taken over. A process that comes after this one begins with them. */

@@ -252,6 +252,8 @@ find_idle(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r,
                (c->state == TB_CHILD_NEW || c->work->kind == TB_WORK_START ||
                 c->work->kind >= TB_WORK_KEEP)) {
         after(self, sup, c->work, r);
+    } else if (c->pid.node && r->again && !removes) {
+        answer_pid(self, sup, r, "{ok, Pid}", c->pid); /* by this very one */
     } else if (c->pid.node) {
         tb_answer(self, sup, r, "{error, running}", TB_NONE);
     } else if (c->state == TB_CHILD_EXITED || c->state == TB_CHILD_MOVING ||

@@ -327,8 +327,7 @@ join(struct tb_proc *self, struct tb_supervisor *sup, struct tb_host *h,
     tb_log(TB_INFO_LEVEL, "host.joined", "node=%s name=%s",
            tb_atom_text(h->node).p, sup->name);
     if (sup->o.auto_balance && s->n > 1 && sup->table.counts.specs > 0)
-        sup->balance_ms =
-            tb_now_ms(tb_self_node(self)) + (uint64_t)sup->o.settle_ms + 1;
+        tb_balance_later(self, sup);
 }
 
 static void

@@ -119,6 +119,8 @@ tb_sup_tick_ask(struct tb_proc *self, struct tb_supervisor *sup)
 
     if (sup->lease_ms && sup->lease_ms < at && !tb_has_no_hosts(sup))
         at = sup->lease_ms;
+    if (sup->balance_ms > now && sup->balance_ms < at)
+        at = sup->balance_ms;
     if (!at || sup->ended || (sup->tick_ms && sup->tick_ms <= at))
         return;
     if (sup->tick_ms)

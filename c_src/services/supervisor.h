@@ -20,6 +20,7 @@
 #define TB_MAX_SET       1024  /* hosts of one supervisor */
 #define TB_SUP_WAIT_MS   15000 /* a request that cannot go on */
 #define TB_SUP_CALL_MS   5000  /* of a question to a node */
+#define TB_SUP_PASS_MS   5000  /* then another node may be the owner */
 #define TB_SUP_SCRATCH   8     /* writers that are kept for the next use */
 #define TB_SUP_MAX_HELD  100000
 #define TB_SUP_COPY_MS   2000 /* a backup that is silent is sent all again */
@@ -441,6 +442,8 @@ void tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c, uint64_t seq);
 void tb_work_unseen(struct tb_proc *self, struct tb_supervisor *sup,
                     struct tb_child *c);
+void tb_works_call_off(struct tb_proc *self, struct tb_supervisor *sup,
+                       const struct tb_home *lost, const struct tb_home *there);
 void tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_child *c, uint64_t seq);
 void tb_work_refused(struct tb_proc *self, struct tb_supervisor *sup,
@@ -487,7 +490,8 @@ void tb_instances_parted(struct tb_host *host, uint64_t seq);
 bool tb_host_sees(const struct tb_host *host, tb_atom node);
 void tb_instances_turn(struct tb_proc *self, struct tb_supervisor *sup);
 
-/* moves.c - what belongs elsewhere goes there. */
+/* moves.c - what belongs elsewhere goes there. tb_balance_later - all that do,
+ * when hosts have neither come nor gone for a while. */
 enum tb_drain_why { TB_DRAIN_ASKED, TB_DRAIN_KEEP, TB_DRAIN_CRASHES };
 void tb_drain(struct tb_supervisor *sup, struct tb_host *h,
               enum tb_drain_why why);
@@ -496,6 +500,7 @@ void tb_drain_forget(struct tb_supervisor *sup, tb_atom node);
 bool tb_drain_is(const struct tb_supervisor *sup, tb_atom node);
 bool tb_undrain(struct tb_supervisor *sup, tb_atom node);
 void tb_moves_turn(struct tb_proc *self, struct tb_supervisor *sup);
+void tb_balance_later(struct tb_proc *self, struct tb_supervisor *sup);
 
 /* places.c - where to.
  * tb_places_update - who may take children now. tb_places_find - where one
@@ -540,6 +545,7 @@ void tb_answer_when(struct tb_proc *self, struct tb_supervisor *sup,
                     const char *reply, struct tb_args args);
 void tb_answers_copied(struct tb_proc *self, struct tb_supervisor *sup,
                        struct tb_host *host);
+void tb_reason_put(struct tb_wr *w, bool named, struct tb_term outcome);
 void tb_requests_expire(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_requests_dispatch(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_request_run(struct tb_proc *self, struct tb_supervisor *sup,

@@ -129,36 +129,6 @@ tb_work_later(struct tb_proc *self, struct tb_supervisor *sup,
 
 /* ------------------------------------------------------------- failures -- */
 
-static struct tb_term
-without_error(struct tb_term caught)
-{
-    struct tb_val v[TB_MAX_HOLES];
-
-    return tb_match("{error, Reason}", caught, v) == 1 ? v[0].term : caught;
-}
-
-/* What a start function did, as supervisor or DynamicSupervisor tell it. */
-static void
-put_reason(struct tb_wr *w, bool named, struct tb_term outcome)
-{
-    struct tb_val v[TB_MAX_HOLES];
-
-    if (tb_match("{error, Reason}", outcome, v) == 1 ||
-        tb_match("{other, Reason}", outcome, v) == 1)
-        tb_build(w, "Reason", TB_ARGS(v[0]));
-    else if (tb_match("{exception, error, Reason, Stack}", outcome, v) == 1)
-        tb_build(w, named ? "{'EXIT', {Reason, Stack}}" : "{Reason, Stack}",
-                 TB_ARGS(v[0], v[1]));
-    else if (tb_match("{exception, exit, Reason, _}", outcome, v) == 1)
-        tb_build(w, named ? "{'EXIT', Reason}" : "Reason", TB_ARGS(v[0]));
-    else if (tb_match("{exception, throw, Reason, Stack}", outcome, v) != 1)
-        tb_build(w, "Outcome", TB_ARGS(tb_v_term(outcome)));
-    else if (named) /* what is caught is as if it were returned */
-        tb_build(w, "Reason", TB_ARGS(tb_v_term(without_error(v[0].term))));
-    else
-        tb_build(w, "{{nocatch, Reason}, Stack}", TB_ARGS(v[0], v[1]));
-}
-
 /* Since OTP 26.1 supervisor tells of a name that is taken as of an id. */
 static bool
 tells_child(const struct tb_work *w, struct tb_term reason)
@@ -178,7 +148,7 @@ tell_failure(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w,
     struct tb_wr reason = { 0 }, record = { 0 };
     struct tb_spec s;
 
-    put_reason(&reason, w->child->named, outcome);
+    tb_reason_put(&reason, w->child->named, outcome);
     if (tells_child(w, tb_wr_term(&reason)) &&
         tb_spec_read(&s, tb_child_spec(w->child))) {
         tb_spec_put_record(&record, &s);
@@ -329,12 +299,30 @@ is_start(const struct tb_work *w)
     return w && w->kind <= TB_WORK_PLACE;
 }
 
+/* It was to be there as one that does not run; and it runs, or is about to end.
+ */
+static void
+kept_running(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
+{
+    if (w->undefined && tb_list_empty(&w->asks)) {
+        tb_work_end(self, sup, w); /* nobody said that it shall not */
+        return;
+    }
+    w->kind = TB_WORK_STOP; /* then it is kept */
+    tb_work_send(self, sup, w);
+}
+
 void
 tb_work_started(struct tb_proc *self, struct tb_supervisor *sup,
                 struct tb_child *c, struct tb_term outcome, uint64_t seq)
 {
     struct tb_val v[TB_MAX_HOLES];
 
+    if (c->work && c->work->kind == TB_WORK_KEEP &&
+        tb_match("{present, _}", outcome, v) == 1) {
+        kept_running(self, sup, c->work);
+        return;
+    }
     if (!is_start(c->work)) {
         if (c->state == TB_CHILD_NEW && !c->work)
             tb_child_free(&sup->table, c);
@@ -380,7 +368,8 @@ tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
         return;
     if (w->kind == TB_WORK_LEAVE && c->state == TB_CHILD_MOVING)
         tb_lives_move_on(self, sup, c);
-    else if (is_start(w)) /* it was about to end when it was to start */
+    else if (is_start(w) || (w->kind == TB_WORK_STOP && w->remove))
+        /* another one had begun to stop it */
         tb_work_send(self, sup, w);
     else if (w->kind == TB_WORK_STOP) { /* it says so from now on */
         w->kind = TB_WORK_KEEP;
@@ -408,7 +397,8 @@ tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
     struct tb_work *w = c->work;
     bool by_us = w && (w->kind == TB_WORK_STOP || w->kind == TB_WORK_DELETE);
     bool asked = by_us && !tb_list_empty(&w->asks);
-    struct tb_child *other = by_us ? tb_children_other(&sup->table, c) : NULL;
+    struct tb_child *other =
+        w && tb_work_removes(w) ? tb_children_other(&sup->table, c) : NULL;
 
     if (by_us || (w && tb_work_stops(w)))
         answer_asks(self, sup, w, seq, "ok", TB_NONE);
@@ -447,6 +437,29 @@ give_up(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
              ((w->kind == TB_WORK_STOP || w->stops) &&
               c->state != TB_CHILD_EXITED))
         tb_work_end(self, sup, w);
+}
+
+static void
+call_off(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
+{
+    hold_all(self, sup, &c->work->asks);
+    hold_all(self, sup, &c->work->later);
+    if (c->state == TB_CHILD_NEW)
+        end_with_child(self, sup, c);
+    else
+        tb_work_end(self, sup, c->work);
+}
+
+/* What was to start elsewhere lives on: its host is back. What is on its way
+ * comes to its end first, where this node decides. */
+void
+tb_works_call_off(struct tb_proc *self, struct tb_supervisor *sup,
+                  const struct tb_home *lost, const struct tb_home *there)
+{
+    TB_LIST_EACH (c, &there->children, struct tb_child, link)
+        if (c->work && c->work->from == lost &&
+            (!sup->owning || c->work->timed.next))
+            call_off(self, sup, c);
 }
 
 /* The table of its host does not name it: it was never there, or was removed

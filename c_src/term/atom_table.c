@@ -25,19 +25,22 @@ tb_atom_table_free(struct tb_atom_table *t)
     tb_free(t);
 }
 
-/* Most that differ do so in their first bytes, or in their last. */
+/* Most that differ do so in their first bytes, their last, or the middle. */
 static unsigned
 slot_of(struct tb_text text)
 {
-    uint64_t first = 0, last = 0;
+    uint64_t first = 0, middle = 0, last = 0;
 
     if (text.n >= sizeof(first)) {
         memcpy(&first, text.p, sizeof(first));
+        memcpy(&middle, text.p + (text.n - sizeof(middle)) / 2, sizeof(middle));
         memcpy(&last, text.p + text.n - sizeof(last), sizeof(last));
     } else if (text.n > 0) {
         memcpy(&first, text.p, text.n);
     }
-    return (unsigned)((first * 31 + last + text.n) * 0x9e3779b97f4a7c15u >> 55);
+    return (unsigned)(((first * 31 + middle) * 31 + last + text.n) *
+                          0x9e3779b97f4a7c15u >>
+                      55);
 }
 
 static bool

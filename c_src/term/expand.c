@@ -71,8 +71,7 @@ put_ref(struct expander *x, const uint8_t *p)
         return false;
     atom = x->refs->bytes + x->refs->at[p[1]];
     size = atom_bytes(atom);
-    /* at first for all of it: it has come */
-    to = tb_wr_room(x->w, (x->w->len ? n : left) + size + TB_ATOM_SLACK);
+    to = tb_wr_room(x->w, n + size + TB_ATOM_SLACK);
     if (!to)
         return false;
     copy(to, x->run, n, left);
