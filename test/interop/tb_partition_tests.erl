@@ -412,7 +412,11 @@ stands_in() ->
 alone(Wires, T, B1, Args) ->
     cut(Wires, [{1, 2}, {2, 3}]),
     tb_lib:until_equal([B1], fun() -> ask(T, hosts) end, ?SLOW),
-    until_kids(Args, [B1]).
+    until_kids(Args, [B1]),
+    tb_lib:until_equal([], fun() -> seen_by(B1, T) end, ?SLOW).
+
+seen_by(B, T) ->
+    maps:get(sees, maps:get(B, maps:get(hosts, ask(T, info)))).
 
 %% The second host is back for tiebeam, not for the first one.
 both_there(Wires, T, [_, B2] = Bs) ->
@@ -702,7 +706,7 @@ seen() ->
         alone(Wires, T, B1, Args),
         ok = tb_netns:set(maps:get({1, 2}, Wires), both, 0, 0, 0),
         tb_lib:until(fun() -> true =:= rpc(B1, net_kernel, connect_node, [B2]) end, ?SLOW),
-        tb_lib:until(fun() -> lists:member(B2, maps:get(sees, maps:get(B1, maps:get(hosts, ask(T, info))))) end, ?SLOW),
+        tb_lib:until_equal([B2], fun() -> seen_by(B1, T) end, ?SLOW),
         ?assertEqual({error, {connected, B2}}, ask(T, {forget, B2})),
         ?assertEqual(Bs, set(T)),
         _ = joined(Wires, Bs, Ts, Args, ?SLOW)
