@@ -11,11 +11,12 @@
 #   TB_TIMES     how often each of them (1)
 #   TB_RESTARTS, TB_CYCLES, TB_RACES, TB_ROUNDS, TB_STARTS: longer runs; see also the
 #   heads of tb_chaos_tests and tb_partition_tests
-#   LANES        how many suites run at the same time (3)
+#   LANES        how many suites run at the same time (4)
 #   TB_AGAIN     1: suites that fail beside others run once more, alone, and that
 #                counts; both are shown. Of more than three none does.
 #
-# Arguments: the suites to run, default all. The last line is "N passed, N
+# Arguments: the suites to run, default all; SUITE:1 and SUITE:2 are the halves
+# of one whose cases tb_lib:chosen/1 gives. The last line is "N passed, N
 # failed"; the exit status is 0 if none failed.
 here=$(cd "$(dirname "$0")" && pwd)
 TIEBEAM_BIN=$(realpath "${TIEBEAM_BIN:-build/release/tiebeam}")
@@ -24,7 +25,7 @@ ERL=${ERL:-erl}
 ERLC=${ERLC:-$(dirname "$(command -v "$ERL")")/erlc}
 export TIEBEAM_BIN
 # the long ones first: several run at a time
-all="tb_partition_tests tb_failover_tests tb_chaos_tests tb_detect_tests tb_managed_tests
+all="tb_partition_tests:1 tb_partition_tests:2 tb_failover_tests tb_chaos_tests tb_detect_tests tb_managed_tests
     tb_hostile_tests tb_discovery_tests tb_supervisor_tests tb_cluster_tests
     tb_split_tests tb_monitor_tests tb_life_tests tb_host_tests tb_sidecar_tests
     tb_mesh_tests tb_table_tests tb_tls_tests tb_pg_tests tb_cli_tests tb_outgoing_tests
@@ -76,7 +77,7 @@ if [ $# -gt 1 ] || [ $# -eq 0 ]; then
     export BUILD ERL ERLC
     [ $# -gt 0 ] || set -- $all
     # shellcheck disable=SC2016
-    printf '%s\n' "$@" | xargs -P "${LANES:-3}" -I SUITE sh -c '
+    printf '%s\n' "$@" | xargs -P "${LANES:-4}" -I SUITE sh -c '
         sh "$1" SUITE >"$TB_TMP/SUITE" 2>&1
         grep -vE "^[0-9]+ passed, [0-9]+ failed$" "$TB_TMP/SUITE"' run "$0"
     # shellcheck disable=SC2046
@@ -177,7 +178,10 @@ TB_DIST_PORT=$((30000 + $$ * 8 % 2000))
 export TB_CERTS TB_DIST_PORT
 sh "$here/certs.sh" "$TB_CERTS" "$(hostname)" || exit 1
 
-suite=$1
+suite=${1%:*}
+TB_PART=${1#"$suite"}
+TB_PART=${TB_PART#:}
+export TB_PART
 own_port
 TB_VARIANT=${TB_VARIANT:-tcp}
 [ "$suite" = tb_tls_tests ] && TB_VARIANT=tls

@@ -50,6 +50,7 @@ cases() ->
         {"a locator {Module, Function}", fun locator/0},
         {"a locator {Module, Function} that fails", fun locator_fails/0},
         {"a locator: the host that it names has gone", fun locator_late/0},
+        {"a host joins, and another one is lost", fun join_and_loss/0},
         {"a rolling restart of all hosts", fun rolling/0},
         {"a second host is killed after the failover of the first", fun second_loss/0},
         {"a rolling restart under new names, with drain", fun rolling_new_names/0},
@@ -58,6 +59,7 @@ cases() ->
         {"too many restarts on one host", fun intensity_moves/0},
         {"two tiebeam nodes: requests through both, and a take-over", fun two/0},
         {"two tiebeam nodes: stopped at one while the other was about to restart", fun stopped_by_other/0},
+        {"two tiebeam nodes: the one that decides stands still", fun owner_stands_still/0},
         {"two tiebeam nodes: other options", fun differ/0},
         {"{global, Name}, taken over by another tiebeam node", fun global_name/0},
         {"stop ends all of it, on every tiebeam node", fun stop/0},
@@ -811,6 +813,22 @@ join_no_balance() ->
     {Moved, _, _} = joined([{auto_balance, false}]),
     ?assertEqual(0, Moved).
 
+%% As in a rolling update: it gets its share all the same.
+join_and_loss() ->
+    with([h1, h2, h3], [{settle_ms, 2000}, {locator, rendezvous}], fun(Node, [H1, H2, H3] = Beams, _) ->
+        Args = lists:seq(1, 200),
+        _ = start(Node, Args),
+        New = host(h4),
+        join([New], Node),
+        are_hosts(Node, [New | Beams]),
+        end_beam(H2),
+        Now = [H1, H3, New],
+        are_hosts(Node, Now),
+        tb_lib:until_equal([], fun() -> misplaced(Node, nodes_of(Now)) end, ?SLOW),
+        all_run(Node, Now, Args),
+        end_beam(New)
+    end).
+
 drain() ->
     with([h1, h2, h3], [{settle_ms, 50}], fun(Node, [H1, H2, H3] = Beams, _) ->
         Args = lists:seq(1, 300),
@@ -1086,6 +1104,35 @@ stopped_by_other() ->
         pause(3000),
         ?assertEqual([y], running(Beams)),
         ?assertMatch([{x, undefined}], [{I, P} || {x = I, P, _, _} <- ask(A, which_children)]),
+        tb_lib:stop(A_daemon)
+    end).
+
+%% What was passed on to it is done by the next one, and once.
+owner_stands_still() ->
+    with([h1, h2], [], fun(Z, Beams, _) ->
+        A_daemon = daemon(aa_tiebeam, []),
+        A = tb_lib:node_of(A_daemon),
+        join(Beams, A),
+        until_info(Z, #{owner => A}),
+        until_info(A, #{owning => true}),
+        [{ok, _} = ask(A, {start_child, #{id => I, start => {tb_kid, start_link, [I]}}}) || I <- [x, y]],
+        ok = ask(A, {terminate_child, x}),
+        Args = lists:seq(1, 20),
+        tb_lib:signal(A_daemon, "STOP"),
+        try
+            Asked = [{restart_child, x}, {terminate_child, y} | [{start_child, spec(N)} || N <- Args]],
+            Reqs = [gen_server:send_request({?NAME, Z}, R) || R <- Asked],
+            [X, Y | Started] = [gen_server:wait_response(R, ?SLOW) || R <- Reqs],
+            ?assertMatch({{reply, {ok, _}}, {reply, ok}}, {X, Y}),
+            ?assertEqual([], [R || R <- Started, not is_ok(R)])
+        after
+            tb_lib:signal(A_daemon, "CONT")
+        end,
+        until_info(Z, #{owner => A, owning => false}),
+        until_info(A, #{owning => true}),
+        {ok, _} = ask(A, {start_child, spec(last)}),
+        Expected = lists:sort([x, last | Args]),
+        tb_lib:until_equal(Expected, fun() -> running(Beams) end, ?SLOW),
         tb_lib:stop(A_daemon)
     end).
 

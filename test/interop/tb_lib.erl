@@ -582,17 +582,23 @@ pid_of(Node, Name) ->
 alive(Pid) ->
     rpc:call(node(Pid), erlang, is_process_alive, [Pid], ?PATIENCE).
 
-%% The cases whose titles contain $TB_ONLY; all without it. $TB_TIMES: so often,
-%% one after the other, to find what fails seldom.
+%% The cases whose titles contain $TB_ONLY; all without it. $TB_PART: 1 is the first
+%% of each two, 2 the second. $TB_TIMES: so often, one after the other, to find what
+%% fails seldom.
 -spec chosen([{string(), Case}]) -> [{string(), Case}].
 chosen(Cases) ->
     Only = os:getenv("TB_ONLY", ""),
     [
         Case
      || _ <- lists:seq(1, int_env("TB_TIMES", 1)),
-        {Title, _} = Case <- Cases,
-        Only =:= "" orelse string:find(Title, Only) =/= nomatch
+        {I, {Title, _} = Case} <- lists:zip(lists:seq(1, length(Cases)), Cases),
+        Only =:= "" orelse string:find(Title, Only) =/= nomatch,
+        is_part(os:getenv("TB_PART"), I)
     ].
+
+is_part("1", I) -> I rem 2 =:= 1;
+is_part("2", I) -> I rem 2 =:= 0;
+is_part(_, _) -> true.
 
 %% How many descriptors a program has open.
 -spec fds(program()) -> non_neg_integer().
