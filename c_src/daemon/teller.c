@@ -26,19 +26,28 @@ log_refused(const struct told *t, int status, struct tb_term result)
     tb_wr_free(&why);
 }
 
-/* One that is not there, or ends meanwhile, finds it when it begins again. */
+/* One that is not there, or ends meanwhile, finds it when it begins again; but
+ * for those where somebody wants to know. */
+static bool
+is_done(const struct told *t, int status, struct tb_term result)
+{
+    struct tb_val h[TB_MAX_HOLES];
+
+    if (status == -TB_ENOPROC || status == -TB_EEXIT)
+        return !t->refused;
+    return status == 0 && tb_match("ok", result, h) == 1;
+}
+
 static int
 on_told(struct tb_proc *self, void *state, void *ctx, int status,
         struct tb_term result)
 {
     const struct told *t = state;
-    struct tb_val h[TB_MAX_HOLES];
 
     (void)ctx;
     if (status == -TB_ESTOPPED)
         return TB_NOREPLY;
-    if (status == -TB_ENOPROC || status == -TB_EEXIT ||
-        (status == 0 && tb_match("ok", result, h) == 1)) {
+    if (is_done(t, status, result)) {
         tb_log(TB_NOTICE, "config.changed", "key=%s", t->key);
     } else {
         log_refused(t, status, result);

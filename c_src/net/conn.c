@@ -342,6 +342,20 @@ on_read(void *owner, const uint8_t *p, size_t n)
     share_turn(c, n);
 }
 
+/* With TLS the end can come in one read with more than a turn. */
+static void
+take_kept(struct tb_conn *c)
+{
+    size_t before;
+
+    do {
+        before = c->frames.part.len;
+        c->turn_bytes = 0;
+        if (!c->leaving && !c->doomed)
+            take_bytes(c, NULL, 0);
+    } while (c->frames.part.len < before && !c->doomed && !c->throttled);
+}
+
 /* A BEAM that does not like our digest closes without a word. */
 static int
 reason_of_end(const struct tb_conn *c, int status)
@@ -358,6 +372,8 @@ on_ended(void *owner, int status)
 {
     struct tb_conn *c = owner;
 
+    if (c->paused)
+        take_kept(c);
     note_trouble(c);
     if (c->initiator && c->bytes_in == 0 && !c->trouble[0] && !c->net->tls)
         snprintf(c->trouble, sizeof(c->trouble),

@@ -223,8 +223,15 @@ tb_net_hold(struct tb_net *net, bool held)
 void
 tb_net_flush(struct tb_net *net)
 {
-    while (!tb_list_empty(&net->dirty)) {
-        struct tb_conn *c = TB_ENTRY(net->dirty.next, struct tb_conn, dirty);
+    struct tb_list now;
+
+    tb_list_init(&now); /* each once: a turn is a turn */
+    TB_LIST_EACH (c, &net->dirty, struct tb_conn, dirty) {
+        tb_list_del(&c->dirty);
+        tb_list_add(&now, &c->dirty);
+    }
+    while (!tb_list_empty(&now)) {
+        struct tb_conn *c = TB_ENTRY(now.next, struct tb_conn, dirty);
 
         tb_list_del(&c->dirty);
         tb_conn_turn(c);

@@ -436,7 +436,7 @@ charge(struct tb_node *node, struct tb_conn *c, size_t n)
 
     c->turn_bytes += more;
     c->net->turn_bytes += more;
-    if (more > TB_READ_CHUNK)
+    if (more > 0 && c->turn_bytes > TB_READ_CHUNK)
         tb_net_hold(c->net, tb_procs_are_behind(node, c->net->held));
 }
 

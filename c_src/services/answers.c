@@ -25,6 +25,21 @@ tb_request_new(struct tb_proc *self, struct tb_supervisor *sup,
     return r;
 }
 
+/* It is under way: its answer goes to who asks now. */
+bool
+tb_request_again(struct tb_supervisor *sup, const struct tb_msg *m,
+                 struct tb_key key)
+{
+    TB_LIST_EACH (r, &sup->requests, struct tb_request, all) {
+        if (!r->passed || memcmp(&r->key, &key, sizeof(key)) != 0)
+            continue;
+        tb_from_free(r->from);
+        r->from = tb_from_keep(m);
+        return true;
+    }
+    return false;
+}
+
 void
 tb_request_free(struct tb_supervisor *sup, struct tb_request *r)
 {
@@ -168,7 +183,7 @@ put_missing(const struct tb_supervisor *sup, struct tb_wr *w)
 
     TB_LIST_EACH (h, &sup->hosts, struct tb_host, link)
         if (tb_set_has(sup, h->node) && !h->down &&
-            h->phase != TB_HOST_ATTACHED) {
+            (h->phase != TB_HOST_ATTACHED || !tb_host_has_closed(h))) {
             tb_build(&names, "Node", TB_ARGS(tb_v_node(h->node)));
             n++;
         }

@@ -184,7 +184,7 @@ on_attached(struct event *e, const struct tb_val *v)
     if (e->host->phase != TB_HOST_READING)
         return;
     e->host->phase = TB_HOST_ATTACHED;
-    e->host->missed = false;
+    e->host->missed = e->home->stale = false;
     e->sup->era++;
     e->sup->changed_ms = tb_now_ms(tb_self_node(e->self));
     TB_LIST_EACH (c, &e->home->children, struct tb_child, link)
@@ -325,9 +325,10 @@ on_closed(struct event *e, const struct tb_val *v)
         tb_places_update(e->sup);
     }
     tb_closed_is(e->self, e->sup, v[0].i);
-    if (news && late) /* one that knew it before may have begun the next one */
+    if (news && late) { /* one that knew it before may have begun the next */
+        e->host->missed = true;
         tb_host_attach_again(e->self, e->host);
-    else if (news)
+    } else if (news)
         tb_home_close(e->self, e->sup, e->home);
     tb_close_check(e->self, e->sup);
 }

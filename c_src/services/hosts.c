@@ -237,7 +237,7 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
 
     if (home && home->lost && home->pending)
         TB_LIST_EACH (there, &sup->homes, struct tb_home, link)
-            tb_works_call_off(self, sup, home, there);
+            home->stale |= tb_works_call_off(self, sup, home, there);
     if (!home || (home->lost && home->pending)) { /* till that is done */
         set_gone(self, h);
         set_phase(h, TB_HOST_WAITING, "no_answer");
@@ -250,7 +250,6 @@ attached(struct tb_proc *self, struct tb_host *h, struct tb_term inc,
     h->gone_ms = 0;
     lose_homes_of(self, h, home);
     lived = h->home == home || home->lost;
-    home->stale = false;
     if (home->lost)
         tb_home_found(home);
     h->home = home;

@@ -289,16 +289,20 @@ on_forward(struct tb_proc *self, void *state, const struct tb_msg *m)
 {
     struct tb_supervisor *sup = state;
     struct tb_request *r;
+    struct tb_key key;
+    bool again;
 
     if (!sup->owning || !sup->whole || sup->closing)
         return tb_reply(self, m, "'$tb_not_owner'", TB_NONE);
+    if (!tb_key_read(&key, m->arg[0].term))
+        return tb_reply(self, m, "{error, badarg}", TB_NONE);
+    again = tb_text_is(m->arg[1].text, "true");
+    if (again && tb_request_again(sup, m, key))
+        return TB_NOREPLY;
     r = tb_request_new(self, sup, m, m->arg[2].term);
     r->passed = true;
-    r->again = tb_text_is(m->arg[1].text, "true");
-    if (!tb_key_read(&r->key, m->arg[0].term)) {
-        tb_request_free(sup, r);
-        return tb_reply(self, m, "{error, badarg}", TB_NONE);
-    }
+    r->again = again;
+    r->key = key;
     tb_request_run(self, sup, r);
     return TB_NOREPLY;
 }

@@ -181,6 +181,7 @@ struct tb_work {
     bool expired;   /* who asked was told that it was not done, or asks again */
     bool yields;    /* TB_WORK_STOP: when one that stays is in two places */
     bool told;      /* and it is: the host has been told */
+    uint64_t asked; /* how much had been asked for: see TB_STARTS_ASKED */
     unsigned attempts;
     struct tb_ref ref;
     struct tb_list asks;  /* struct tb_request: answered by its end */
@@ -442,7 +443,7 @@ void tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_child *c, uint64_t seq);
 void tb_work_unseen(struct tb_proc *self, struct tb_supervisor *sup,
                     struct tb_child *c);
-void tb_works_call_off(struct tb_proc *self, struct tb_supervisor *sup,
+bool tb_works_call_off(struct tb_proc *self, struct tb_supervisor *sup,
                        const struct tb_home *lost, const struct tb_home *there);
 void tb_work_kept(struct tb_proc *self, struct tb_supervisor *sup,
                   struct tb_child *c, uint64_t seq);
@@ -530,6 +531,8 @@ void tb_located_free(struct tb_supervisor *sup);
 struct tb_request *tb_request_new(struct tb_proc *self,
                                   struct tb_supervisor *sup,
                                   const struct tb_msg *m, struct tb_term term);
+bool tb_request_again(struct tb_supervisor *sup, const struct tb_msg *m,
+                      struct tb_key key);
 void tb_request_free(struct tb_supervisor *sup, struct tb_request *r);
 void tb_request_hold(struct tb_proc *self, struct tb_supervisor *sup,
                      struct tb_request *r);

@@ -16,6 +16,7 @@ tb_work_new(struct tb_child *c, enum tb_work_kind kind)
 
     w->kind = kind;
     w->child = c;
+    w->asked = c->starts / TB_STARTS_ASKED;
     tb_list_init(&w->asks);
     tb_list_init(&w->later);
     c->work = w;
@@ -304,8 +305,11 @@ is_start(const struct tb_work *w)
 static void
 kept_running(struct tb_proc *self, struct tb_supervisor *sup, struct tb_work *w)
 {
-    if (w->undefined && tb_list_empty(&w->asks)) {
-        tb_work_end(self, sup, w); /* nobody said that it shall not */
+    bool more = w->child->starts / TB_STARTS_ASKED > w->asked;
+
+    if (tb_list_empty(&w->asks) && (w->undefined || more)) {
+        tb_instance_settle(self, sup, w->child); /* it is right as it is */
+        tb_work_end(self, sup, w);
         return;
     }
     w->kind = TB_WORK_STOP; /* then it is kept */
@@ -378,6 +382,16 @@ tb_work_stopped(struct tb_proc *self, struct tb_supervisor *sup,
     }
 }
 
+static void
+hold_all(struct tb_proc *self, struct tb_supervisor *sup, struct tb_list *list)
+{
+    TB_LIST_EACH (r, list, struct tb_request, link) {
+        r->work = NULL;
+        r->again = true;
+        tb_request_hold(self, sup, r);
+    }
+}
+
 /* What it stood in the way of goes on: a move, or that of a whole host. */
 static void
 make_way(struct tb_proc *self, struct tb_supervisor *sup,
@@ -400,7 +414,10 @@ tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
     struct tb_child *other =
         w && tb_work_removes(w) ? tb_children_other(&sup->table, c) : NULL;
 
-    if (by_us || (w && tb_work_stops(w)))
+    if (w && w->kind == TB_WORK_STOP && !w->remove &&
+        tb_children_other(&sup->table, c))
+        hold_all(self, sup, &w->asks); /* that one is meant, too */
+    else if (by_us || (w && tb_work_stops(w)))
         answer_asks(self, sup, w, seq, "ok", TB_NONE);
     if (other && w->moved)
         make_way(self, sup, other);
@@ -410,16 +427,6 @@ tb_work_deleted(struct tb_proc *self, struct tb_supervisor *sup,
 }
 
 /* -------------------------------------------------------- refused, again -- */
-
-static void
-hold_all(struct tb_proc *self, struct tb_supervisor *sup, struct tb_list *list)
-{
-    TB_LIST_EACH (r, list, struct tb_request, link) {
-        r->work = NULL;
-        r->again = true;
-        tb_request_hold(self, sup, r);
-    }
-}
 
 /* Another node decides now, or nobody for a moment: callers ask again. What we
  * decided ourselves is sent again when we are the owner once more. */
@@ -451,15 +458,22 @@ call_off(struct tb_proc *self, struct tb_supervisor *sup, struct tb_child *c)
 }
 
 /* What was to start elsewhere lives on: its host is back. What is on its way
- * comes to its end first, where this node decides. */
-void
+ * comes to its end first, where this node decides. True: some was called off.
+ */
+bool
 tb_works_call_off(struct tb_proc *self, struct tb_supervisor *sup,
                   const struct tb_home *lost, const struct tb_home *there)
 {
-    TB_LIST_EACH (c, &there->children, struct tb_child, link)
-        if (c->work && c->work->from == lost &&
-            (!sup->owning || c->work->timed.next))
-            call_off(self, sup, c);
+    bool any = false;
+
+    TB_LIST_EACH (c, &there->children, struct tb_child, link) {
+        if (!c->work || c->work->from != lost ||
+            (sup->owning && !c->work->timed.next))
+            continue;
+        call_off(self, sup, c);
+        any = true;
+    }
+    return any;
 }
 
 /* The table of its host does not name it: it was never there, or was removed

@@ -977,8 +977,13 @@ later() ->
 
 %% As that of a DynamicSupervisor without a module.
 callback() ->
+    Module = 'Elixir.Supervisor.Default',
     {ok, Dynamic} = ?DYN:start_link([]),
-    Module = supervisor:get_callback_module(Dynamic),
+    case tb_lib:outcome(fun() -> supervisor:get_callback_module(Dynamic) end) of
+        {value, Genuine} -> ?assertEqual(Module, Genuine);
+        %% OTP does not understand that of Elixir 1.18
+        {error, {badrecord, _}} -> ok
+    end,
     ok = ?DYN:stop(Dynamic),
     with_tiebeam([h1], #{}, fun(Node, _) ->
         ?assertEqual(Module, supervisor:get_callback_module(tb_lib:pid_of(Node, ?NAME))),
