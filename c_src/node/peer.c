@@ -426,18 +426,15 @@ read_frame(struct tb_conn *c, const uint8_t *frame, size_t n,
     return tb_control_get(frame, n, out);
 }
 
-/* What a few bytes have become counts for its turn, as if all had come, and for
- * what may wait here at once. */
+/* What a few bytes have become counts for its turn, as if all had come. */
 static void
-charge(struct tb_node *node, struct tb_conn *c, size_t n)
+charge(struct tb_conn *c, size_t n)
 {
     const struct tb_expanded *e = &c->net->expanded;
     size_t all = e->control.len + e->payload.len, more = all > n ? all - n : 0;
 
     c->turn_bytes += more;
     c->net->turn_bytes += more;
-    if (more > 0 && c->turn_bytes > TB_READ_CHUNK)
-        tb_net_hold(c->net, tb_procs_are_behind(node, c->net->held));
 }
 
 static void
@@ -456,7 +453,7 @@ on_frame(void *ctx, struct tb_conn *c, const uint8_t *frame, size_t n)
         ignored(p, &node->count.unknown_tag, "term");
     else if (rc < 0)
         tb_conn_fail(c, rc);
-    charge(node, c, n);
+    charge(c, n);
     tb_expanded_free(&node->net.expanded, TB_READ_CHUNK);
 }
 

@@ -63,6 +63,7 @@ cases() ->
         {"references to atoms that nobody told", rise(8), fun bad_references/1},
         {"headers of atoms that are wrong", rise(8), fun bad_headers/1},
         {"60 MiB of references to a long atom", rise(360), fun expansion/1},
+        {"50 messages of 64 KiB that become 32 MiB each", rise(200), fun growing/1},
         {"10 full of the longest atoms", rise(80), fun full_caches/1},
         %% control messages
         {"unknown control messages", rise(8), fun unknown_control/1},
@@ -572,18 +573,31 @@ expansion(#{slow := Slow} = Context) ->
 full_caches(Context) ->
     Sockets = [with_cache(Context, I) || I <- lists:seq(1, 10)],
     [ok = tb_hostile:pour_all(S, full_cache(Char)) || Char <- [16#1F600, 16#1F601, 16#1F602], S <- Sockets],
+    echoed_and_closed(Sockets, <<7, 250>>, binary:copy(<<16#1F602/utf8>>, 255)).
+
+%% All at once, to one process.
+growing(#{slow := Slow} = Context) ->
+    Sockets = [with_cache(Context, I) || I <- lists:seq(1, 10)],
+    Text = binary:copy(<<16#1F600/utf8>>, 255),
+    Count = 32768 div Slow,
+    List = [<<108, Count:32>>, binary:copy(<<82, 0>>, Count), 106],
+    Message = to_name(<<1, 16#18, 5, (byte_size(Text)):16, Text/binary>>, List),
+    [ok = tb_hostile:pour_all(S, lists:duplicate(5, Message)) || S <- Sockets],
+    echoed_and_closed(Sockets, <<0, 5>>, Text).
+
+%% What was sent before has been read, and the atom of that slot is there.
+echoed_and_closed(Sockets, Slot, Text) ->
     [
         begin
             Control = tuple([<<97, 6>>, pid(node_of(I), 1), atom(""), atom("tiebeam")]),
             Request = tuple([atom("$gen_call"), tuple([pid(node_of(I), 1), ref(node_of(I), 1)]), tuple([atom("echo"), <<82, 0>>])]),
-            ok = gen_tcp:send(S, headed(<<1, 7, 250>>, [Control, Request])),
-            Text = binary:copy(<<16#1F602/utf8>>, 255),
-            ok = until_received(S, iolist_to_binary(tuple([ref(node_of(I), 1), <<118, 1020:16, Text/binary>>])))
+            ok = gen_tcp:send(S, headed([1, Slot], [Control, Request])),
+            ok = until_received(S, iolist_to_binary(tuple([ref(node_of(I), 1), <<118, (byte_size(Text)):16, Text/binary>>])))
         end
-     || {I, S} <- lists:zip(lists:seq(1, 10), Sockets)
+     || {I, S} <- lists:zip(lists:seq(1, length(Sockets)), Sockets)
     ],
     [tb_hostile:close(S) || S <- Sockets],
-    [down("connection_closed", 10)].
+    [down("connection_closed", length(Sockets))].
 
 full_cache(Char) ->
     Text = binary:copy(<<Char/utf8>>, 255),
