@@ -140,6 +140,26 @@ tb_answers_copied(struct tb_proc *self, struct tb_supervisor *sup,
     }
 }
 
+/* An acknowledgement that went astray is not waited for: the backup is sent all
+ * once more. */
+void
+tb_answers_late(struct tb_proc *self, struct tb_host *host)
+{
+    uint64_t now = tb_now_ms(tb_self_node(self)), since;
+    const struct tb_request *r;
+
+    if (tb_list_empty(&host->unacked) || !host->backup || host->backup_asked)
+        return;
+    r = TB_ENTRY(host->unacked.next, struct tb_request, link);
+    since = r->due_ms - TB_SUP_WAIT_MS;
+    if (since < host->late_ms)
+        since = host->late_ms;
+    if (now - since < TB_SUP_COPY_MS)
+        return;
+    host->late_ms = now;
+    tb_backup_again(self, host);
+}
+
 /* --------------------------------------------------------------- failures --
  */
 
@@ -175,7 +195,7 @@ tb_reason_put(struct tb_wr *w, bool named, struct tb_term outcome)
 
 /* ------------------------------------------------------------------ time -- */
 
-static void
+static size_t
 put_missing(const struct tb_supervisor *sup, struct tb_wr *w)
 {
     struct tb_wr names = { 0 };
@@ -189,6 +209,19 @@ put_missing(const struct tb_supervisor *sup, struct tb_wr *w)
         }
     tb_build_list(w, n, &names);
     tb_wr_free(&names);
+    return n;
+}
+
+/* With all hosts there: that should not be. */
+static void
+log_expired(const struct tb_supervisor *sup, const struct tb_request *r)
+{
+    const struct tb_child *c = r->work ? r->work->child : NULL;
+
+    tb_log(TB_WARNING, "request.expired",
+           "name=%s owning=%d held=%d work=%d state=%d host=%s", sup->name,
+           sup->owning, r->held, r->work ? (int)r->work->kind : -1,
+           c ? (int)c->state : -1, c ? tb_atom_text(c->home->node).p : "-");
 }
 
 static void
@@ -204,7 +237,8 @@ expire(struct tb_proc *self, struct tb_supervisor *sup, struct tb_request *r)
         r->work->unwanted = true;
     else if (r->work)
         r->work->expired = true;
-    put_missing(sup, &missing);
+    if (put_missing(sup, &missing) == 0)
+        log_expired(sup, r);
     tb_answer(self, sup, r, "{error, {not_attached, Nodes}}",
               TB_ARGS(tb_v_term(tb_wr_term(&missing))));
     tb_wr_free(&missing);

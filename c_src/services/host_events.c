@@ -493,8 +493,10 @@ tb_on_host_copied(struct tb_proc *self, void *state, const struct tb_msg *m)
     }
     h->home->backed_by = holder;
     h->home->backed = seq;
-    if (seq > h->copied)
+    if (seq > h->copied) {
         h->copied = seq;
+        h->late_ms = tb_now_ms(tb_self_node(self));
+    }
     tb_answers_copied(self, sup, h);
     if ((seq >= h->barrier && !sup->safe) || (h->owed && seq >= h->owed))
         tb_sup_turn_ask(self, sup);

@@ -64,6 +64,7 @@ struct tb_host {
     int64_t epoch;
     tb_atom old_backup;   /* to be told that its copies are no longer needed */
     tb_atom backup_asked; /* what it was told last; 0: nothing, or none */
+    uint64_t late_ms;     /* when it told last of more, or was sent all again */
     bool no_backup_asked; /* it was told that it has none */
     bool backup_told; /* its backup has been named since it lost what it had */
     bool ready_told, told;
@@ -548,6 +549,7 @@ void tb_answer_when(struct tb_proc *self, struct tb_supervisor *sup,
                     const char *reply, struct tb_args args);
 void tb_answers_copied(struct tb_proc *self, struct tb_supervisor *sup,
                        struct tb_host *host);
+void tb_answers_late(struct tb_proc *self, struct tb_host *host);
 void tb_reason_put(struct tb_wr *w, bool named, struct tb_term outcome);
 void tb_requests_expire(struct tb_proc *self, struct tb_supervisor *sup);
 void tb_requests_dispatch(struct tb_proc *self, struct tb_supervisor *sup);

@@ -392,5 +392,6 @@ tb_view_owner_work(struct tb_proc *self, struct tb_supervisor *sup)
         send_record(self, sup, h, TB_RECORD_SET);
         name_backup(self, sup, h);
         tb_answers_copied(self, sup, h);
+        tb_answers_late(self, h);
     }
 }

@@ -204,10 +204,12 @@ until_run(Node, Beams, Args) ->
         Wrong ++ [{W, lists:sublist(L, 5), length(L)} || {W, L} <- [{lost, Lost}, {more, More}], L =/= []]
     end).
 
-%% What runs, once all know the same.
+%% What runs, once all know the same, and what was lost is made good.
 -spec until_settled(node(), [tb_lib:program()]) -> [term()].
 until_settled(Node, Beams) ->
-    until_nothing(fun() -> element(2, look(Node, Beams)) end),
+    until_nothing(fun() ->
+        element(2, look(Node, Beams)) ++ [not_safe || not maps:get(safe, ask(Node, info))]
+    end),
     element(1, look(Node, Beams)).
 
 until_nothing(Look) ->
